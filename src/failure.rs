@@ -1,0 +1,76 @@
+//! How a tool fails: one sentence the caller can act on, and what only the log may know.
+
+/// A tool's failure, in the terms a caller can act on. The text of each variant is a whole clause that names the thing
+/// and, where there is something to do about it, says what.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The arguments do not make sense; says which and what would.
+    #[error("{0}")]
+    Invalid(String),
+    /// The thing asked for is not there.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// The server itself lacks the right, whatever the caller's scope.
+    #[error("{0} may not be read by this server")]
+    Denied(String),
+    /// The kernel or a service does not offer this here.
+    #[error("{0} is not available on this machine")]
+    Unavailable(String),
+    /// The work did not end within its time limit.
+    #[error("{0} did not answer in time")]
+    TimedOut(String),
+    /// Too much is asked of the server at once; worth another try.
+    #[error("{0}; try again in {1} s")]
+    Busy(&'static str, u64),
+    /// Anything else: our own bug, or a kernel file that makes no sense. The caller learns only that it happened.
+    #[error("internal error; the server's log has the reason")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Failure {
+    /// An internal failure from words alone.
+    pub fn internal(why: impl Into<String>) -> Self {
+        Self::Internal(why.into().into())
+    }
+
+    /// Files an I/O error on `what` under the kind a caller can act on.
+    pub fn from_io(what: impl Into<String>, source: std::io::Error) -> Self {
+        let what = what.into();
+        match rustix::io::Errno::from_io_error(&source) {
+            // a process that ends while its files are read gives ESRCH
+            Some(rustix::io::Errno::NOENT | rustix::io::Errno::SRCH | rustix::io::Errno::NOTDIR) => {
+                Self::NotFound(what)
+            }
+            Some(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS | rustix::io::Errno::LOOP) => Self::Denied(what),
+            Some(
+                rustix::io::Errno::NODEV
+                | rustix::io::Errno::NODATA
+                | rustix::io::Errno::OPNOTSUPP
+                | rustix::io::Errno::NOSYS,
+            ) => Self::Unavailable(what),
+            _ => Self::Internal(format!("{what}: {source}").into()),
+        }
+    }
+
+    /// The word a caller can branch on, and the audit record's `kind`. Exhaustive, so that a new failure must choose one.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::NotFound(_) => "not_found",
+            Self::Denied(_) => "denied",
+            Self::Unavailable(_) => "unavailable",
+            Self::TimedOut(_) => "timed_out",
+            Self::Busy(..) => "busy",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// Turns "there is no such file" into a value, and lets every other failure through.
+    pub fn absent<T>(result: Result<T, Self>) -> Result<Option<T>, Self> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Self::NotFound(_) | Self::Unavailable(_)) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+}

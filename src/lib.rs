@@ -1,0 +1,5 @@
+//! systemmanager-mcp.
+
+pub mod failure;
+pub mod proc;
+pub mod scope;
