@@ -22,6 +22,12 @@ pub enum Failure {
     /// Too much is asked of the server at once; worth another try.
     #[error("{0}; try again in {1} s")]
     Busy(&'static str, u64),
+    /// The call could not be put on record, and what is not on record is not answered.
+    #[error("the audit log cannot be written, so no call is answered; whoever runs the server has to make room for it")]
+    Unaudited,
+    /// The caller took its question back.
+    #[error("the call was cancelled")]
+    Cancelled,
     /// Anything else: our own bug, or a kernel file that makes no sense. The caller learns only that it happened.
     #[error("internal error; the server's log has the reason")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -61,6 +67,8 @@ impl Failure {
             Self::Unavailable(_) => "unavailable",
             Self::TimedOut(_) => "timed_out",
             Self::Busy(..) => "busy",
+            Self::Unaudited => "unaudited",
+            Self::Cancelled => "cancelled",
             Self::Internal(_) => "internal",
         }
     }

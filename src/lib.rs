@@ -1,5 +1,8 @@
-//! systemmanager-mcp.
+//! systemmanager-mcp: built from the bottom up; the map comes with the last of its modules.
 
 pub mod failure;
 pub mod proc;
+pub mod root;
 pub mod scope;
+pub mod table;
+pub mod text;

@@ -1,0 +1,129 @@
+//! `/proc/diskstats`, see the kernel's admin-guide/iostats.rst. Partitions stand among the disks.
+
+use super::Malformed;
+
+/// What one block device did since the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Device number, major.
+    pub major: u32,
+    /// Device number, minor.
+    pub minor: u32,
+    /// The kernel's name: `sda`, `nvme0n1p2`. A `/` in it is written `!`, as in /sys.
+    pub name: String,
+    /// Reads.
+    pub reads: Operations,
+    /// Writes.
+    pub writes: Operations,
+    /// Requests under way now; the only figure here that falls.
+    pub in_flight: u64,
+    /// Milliseconds in which anything was under way.
+    pub busy_ms: u64,
+    /// Milliseconds under way, summed over all requests.
+    pub weighted_ms: u64,
+    /// Discards, since Linux 4.18.
+    pub discards: Option<Operations>,
+    /// Flushes, since Linux 5.5.
+    pub flushes: Option<Flushes>,
+}
+
+/// Counters of one kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operations {
+    /// Requests done.
+    pub completed: u64,
+    /// Requests joined to a neighbour before they were sent.
+    pub merged: u64,
+    /// Bytes; the kernel counts sectors of 512, whatever the disk's own.
+    pub bytes: u64,
+    /// Milliseconds they took, summed over all requests.
+    pub ms: u64,
+}
+
+/// Counters of flushes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flushes {
+    /// Requests done.
+    pub completed: u64,
+    /// Milliseconds they took, summed over all requests.
+    pub ms: u64,
+}
+
+/// Reads the text of `/proc/diskstats`.
+pub fn parse(text: &str) -> Result<Vec<Disk>, Malformed> {
+    let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
+    lines.map(|line| Disk::parse(line).ok_or_else(|| Malformed::new("diskstats", line))).collect()
+}
+
+impl Disk {
+    fn parse(line: &str) -> Option<Self> {
+        let mut columns = line.split_ascii_whitespace();
+        let major = columns.next()?.parse().ok()?;
+        let minor = columns.next()?.parse().ok()?;
+        let name = columns.next()?.to_owned();
+        let mut counts = columns.map_while(|column| column.parse().ok());
+        Some(Self {
+            major,
+            minor,
+            name,
+            reads: Operations::take(&mut counts)?,
+            writes: Operations::take(&mut counts)?,
+            in_flight: counts.next()?,
+            busy_ms: counts.next()?,
+            weighted_ms: counts.next()?,
+            discards: Operations::take(&mut counts),
+            flushes: Flushes::take(&mut counts),
+        })
+    }
+}
+
+impl Operations {
+    fn take(counts: &mut impl Iterator<Item = u64>) -> Option<Self> {
+        Some(Self {
+            completed: counts.next()?,
+            merged: counts.next()?,
+            bytes: counts.next()?.saturating_mul(512),
+            ms: counts.next()?,
+        })
+    }
+}
+
+impl Flushes {
+    fn take(counts: &mut impl Iterator<Item = u64>) -> Option<Self> {
+        Some(Self { completed: counts.next()?, ms: counts.next()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linux_3_has_no_discards() {
+        let disks = parse("   8       0 sda 1 2 3 4 5 6 7 8 9 10 11\n").unwrap();
+        let [disk] = disks.as_slice() else { panic!("{disks:?}") };
+        assert_eq!((disk.major, disk.minor, disk.name.as_str()), (8, 0, "sda"));
+        assert_eq!(disk.reads, Operations { completed: 1, merged: 2, bytes: 1536, ms: 4 });
+        assert_eq!(disk.writes.bytes, 3584);
+        assert_eq!((disk.in_flight, disk.busy_ms, disk.weighted_ms), (9, 10, 11));
+        assert_eq!((disk.discards, disk.flushes), (None, None));
+    }
+
+    #[test]
+    fn linux_4_18_has_no_flushes() {
+        let disks = parse(" 259 1 nvme0n1p1 1 2 3 4 5 6 7 8 0 10 11 12 13 14 15\n").unwrap();
+        let discards = Operations { completed: 12, merged: 13, bytes: 14 * 512, ms: 15 };
+        assert_eq!((disks[0].discards, disks[0].flushes), (Some(discards), None));
+    }
+
+    #[test]
+    fn linux_5_5_has_flushes_and_a_later_one_may_have_more() {
+        let disks = parse(" 8 0 cciss!c0d0 1 2 3 4 5 6 7 8 0 10 11 12 13 14 15 16 17 18\n").unwrap();
+        assert_eq!(disks[0].flushes, Some(Flushes { completed: 16, ms: 17 }));
+    }
+
+    #[test]
+    fn a_line_cut_short_is_named() {
+        assert_eq!(parse("8 0 sda 1 2 3\n").unwrap_err().line, "8 0 sda 1 2 3");
+    }
+}

@@ -1,0 +1,101 @@
+//! `/proc/net/ipv6_route`: all IPv6 routing tables in one, see the kernel's net/ipv6/route.c.
+
+use std::net::Ipv6Addr;
+
+use super::Malformed;
+
+/// One route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Interface; `lo` also for routes that refuse.
+    pub interface: String,
+    /// The network it leads to.
+    pub destination: Ipv6Addr,
+    /// Length of that network's prefix.
+    pub prefix: u8,
+    /// The next hop; `None` if the network is at the other end of the cable.
+    pub gateway: Option<Ipv6Addr>,
+    /// The smaller is taken first.
+    pub metric: u32,
+    /// `RTF_*` of the kernel's ipv6_route.h.
+    pub flags: u32,
+}
+
+impl Route {
+    /// Whether it is for whatever no other route is for, and leads somewhere (`RTF_REJECT` is not set).
+    pub fn is_default(&self) -> bool {
+        self.prefix == 0 && self.destination.is_unspecified() && self.flags & 0x0200 == 0
+    }
+
+    /// Whether it is for an address of this machine (`RTF_LOCAL`), or for an anycast one (`RTF_ANYCAST`).
+    pub fn is_local(&self) -> bool {
+        self.flags & 0x8010_0000 != 0
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut columns = line.split_ascii_whitespace();
+        let destination = address(columns.next()?)?;
+        let prefix = u8::from_str_radix(columns.next()?, 16).ok().filter(|prefix| *prefix <= 128)?;
+        let gateway = address(columns.nth(2)?).map(|gateway| (!gateway.is_unspecified()).then_some(gateway))?;
+        let metric = u32::from_str_radix(columns.next()?, 16).ok()?;
+        let flags = u32::from_str_radix(columns.nth(2)?, 16).ok()?; // past the reference count and the uses
+        Some(Self { interface: columns.next()?.to_owned(), destination, prefix, gateway, metric, flags })
+    }
+}
+
+/// Reads the text of `/proc/net/ipv6_route`.
+pub fn parse(text: &str) -> Result<Vec<Route>, Malformed> {
+    let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
+    lines.map(|line| Route::parse(line).ok_or_else(|| Malformed::new("net/ipv6_route", line))).collect()
+}
+
+/// 32 digits, in the order they are written everywhere.
+pub(super) fn address(word: &str) -> Option<Ipv6Addr> {
+    if word.len() != 32 {
+        return None;
+    }
+    Some(Ipv6Addr::from(u128::from_str_radix(word, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ZERO: &str = "00000000000000000000000000000000";
+
+    #[test]
+    fn the_default_route_has_a_gateway() {
+        let gateway = "fd000000000000000000000000000001";
+        let text = format!("{ZERO} 00 {ZERO} 00 {gateway} 00000400 00000002 00000000 00000003     eth0\n");
+        let routes = parse(&text).unwrap();
+        let expected = Route {
+            interface: "eth0".into(),
+            destination: Ipv6Addr::UNSPECIFIED,
+            prefix: 0,
+            gateway: Some("fd00::1".parse().unwrap()),
+            metric: 1024,
+            flags: 3,
+        };
+        assert_eq!(routes, [expected]);
+        assert!(routes[0].is_default() && !routes[0].is_local());
+    }
+
+    #[test]
+    fn the_null_route_is_no_default() {
+        let text = format!("{ZERO} 00 {ZERO} 00 {ZERO} ffffffff 00000001 00000000 00200200       lo\n");
+        let routes = parse(&text).unwrap();
+        assert_eq!((routes[0].is_default(), routes[0].gateway), (false, None));
+    }
+
+    #[test]
+    fn own_addresses_are_routes_too() {
+        let own = "fe8000000000000000fc00fffe000001";
+        let text = format!("{own} 80 {ZERO} 00 {ZERO} 00000000 00000002 00000000 80200001     eth0\n");
+        assert!(parse(&text).unwrap()[0].is_local());
+    }
+
+    #[test]
+    fn a_line_cut_short_is_refused() {
+        assert!(parse(ZERO).is_err());
+    }
+}
