@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod failure;
+pub mod host;
 pub mod proc;
 pub mod root;
 pub mod scope;

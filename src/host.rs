@@ -1,0 +1,259 @@
+//! What every tool is given: the machine, its counters over time, and nothing global.
+
+mod history;
+mod kernel;
+mod place;
+mod recorded;
+mod remote;
+mod sample;
+mod scan;
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+pub use history::{Covered, History, Summary};
+pub use kernel::{Kernel, Live, Statfs};
+pub use place::{Container, Limits, Place, Whose};
+pub use sample::{Sample, Window};
+pub use scan::{Process, Scan};
+
+use crate::{failure::Failure, root::Root};
+
+/// How often the counters are sampled.
+pub const TICK: Duration = Duration::from_secs(5);
+
+/// The shortest time over which a rate says anything: two clock ticks in a hundred are 2 %.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(500);
+
+/// How long what was just read is as good as new.
+const FRESH: Duration = Duration::from_millis(250);
+
+/// A machine: its files, and what no file tells.
+#[derive(Debug)]
+pub struct Machine {
+    /// The kernel's files.
+    pub root: Root,
+    /// What no tree of files can answer.
+    pub kernel: Box<dyn Kernel>,
+    remote: remote::Remote,
+}
+
+impl Machine {
+    /// The figures of the filesystem at a mount point. `remote` ones are asked on a thread of their own, for a second at most: a dead
+    /// server would otherwise keep the caller forever.
+    pub fn statfs(self: &Arc<Self>, mount_point: &[u8], remote: bool) -> io::Result<Statfs> {
+        if remote { self.remote.ask(self, mount_point) } else { self.kernel.statfs(&self.root, mount_point) }
+    }
+}
+
+/// The machine a tool acts on, with its recent past.
+#[derive(Clone, Debug)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    machine: Arc<Machine>,
+    past: Mutex<Past>,
+    now: tokio::sync::Mutex<Option<(Instant, Arc<Sample>)>>,
+    scans: tokio::sync::Mutex<Scans>,
+    /// The two samples and the two scans are all there will ever be.
+    still: bool,
+}
+
+#[derive(Debug, Default)]
+struct Past {
+    /// The last three samples of the sampler, oldest first.
+    samples: Vec<Arc<Sample>>,
+    history: History,
+}
+
+#[derive(Debug, Default)]
+struct Scans {
+    /// The youngest, and when it was made.
+    last: Option<(Instant, Arc<Scan>)>,
+    /// The one its rates are counted from.
+    before: Option<Arc<Scan>>,
+}
+
+impl Host {
+    /// The machine whose `/` is at `root`. A directory with a `machine.ron` in it is a recorded machine, which stands still.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        if let Some(recorded) = recorded::Recorded::find(root)? {
+            return recorded.open(root);
+        }
+        let root = Root::open(root)?;
+        Ok(Self::of(Machine { root, kernel: Box::new(Live), remote: remote::Remote::default() }, false))
+    }
+
+    fn of(machine: Machine, still: bool) -> Self {
+        let inner = Inner {
+            machine: Arc::new(machine),
+            past: Mutex::default(),
+            now: tokio::sync::Mutex::default(),
+            scans: tokio::sync::Mutex::default(),
+            still,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The machine itself.
+    pub fn machine(&self) -> &Machine {
+        &self.inner.machine
+    }
+
+    /// The machine's host name.
+    pub fn name(&self) -> String {
+        let machine = self.machine();
+        let files = if machine.root.is_live() {
+            ["proc/sys/kernel/hostname", "etc/hostname"]
+        } else {
+            // the kernel's would be that of the container we run in
+            ["etc/hostname", "proc/sys/kernel/hostname"]
+        };
+        files.iter().find_map(|file| machine.root.word(file).ok().flatten()).unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// The machine's time of day, in RFC 3339, UTC, to the second.
+    pub fn time(&self) -> String {
+        humantime::format_rfc3339_seconds(self.machine().kernel.wall()).to_string()
+    }
+
+    /// Runs a blocking read off the async threads.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Arc<Machine>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let machine = Arc::clone(&self.inner.machine);
+        match tokio::task::spawn_blocking(move || read(&machine)).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(Failure::Internal(error.into())),
+            },
+        }
+    }
+
+    /// The counters of now and those of a while ago, from which a tool makes its rates. Only a server that has just started keeps its
+    /// caller waiting for a second sample, half a second at most.
+    pub async fn window(&self) -> Result<Window, Failure> {
+        let mut slot = self.inner.now.lock().await;
+        let mut now = self.now(&mut slot).await?;
+        if self.past().samples.is_empty() {
+            self.past().keep(Arc::clone(&now));
+        }
+        loop {
+            let earlier = self.past().before(now.at);
+            match earlier {
+                Some(earlier) => return Ok(Window { earlier, now }),
+                // there will never be another: no time passes, and there are no rates
+                None if self.inner.still => return Ok(Window { earlier: Arc::clone(&now), now }),
+                None => {
+                    tokio::time::sleep(SHORTEST_WINDOW).await;
+                    *slot = None;
+                    now = self.now(&mut slot).await?;
+                }
+            }
+        }
+    }
+
+    async fn now(&self, slot: &mut Option<(Instant, Arc<Sample>)>) -> Result<Arc<Sample>, Failure> {
+        if let Some((read, sample)) = slot
+            && (self.inner.still || read.elapsed() < FRESH)
+        {
+            return Ok(Arc::clone(sample));
+        }
+        let began = Instant::now();
+        let sample = Arc::new(self.read(|machine| Sample::take(machine)).await?);
+        *slot = Some((began, Arc::clone(&sample)));
+        Ok(sample)
+    }
+
+    /// All processes, and an earlier scan of at least 250 ms ago if there was one. Scans are made when asked for, never by the sampler.
+    pub async fn processes(&self) -> Result<(Arc<Scan>, Option<Arc<Scan>>), Failure> {
+        let mut scans = self.inner.scans.lock().await;
+        let fresh = scans.last.as_ref().is_some_and(|(read, _)| self.inner.still || read.elapsed() < FRESH);
+        if !fresh {
+            let began = Instant::now();
+            let scan = Arc::new(self.read(|machine| Scan::take(machine)).await?);
+            if let Some((_, last)) = scans.last.replace((began, scan)) {
+                scans.before = Some(last);
+            }
+        }
+        match &scans.last {
+            Some((_, last)) => Ok((Arc::clone(last), scans.before.clone())),
+            None => Err(Failure::internal("a scan was made and is gone")),
+        }
+    }
+
+    /// What the sampler has kept, for as long as `look` takes.
+    pub fn history<T>(&self, look: impl FnOnce(&History) -> T) -> T {
+        look(&self.past().history)
+    }
+
+    /// Samples the counters: at once, after half a second, then every [`TICK`], until dropped. A recorded machine has been sampled
+    /// already.
+    pub async fn sample_forever(&self) {
+        if self.inner.still {
+            return std::future::pending().await;
+        }
+        self.sample().await;
+        tokio::time::sleep(SHORTEST_WINDOW).await;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            self.sample().await;
+        }
+    }
+
+    async fn sample(&self) {
+        match self.read(|machine| Sample::take(machine)).await {
+            Ok(sample) => self.past().keep(Arc::new(sample)),
+            Err(failure) => {
+                let why = std::error::Error::source(&failure).map_or_else(|| failure.to_string(), ToString::to_string);
+                tracing::warn!(why, "the counters could not be sampled");
+            }
+        }
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.inner.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Past {
+    fn keep(&mut self, sample: Arc<Sample>) {
+        if let Some(earlier) = self.samples.last() {
+            let window = Window { earlier: Arc::clone(earlier), now: Arc::clone(&sample) };
+            // a call may have sampled a moment before the sampler did: two clock ticks are no rate
+            if is_long_enough(sample.at.saturating_sub(earlier.at)) {
+                self.history.push(sample.at, &window.series());
+            }
+        }
+        if self.samples.len() == 3 {
+            self.samples.remove(0);
+        }
+        self.samples.push(sample);
+    }
+
+    /// The youngest sample that is old enough to count from.
+    fn before(&self, now: Duration) -> Option<Arc<Sample>> {
+        self.samples.iter().rev().find(|sample| is_long_enough(now.saturating_sub(sample.at))).cloned()
+    }
+}
+
+/// A timer may be early by a little.
+fn is_long_enough(window: Duration) -> bool {
+    window >= SHORTEST_WINDOW - Duration::from_millis(20)
+}
+
+/// How long ago `then` was on the machine's clock; zero for a time to come.
+pub fn ago(now: SystemTime, then: SystemTime) -> Duration {
+    now.duration_since(then).unwrap_or_default()
+}

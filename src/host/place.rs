@@ -1,0 +1,589 @@
+//! Whose figures these are: a machine's, or those of a container that sees only its share.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Machine;
+use crate::{
+    failure::Failure,
+    proc::{
+        cgroup::{self, CpuMax, CpuStat, MemoryStat},
+        cpulist,
+        loadavg::Loadavg,
+        mountinfo::{self, Mount},
+        pid_cgroup::PidCgroup,
+    },
+};
+
+/// Whose a figure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Whose {
+    /// The whole machine's, even when it was read in a container.
+    Machine,
+    /// The container's that the server runs in.
+    Container,
+}
+
+/// Where the server runs, and how much of the machine it may use there. A limit above the container's cgroup namespace cannot be seen
+/// from inside, and one that may not be read is `None` like one that is not set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Place {
+    /// The container, if it is one.
+    pub container: Option<Container>,
+    /// Files of `/proc` over which lxcfs lies.
+    pub lxcfs: Vec<String>,
+    /// Those of them that it passes on as the machine has them.
+    pub passed_on: Vec<&'static str>,
+    /// What the cgroups allow the container.
+    pub limits: Limits,
+}
+
+/// What cgroups allow a process: its own and all above it that can be seen from here.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Memory, in bytes.
+    pub memory: Option<u64>,
+    /// Memory that the limited cgroup uses, page cache that could be dropped left out, in bytes. Only where there is a limit.
+    pub memory_used: Option<u64>,
+    /// CPUs' worth of time, be it by a quota or by fewer CPUs than there are.
+    pub cpu: Option<f64>,
+    /// How the cgroup with the least quota was held back by it.
+    pub cpu_stat: Option<CpuStat>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// Version of the cgroup hierarchy that they are read from.
+    pub version: Option<u8>,
+}
+
+/// The kind of container, in systemd-detect-virt's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container(pub String);
+
+impl Place {
+    /// Finds out.
+    pub fn of(machine: &Machine) -> Result<Self, Failure> {
+        let mounts = mounts(machine)?;
+        let lxcfs: Vec<_> = lxcfs(&mounts).map(str::to_owned).collect();
+        let membership = membership(machine)?;
+        let container = container(machine, &mounts, &lxcfs, &membership)?;
+        let (mut limits, mut passed) = (Limits::default(), vec![]);
+        if container.is_some() {
+            let cgroups = Cgroups { mounts, membership };
+            limits = Limits::read(machine, &cgroups)?;
+            passed = passed_on(machine, &lxcfs, &cgroups)?;
+        }
+        Ok(Self { container, lxcfs, passed_on: passed, limits })
+    }
+
+    /// Whose the figures in this file of `/proc` are.
+    pub fn whose(&self, file: &str) -> Whose {
+        match &self.container {
+            // its kernel keeps every container's own figures
+            Some(Container(kind)) if kind == "openvz" => Whose::Container,
+            Some(_) if self.covers(file) && !self.passed_on.contains(&file) => Whose::Container,
+            _ => Whose::Machine,
+        }
+    }
+
+    /// Whether lxcfs lies over this file of `/proc`. Over `stat` and `cpuinfo` it leaves out the CPUs that the container may not use,
+    /// whosever the figures of the others are.
+    pub fn covers(&self, file: &str) -> bool {
+        self.lxcfs.iter().any(|covered| covered == file)
+    }
+
+    /// Whose those are that belong to a namespace (mounts, processes, interfaces).
+    pub fn inside(&self) -> Whose {
+        if self.container.is_some() { Whose::Container } else { Whose::Machine }
+    }
+}
+
+impl Limits {
+    /// Those of a process with this membership.
+    pub fn of(machine: &Machine, membership: &PidCgroup) -> Result<Self, Failure> {
+        Self::read(machine, &Cgroups { mounts: mounts(machine)?, membership: membership.clone() })
+    }
+
+    fn read(machine: &Machine, cgroups: &Cgroups) -> Result<Self, Failure> {
+        let mut limits = Self::default();
+        let text = |dir: &str, file: &str| seen(machine.root.text(&format!("{dir}/{file}")));
+        if let Some((version, dirs)) = cgroups.of("memory") {
+            limits.version = Some(version);
+            let [most, current] = match version {
+                1 => ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+                _ => ["memory.max", "memory.current"],
+            };
+            for dir in dirs {
+                let limit = text(&dir, most)?.map(|text| cgroup::limit(&text)).transpose()?.flatten();
+                if let Some(limit) = limit
+                    && limits.memory.is_none_or(|least| limit < least)
+                {
+                    limits.memory = Some(limit);
+                    let used = text(&dir, current)?.map(|text| cgroup::count(&text)).transpose()?;
+                    let stat = text(&dir, "memory.stat")?.map(|text| MemoryStat::parse(&text)).transpose()?;
+                    let droppable = stat.and_then(|stat| stat.inactive_file).unwrap_or(0);
+                    limits.memory_used = used.map(|used| used.saturating_sub(droppable));
+                }
+            }
+        }
+        if let Some((version, dirs)) = cgroups.of("cpu") {
+            limits.version = limits.version.or(Some(version));
+            for dir in dirs {
+                let max = match version {
+                    1 => match (text(&dir, "cpu.cfs_quota_us")?, text(&dir, "cpu.cfs_period_us")?) {
+                        (Some(quota), Some(period)) => Some(CpuMax::parse_v1(&quota, &period)?),
+                        _ => None,
+                    },
+                    _ => text(&dir, "cpu.max")?.map(|text| CpuMax::parse(&text)).transpose()?,
+                };
+                if let Some(cpus) = max.and_then(|max| max.cpus())
+                    && limits.cpu.is_none_or(|least| cpus < least)
+                {
+                    limits.cpu = Some(cpus);
+                    limits.cpu_stat = text(&dir, "cpu.stat")?.map(|text| CpuStat::parse(&text)).transpose()?;
+                }
+            }
+        }
+        if let Some((version, dirs)) = cgroups.of("cpuset") {
+            let allowed = if version == 1 { "cpuset.effective_cpus" } else { "cpuset.cpus.effective" };
+            let count = |text: Option<String>| {
+                text.map(|text| cpulist::parse(&text)).transpose().map(|cpus| cpus.map_or(0, |cpus| cpus.len()))
+            };
+            // the lowest one has what all above it leave
+            let allowed = dirs.last().map(|dir| text(dir, allowed)).transpose()?.flatten();
+            let (allowed, online) = (count(allowed)?, count(text("sys/devices/system/cpu", "online")?)?);
+            if (1..online).contains(&allowed) && limits.cpu.is_none_or(|least| (allowed as f64) < least) {
+                limits.cpu = Some(allowed as f64);
+            }
+        }
+        for dir in cgroups.of("pids").map(|(_, dirs)| dirs).unwrap_or_default() {
+            let limit = text(&dir, "pids.max")?.map(|text| cgroup::limit(&text)).transpose()?.flatten();
+            limits.pids = limits.pids.into_iter().chain(limit).min();
+        }
+        Ok(limits)
+    }
+}
+
+/// The mount table. Below another root it is PID 1's, which only root and those with ptrace rights may read.
+fn mounts(machine: &Machine) -> Result<Vec<Mount>, Failure> {
+    let root = &machine.root;
+    Ok(match seen(root.bytes(&format!("{}/mountinfo", root.own())))? {
+        Some(bytes) => mountinfo::parse(&bytes)?,
+        None => vec![],
+    })
+}
+
+/// What is not there, or not for us to see, is a value: a place that is known in part is better than no answer.
+fn seen<T>(result: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match result {
+        Err(Failure::Denied(_)) => Ok(None),
+        other => Failure::absent(other),
+    }
+}
+
+/// The files of `/proc` that lxcfs lies over, without those that a later mount on `/proc` hides (`ProtectProc=` makes one).
+fn lxcfs(mounts: &[Mount]) -> impl Iterator<Item = &str> {
+    let hidden = |covered: &Mount| {
+        // a mount on top of the same parent, at the file or above it, that came after it
+        let later = mounts.iter().skip_while(|mount| mount.id != covered.id).skip(1);
+        later.filter(|mount| mount.parent == covered.parent).any(|mount| {
+            let below = covered.mount_point.strip_prefix(&mount.mount_point[..]);
+            mount.fs_type != b"fuse.lxcfs" && below.is_some_and(|below| matches!(below, [] | [b'/', ..]))
+        })
+    };
+    mounts
+        .iter()
+        .filter(|mount| mount.fs_type == b"fuse.lxcfs")
+        .filter(move |mount| !hidden(mount))
+        .filter_map(|mount| std::str::from_utf8(mount.mount_point.strip_prefix(b"/proc/")?).ok())
+}
+
+/// What lxcfs covers and yet passes on.
+fn passed_on(machine: &Machine, lxcfs: &[String], cgroups: &Cgroups) -> Result<Vec<&'static str>, Failure> {
+    let mut passed_on = vec![];
+    let covers = |file: &str| lxcfs.iter().any(|covered| covered == file);
+    // a container's times of each CPU are in v1's cpuacct only
+    if covers("stat") && cgroups.membership.controller("cpuacct").is_none() {
+        passed_on.push("stat");
+    }
+    // a load of the container's own takes `lxcfs -l`, which few have; the threads that stand beside it tell
+    if covers("loadavg") {
+        let load = seen(machine.root.text("proc/loadavg"))?.map(|text| Loadavg::parse(&text)).transpose()?;
+        let top = cgroups.of("pids").and_then(|(_, dirs)| dirs.into_iter().next());
+        let tasks = top.map(|dir| seen(machine.root.number::<u32>(&format!("{dir}/pids.current")))).transpose()?;
+        let own =
+            load.zip(tasks.flatten().flatten()).is_some_and(|(load, tasks)| load.threads <= tasks.saturating_add(32));
+        if !own {
+            passed_on.push("loadavg");
+        }
+    }
+    Ok(passed_on)
+}
+
+/// The cgroups of the container as a whole. PID 1 stands at its root, our own may be those of a unit in it. But where the container
+/// shares the machine's processes, PID 1 is the machine's, and where they are hidden, there is none.
+fn membership(machine: &Machine) -> Result<PidCgroup, Failure> {
+    for file in ["proc/1/cgroup", "proc/self/cgroup"] {
+        let Some(bytes) = seen(machine.root.bytes(file))? else { continue };
+        let membership = PidCgroup::parse(&bytes)?;
+        if !membership.memberships.iter().any(|one| one.path.starts_with(b"/..")) {
+            return Ok(membership);
+        }
+    }
+    Ok(PidCgroup::default())
+}
+
+/// The kind of container that the root belongs to, by the marks systemd's `detect_container` goes by.
+fn container(
+    machine: &Machine,
+    mounts: &[Mount],
+    lxcfs: &[String],
+    membership: &PidCgroup,
+) -> Result<Option<Container>, Failure> {
+    let root = &machine.root;
+    let kind = |kind: &str| Ok(Some(Container(kind.to_owned())));
+    if root.exists("proc/vz") && !root.exists("proc/bc") {
+        return kind("openvz");
+    }
+    let release = seen(root.word("proc/sys/kernel/osrelease"))?.flatten().unwrap_or_default();
+    if release.contains("Microsoft") || release.contains("WSL") {
+        return kind("wsl");
+    }
+    for file in ["run/host/container-manager", "run/systemd/container"] {
+        if let Some(name) = seen(root.word(file))?.flatten() {
+            return kind(&name);
+        }
+    }
+    // PID 1's environment is only for root to read; the other marks serve everyone
+    if let Some(environ) = seen(root.bytes("proc/1/environ"))? {
+        let of = environ.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"container="));
+        if let Some(name) = of.filter(|name| !name.is_empty()) {
+            return kind(&String::from_utf8_lossy(name));
+        }
+    }
+    if root.exists("run/.containerenv") {
+        return kind("podman");
+    }
+    let first = Namespaces::of(machine);
+    // a virtual machine may have been made from an image, with this file in it
+    if root.exists(".dockerenv") && !(first.pid && first.cgroup) {
+        return kind("docker");
+    }
+    if !lxcfs.is_empty() || root.exists("dev/.lxc") || root.exists("dev/.lxc-boot-id") {
+        return kind("lxc");
+    }
+    // Incus and LXD put it into their virtual machines as well
+    if root.exists("dev/lxd") && !first.pid {
+        return kind("lxc");
+    }
+    let named = [
+        ("docker", "/docker/"),
+        ("docker", "/docker-"),
+        ("lxc", "/lxc/"),
+        ("lxc", "/lxc.payload"),
+        ("podman", "/libpod-"),
+        ("kubernetes", "/kubepods"),
+        ("systemd-nspawn", "/systemd-nspawn@"),
+    ];
+    let paths: Vec<_> = membership.memberships.iter().map(|one| String::from_utf8_lossy(&one.path)).collect();
+    if let Some((name, _)) = named.iter().find(|(_, mark)| paths.iter().any(|path| path.contains(mark))) {
+        return kind(name);
+    }
+    // one without any mark of its own
+    let overlay = mounts.iter().any(|mount| mount.mount_point == b"/" && mount.fs_type == b"overlay");
+    if !first.pid && (first.certain || overlay) {
+        return kind("container-other");
+    }
+    Ok(None)
+}
+
+/// Whether the machine's first namespaces are the ones we look at.
+struct Namespaces {
+    pid: bool,
+    cgroup: bool,
+    /// The kernel said so; else it is a guess.
+    certain: bool,
+}
+
+impl Namespaces {
+    fn of(machine: &Machine) -> Self {
+        let root = &machine.root;
+        // the numbers of the first namespaces are fixed: include/linux/proc_ns.h
+        let is_first = |kind: &str, number: u32| {
+            let link = root.is_live().then(|| root.link_name(&format!("proc/self/ns/{kind}")).ok().flatten()).flatten();
+            link.map(|link| link == format!("{kind}:[{number}]"))
+        };
+        // PID 2 is the kernel's `kthreadd` there and nowhere else, but it may be hidden
+        let kthreadd = || root.word("proc/2/comm").ok().flatten().is_some_and(|comm| comm == "kthreadd");
+        let pid = is_first("pid", 4_026_531_836);
+        Self {
+            pid: pid.unwrap_or_else(kthreadd),
+            cgroup: is_first("cgroup", 4_026_531_835).unwrap_or(true),
+            certain: pid.is_some(),
+        }
+    }
+}
+
+struct Cgroups {
+    mounts: Vec<Mount>,
+    membership: PidCgroup,
+}
+
+impl Cgroups {
+    /// The version that a controller is under, and the directories in which it limits: machines may have both side by side.
+    fn of(&self, controller: &str) -> Option<(u8, Vec<String>)> {
+        let v1 = self.mounts.iter().find(|mount| mount.fs_type == b"cgroup" && mount.has(controller.as_bytes()));
+        if let Some(found) = v1.zip(self.membership.controller(controller)).map(|(mount, path)| levels(mount, path)) {
+            return Some((1, found));
+        }
+        let v2 = self.mounts.iter().find(|mount| mount.fs_type == b"cgroup2");
+        v2.zip(self.membership.unified()).map(|(mount, path)| (2, levels(mount, path)))
+    }
+}
+
+/// The directories of a cgroup and of all above it, as far as this mount shows them. A limit of any of them counts.
+fn levels(mount: &Mount, path: &[u8]) -> Vec<String> {
+    let (top, path) = (String::from_utf8_lossy(&mount.mount_point), String::from_utf8_lossy(path));
+    // the mount may show a part of the tree (a bind mount into a container); what is outside of it, or of our namespace, has no place
+    let root = String::from_utf8_lossy(&mount.root);
+    let below =
+        path.strip_prefix(root.trim_end_matches('/')).filter(|below| below.is_empty() || below.starts_with('/'));
+    let mut dirs = vec![top.trim_start_matches('/').to_owned()];
+    let parts = || below.unwrap_or("").split('/').filter(|part| !part.is_empty());
+    if parts().all(|part| part != "..") {
+        for part in parts() {
+            dirs.push(format!("{}/{part}", dirs[dirs.len() - 1]));
+        }
+    }
+    dirs
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::{host::Live, root::Root};
+
+    /// A tree of files, gone when dropped.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        #[expect(clippy::disallowed_methods, reason = "makes the tree to be read")]
+        fn new(name: &str, files: &[(&str, &str)]) -> Self {
+            let dir = std::env::temp_dir().join(format!("place-{name}-{}", std::process::id()));
+            for (path, text) in files {
+                let path = dir.join(path);
+                std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            Self(dir)
+        }
+
+        fn machine(&self) -> Machine {
+            Machine { root: Root::open(&self.0).unwrap(), kernel: Box::new(Live), remote: Default::default() }
+        }
+
+        fn place(&self) -> Place {
+            Place::of(&self.machine()).unwrap()
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).ok();
+        }
+    }
+
+    const ROOT: &str = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n";
+    const OVERLAY: &str = "1 0 0:50 / / rw - overlay overlay rw\n2 1 0:2 / /proc rw - proc proc rw\n";
+    const V2: &str = "9 1 0:9 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
+
+    #[test]
+    fn a_machine_is_no_container_and_has_no_limits() {
+        let tree = Tree::new(
+            "machine",
+            &[
+                ("proc/1/mountinfo", &format!("{ROOT}{V2}")),
+                ("proc/1/cgroup", "0::/init.scope\n"),
+                ("proc/2/comm", "kthreadd\n"),
+                ("sys/fs/cgroup/init.scope/memory.max", "1000\n"),
+            ],
+        );
+        assert_eq!(tree.place(), Place::default());
+        assert_eq!(tree.place().inside(), Whose::Machine);
+    }
+
+    #[test]
+    fn a_virtual_machine_made_from_an_image_is_no_container() {
+        let files = [(".dockerenv", ""), ("proc/1/mountinfo", ROOT), ("proc/2/comm", "kthreadd\n")];
+        assert_eq!(Tree::new("image", &files).place().container, None);
+    }
+
+    #[test]
+    fn an_empty_tree_is_a_machine_of_which_nothing_is_known() {
+        assert_eq!(Tree::new("empty", &[("proc/1/stat", "")]).place(), Place::default());
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_not_known_and_nothing_fails() {
+        let tree = Tree::new("denied", &[(".dockerenv", "")]);
+        let files = ["proc/1/mountinfo", "proc/1/cgroup", "proc/1/environ", "run/systemd/container"];
+        let denied = files.map(|file| (file.to_owned(), rustix::io::Errno::ACCESS));
+        let mut machine = tree.machine();
+        machine.root = machine.root.failing(denied.into());
+        let place = Place::of(&machine).unwrap();
+        assert_eq!((place.container, place.limits.memory), (Some(Container("docker".into())), None));
+    }
+
+    #[test]
+    fn docker_on_v2_has_its_limits_at_the_top_of_its_namespace() {
+        let tree = Tree::new(
+            "docker2",
+            &[
+                (".dockerenv", ""),
+                ("proc/1/mountinfo", &format!("{OVERLAY}{V2}")),
+                ("proc/1/cgroup", "0::/\n"),
+                ("sys/fs/cgroup/memory.max", "536870912\n"),
+                ("sys/fs/cgroup/memory.current", "300\n"),
+                ("sys/fs/cgroup/memory.stat", "anon 1\ninactive_file 100\n"),
+                ("sys/fs/cgroup/cpu.max", "150000 100000\n"),
+                ("sys/fs/cgroup/cpu.stat", "usage_usec 9\nnr_periods 10\nnr_throttled 4\nthrottled_usec 70\n"),
+                ("sys/fs/cgroup/pids.max", "max\n"),
+            ],
+        );
+        let place = tree.place();
+        assert_eq!(place.container, Some(Container("docker".into())));
+        assert_eq!((place.limits.memory, place.limits.memory_used), (Some(512 << 20), Some(200)));
+        assert_eq!((place.limits.cpu, place.limits.pids, place.limits.version), (Some(1.5), None, Some(2)));
+        assert_eq!(place.limits.cpu_stat.and_then(|stat| stat.throttled), Some(4));
+        assert_eq!((place.whose("meminfo"), place.inside()), (Whose::Machine, Whose::Container));
+    }
+
+    #[test]
+    fn v1_sees_the_machines_paths_and_none_of_its_limits_is_near_2_63() {
+        let mount = |controllers: &str, dir: &str| {
+            format!("9 1 0:9 /docker/ab /sys/fs/cgroup/{dir} ro - cgroup cgroup rw,{controllers}\n")
+        };
+        let mounts = format!("{OVERLAY}{}{}", mount("memory", "memory"), mount("cpu,cpuacct", "cpu,cpuacct"));
+        let tree = Tree::new(
+            "docker1",
+            &[
+                ("proc/1/mountinfo", &mounts),
+                ("proc/1/cgroup", "4:cpu,cpuacct:/docker/ab\n3:memory:/docker/ab/unit\n"),
+                ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+                ("sys/fs/cgroup/memory/unit/memory.limit_in_bytes", "4096\n"),
+                ("sys/fs/cgroup/memory/unit/memory.usage_in_bytes", "4000\n"),
+                ("sys/fs/cgroup/memory/unit/memory.stat", "inactive_file 1\ntotal_inactive_file 1000\n"),
+                ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n"),
+                ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"),
+            ],
+        );
+        let place = tree.place();
+        assert_eq!(place.container, Some(Container("docker".into())));
+        assert_eq!((place.limits.memory, place.limits.memory_used, place.limits.cpu), (Some(4096), Some(3000), None));
+        assert_eq!(place.limits.version, Some(1));
+    }
+
+    #[test]
+    fn the_tightest_of_all_levels_counts() {
+        let tree = Tree::new(
+            "levels",
+            &[
+                ("run/systemd/container", "lxc\n"),
+                ("proc/1/mountinfo", &format!("{ROOT}{V2}")),
+                ("proc/1/cgroup", "0::/init.scope\n"),
+                ("sys/fs/cgroup/memory.max", "100\n"),
+                ("sys/fs/cgroup/memory.current", "50\n"),
+                ("sys/fs/cgroup/init.scope/memory.max", "200\n"),
+                ("sys/fs/cgroup/init.scope/pids.max", "7\n"),
+                ("sys/fs/cgroup/pids.max", "9\n"),
+                ("sys/fs/cgroup/cpu.max", "max 100000\n"),
+                ("sys/fs/cgroup/init.scope/cpuset.cpus.effective", "2-3\n"),
+                ("sys/devices/system/cpu/online", "0-7\n"),
+            ],
+        );
+        let place = tree.place();
+        assert_eq!((place.limits.memory, place.limits.memory_used), (Some(100), Some(50)));
+        assert_eq!((place.limits.pids, place.limits.cpu), (Some(7), Some(2.0)));
+    }
+
+    const LXCFS: &str = "\
+3 2 0:60 /proc/meminfo /proc/meminfo rw - fuse.lxcfs lxcfs rw
+4 2 0:60 /proc/stat /proc/stat rw - fuse.lxcfs lxcfs rw
+5 2 0:60 /proc/loadavg /proc/loadavg rw - fuse.lxcfs lxcfs rw
+";
+
+    #[test]
+    fn lxcfs_makes_figures_the_containers_unless_a_mount_hides_it() {
+        let tree = Tree::new("lxcfs", &[("proc/1/mountinfo", &format!("{OVERLAY}{LXCFS}"))]);
+        let place = tree.place();
+        assert_eq!(
+            (place.container.clone(), place.whose("meminfo")),
+            (Some(Container("lxc".into())), Whose::Container)
+        );
+        assert_eq!(place.whose("diskstats"), Whose::Machine);
+
+        let sandbox = "6 2 0:61 / /proc rw - proc proc rw\n";
+        let tree = Tree::new("hidden", &[("proc/1/mountinfo", &format!("{OVERLAY}{LXCFS}{sandbox}"))]);
+        let place = tree.place();
+        assert_eq!((place.lxcfs.len(), place.whose("meminfo")), (0, Whose::Machine));
+    }
+
+    #[test]
+    fn lxcfs_has_no_cpu_times_of_its_own_on_v2_and_no_load_unless_told_to() {
+        let place = |name: &str, cgroup: &str, load: &str| {
+            let files = [
+                ("proc/1/mountinfo", &*format!("{OVERLAY}{LXCFS}{V2}")),
+                ("proc/1/cgroup", cgroup),
+                ("proc/loadavg", load),
+                ("sys/fs/cgroup/pids.current", "6\n"),
+            ];
+            let place = Tree::new(name, &files).place();
+            assert!(place.covers("stat") && place.covers("loadavg"));
+            (place.whose("stat"), place.whose("loadavg"))
+        };
+        let both = "2:cpu,cpuacct:/\n0::/\n";
+        assert_eq!(place("v2", "0::/\n", "1 1 1 1/93 9\n"), (Whose::Machine, Whose::Machine));
+        assert_eq!(place("v1", both, "1 1 1 1/93 9\n"), (Whose::Container, Whose::Machine));
+        assert_eq!(place("own", both, "1 1 1 1/6 9\n"), (Whose::Container, Whose::Container));
+    }
+
+    #[test]
+    fn kinds_are_told_by_their_marks() {
+        let kind = |name: &str, files: &[(&str, &str)]| Tree::new(name, files).place().container.map(|kind| kind.0);
+        let of = |name: &str, path: &str, text: &str| kind(name, &[("proc/1/mountinfo", ROOT), (path, text)]);
+        assert_eq!(of("vz", "proc/vz/version", "1").as_deref(), Some("openvz"));
+        assert_eq!(of("nspawn", "run/host/container-manager", "systemd-nspawn\n").as_deref(), Some("systemd-nspawn"));
+        assert_eq!(of("environ", "proc/1/environ", "A=1\0container=lxc\0").as_deref(), Some("lxc"));
+        assert_eq!(of("nothing", "proc/1/environ", "container=\0"), None);
+        assert_eq!(of("podman", "run/.containerenv", "").as_deref(), Some("podman"));
+        assert_eq!(
+            of("wsl", "proc/sys/kernel/osrelease", "5.15.90.1-microsoft-standard-WSL2\n").as_deref(),
+            Some("wsl")
+        );
+        assert_eq!(of("scope", "proc/1/cgroup", "0::/system.slice/docker-ab.scope\n").as_deref(), Some("docker"));
+        assert_eq!(of("pod", "proc/1/cgroup", "0::/kubepods.slice/x\n").as_deref(), Some("kubernetes"));
+        assert_eq!(kind("other", &[("proc/1/mountinfo", OVERLAY)]).as_deref(), Some("container-other"));
+    }
+
+    #[test]
+    fn pid_1_of_the_machine_does_not_speak_for_a_container() {
+        let tree =
+            Tree::new("pidhost", &[("proc/1/cgroup", "0::/../../init.scope\n"), ("proc/self/cgroup", "0::/mine\n")]);
+        assert_eq!(membership(&tree.machine()).unwrap().unified(), Some(&b"/mine"[..]));
+    }
+
+    #[test]
+    fn a_cgroup_with_a_longer_name_is_another_one() {
+        let mount = |root: &str| {
+            let line = format!("9 1 0:9 {root} /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
+            mountinfo::parse(line.as_bytes()).unwrap().remove(0)
+        };
+        let top = "sys/fs/cgroup";
+        assert_eq!(levels(&mount("/docker/ab"), b"/docker/abc"), [top]);
+        assert_eq!(levels(&mount("/docker/ab"), b"/docker/ab/c"), [top, "sys/fs/cgroup/c"]);
+        assert_eq!(levels(&mount("/"), b"/../../x"), [top]);
+        assert_eq!(levels(&mount("/"), b"/a..b"), [top, "sys/fs/cgroup/a..b"]);
+    }
+}
