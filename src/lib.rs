@@ -1,5 +1,6 @@
 //! systemmanager-mcp: built from the bottom up; the map comes with the last of its modules.
 
+pub mod audit;
 pub mod auth;
 pub mod failure;
 pub mod host;
