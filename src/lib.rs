@@ -9,3 +9,5 @@ pub mod root;
 pub mod scope;
 pub mod table;
 pub mod text;
+pub mod tool;
+pub mod tools;

@@ -1,0 +1,18 @@
+//! Every tool there is, one line each, in the order the README lists them.
+
+mod system;
+
+use crate::tool::Entry;
+
+/// The list.
+pub const TOOLS: &[Entry] = &[
+    Entry::of::<system::overview::Overview>(),
+    Entry::of::<system::identity::Identity>(),
+    Entry::of::<system::cpu::Cpu>(),
+    Entry::of::<system::memory::Memory>(),
+    Entry::of::<system::disks::Disks>(),
+    Entry::of::<system::network::Network>(),
+    Entry::of::<system::processes::Processes>(),
+    Entry::of::<system::process::Process>(),
+    Entry::of::<system::history::History>(),
+];

@@ -1,0 +1,429 @@
+//! How busy are the CPUs, with what, and what holds them back?
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{number, word};
+use crate::{
+    failure::Failure,
+    host::{Host, Limits, Machine, Place, Whose, Window},
+    proc::{cpuinfo::Cpuinfo, cpulist, stat::Times},
+    root::Root,
+    scope::Scope,
+    table::Table,
+    tool::Tool,
+};
+
+/// CPUs shown unless the caller says otherwise.
+const SHOWN: usize = 16;
+
+/// CPUs shown at most.
+const MOST: usize = 256;
+
+/// CPU use by kind over the last seconds, load, pressure, limits, frequency and temperature, and how busy each CPU is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cpu {
+    /// Show at most this many CPUs, the busiest ones: 16 by default, 256 at most.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 256))]
+    limit: Option<usize>,
+}
+
+/// Ratios are of the time of all CPUs together, 0 to 1, over the window.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Report {
+    /// Whose the ratios are. Where lxcfs shows a container only the CPUs it may use, they may still be the machine's.
+    pub scope: Whose,
+    /// The time they cover.
+    pub window_seconds: f64,
+    /// All but idle and iowait.
+    pub busy_ratio: Option<f64>,
+    /// Programs, guests included.
+    pub user_ratio: Option<f64>,
+    /// Programs of low priority.
+    pub nice_ratio: Option<f64>,
+    /// The kernel.
+    pub system_ratio: Option<f64>,
+    /// Idle while a disk was waited for; a hint.
+    pub iowait_ratio: Option<f64>,
+    pub irq_ratio: Option<f64>,
+    pub softirq_ratio: Option<f64>,
+    /// Wanted, but the hypervisor gave it to others.
+    pub steal_ratio: Option<f64>,
+    /// Virtual machines run here; counted in user and nice as well.
+    pub guest_ratio: Option<f64>,
+    pub load: Load,
+    /// Time in which a program waited for a CPU. Since Linux 4.20, where switched on.
+    pub pressure: Option<Stalled>,
+    /// The container's share, where it has less than the machine.
+    pub limit: Option<Limit>,
+    pub activity: Activity,
+    pub model: Model,
+    /// Where the kernel or the hypervisor lets it be seen.
+    pub frequency: Option<Frequency>,
+    /// Of the hottest CPU package.
+    pub temperature_celsius: Option<f64>,
+    /// Sorted by number when all are shown, else the busiest first.
+    pub cpus: Table<One>,
+    /// CPUs left out above.
+    pub cpus_not_shown: usize,
+}
+
+/// Threads that run, want to, or wait for a disk: means.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Load {
+    pub scope: Whose,
+    pub last_1m: f64,
+    pub last_5m: f64,
+    pub last_15m: f64,
+    /// Of 1 minute, by online CPUs. Null where one is the machine's and the other the container's.
+    pub per_cpu_1m: Option<f64>,
+    /// Threads that run or want to, now.
+    pub runnable: u32,
+    /// Threads there are.
+    pub threads: u32,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Stalled {
+    pub scope: Whose,
+    pub some_10s_ratio: f64,
+    pub some_60s_ratio: f64,
+}
+
+/// A cgroup's.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Limit {
+    /// CPUs' worth of time it may use.
+    pub cpus: f64,
+    /// Part of its periods in which it was held back, since it began.
+    pub throttled_ratio: Option<f64>,
+    /// How many periods that were.
+    pub throttled_periods: Option<u64>,
+    /// How long it was held back, all CPUs added up.
+    pub throttled_seconds: Option<f64>,
+}
+
+/// Rates over the window.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Activity {
+    pub scope: Whose,
+    pub context_switches_per_second: Option<f64>,
+    pub interrupts_per_second: Option<f64>,
+    /// New processes and threads.
+    pub forks_per_second: Option<f64>,
+    /// Threads on a CPU or waiting for one, now.
+    pub running: u64,
+    /// Threads that wait for a disk, now.
+    pub blocked: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Model {
+    pub name: Option<String>,
+    pub vendor: Option<String>,
+    pub architecture: String,
+    /// Logical CPUs in use.
+    pub online: Option<usize>,
+    /// Logical CPUs that could ever be plugged in.
+    pub possible: Option<usize>,
+    pub cores: Option<usize>,
+    /// Sockets.
+    pub packages: Option<usize>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Frequency {
+    /// Mean of all CPUs.
+    pub now_hertz: Option<f64>,
+    /// The least that may be chosen.
+    pub min_hertz: Option<f64>,
+    /// The most that may be chosen.
+    pub max_hertz: Option<f64>,
+    pub governor: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct One {
+    pub cpu: u32,
+    pub busy_ratio: Option<f64>,
+    pub user_ratio: Option<f64>,
+    pub system_ratio: Option<f64>,
+    pub iowait_ratio: Option<f64>,
+    pub steal_ratio: Option<f64>,
+}
+
+impl Tool for Cpu {
+    const NAME: &'static str = "cpu";
+    const TITLE: &'static str = "CPU";
+    const SCOPE: Scope = Scope::SystemRead;
+    const SHARED: bool = true;
+    const AUDITED: &'static [&'static str] = &["limit"];
+    type Output = Report;
+
+    async fn run(self, host: &Host) -> Result<Report, Failure> {
+        let limit = self.limit.unwrap_or(SHOWN);
+        if !(1..=MOST).contains(&limit) {
+            return Err(Failure::Invalid(format!("cpu: limit is a number from 1 to {MOST}, not {limit}")));
+        }
+        let window = host.window().await?;
+        host.read(move |machine| read(machine, &window, limit)).await
+    }
+}
+
+fn read(machine: &Machine, window: &Window, limit: usize) -> Result<Report, Failure> {
+    let root = &machine.root;
+    let place = Place::of(machine)?;
+    let (earlier, now) = (&window.earlier.stat, &window.now.stat);
+    let ratio = |part: fn(&Times) -> u64| window.cpu_ratio(part);
+    let (cpus, cpus_not_shown) = each(window, limit);
+    // some architectures say nothing that can be read, and no figure depends on it
+    let cpuinfo = root.text("proc/cpuinfo").ok().and_then(|text| Cpuinfo::parse(&text).ok());
+    let numbers: Vec<u32> = now.cpus.keys().copied().collect();
+    let model = model(machine, &numbers, cpuinfo.as_ref());
+    let rate = |earlier, now| window.per_second(earlier, now);
+    Ok(Report {
+        scope: place.whose("stat"),
+        window_seconds: window.seconds(),
+        busy_ratio: ratio(Times::busy),
+        user_ratio: ratio(|times| times.user),
+        nice_ratio: ratio(|times| times.nice),
+        system_ratio: ratio(|times| times.system),
+        iowait_ratio: ratio(|times| times.iowait),
+        irq_ratio: ratio(|times| times.irq),
+        softirq_ratio: ratio(|times| times.softirq),
+        steal_ratio: ratio(|times| times.steal),
+        guest_ratio: ratio(|times| times.guest.saturating_add(times.guest_nice)),
+        load: load(&place, window, model.online),
+        pressure: window.now.pressure.cpu.as_ref().map(|pressure| Stalled {
+            scope: place.whose("pressure/cpu"),
+            some_10s_ratio: pressure.some.avg10,
+            some_60s_ratio: pressure.some.avg60,
+        }),
+        limit: limited(&place.limits),
+        activity: Activity {
+            // lxcfs passes these lines on as the machine has them
+            scope: Whose::Machine,
+            context_switches_per_second: rate(earlier.context_switches, now.context_switches),
+            interrupts_per_second: rate(earlier.interrupts, now.interrupts),
+            forks_per_second: rate(earlier.forks, now.forks),
+            running: now.running,
+            blocked: now.blocked,
+        },
+        model,
+        frequency: frequency(root, &numbers, cpuinfo.as_ref()),
+        temperature_celsius: temperature(root),
+        cpus,
+        cpus_not_shown,
+    })
+}
+
+fn each(window: &Window, limit: usize) -> (Table<One>, usize) {
+    let ratio = |cpu, part: fn(&Times) -> u64| window.one_cpu_ratio(cpu, part);
+    let rows: Vec<One> = (window.now.stat.cpus.keys())
+        .map(|cpu| One {
+            cpu: *cpu,
+            busy_ratio: ratio(*cpu, Times::busy),
+            user_ratio: ratio(*cpu, |times| times.user.saturating_add(times.nice)),
+            system_ratio: ratio(*cpu, |times| times.system.saturating_add(times.irq).saturating_add(times.softirq)),
+            iowait_ratio: ratio(*cpu, |times| times.iowait),
+            steal_ratio: ratio(*cpu, |times| times.steal),
+        })
+        .collect();
+    busiest(rows, limit)
+}
+
+/// All of them if they are no more than `limit`, else the busiest, and how many are left out.
+fn busiest(mut rows: Vec<One>, limit: usize) -> (Table<One>, usize) {
+    let left_out = rows.len().saturating_sub(limit);
+    if left_out > 0 {
+        let busy = |row: &One| row.busy_ratio.unwrap_or(-1.0);
+        // stable: of equally busy ones the lower number comes first
+        rows.sort_by(|a, b| busy(b).total_cmp(&busy(a)));
+        rows.truncate(limit);
+    }
+    (Table(rows), left_out)
+}
+
+fn load(place: &Place, window: &Window, online: Option<usize>) -> Load {
+    let load = &window.now.load;
+    let scope = place.whose("loadavg");
+    Load {
+        scope,
+        last_1m: load.one,
+        last_5m: load.five,
+        last_15m: load.fifteen,
+        per_cpu_1m: online
+            .filter(|online| *online > 0 && (scope == Whose::Container) == place.covers("stat"))
+            .map(|online| load.one / online as f64),
+        runnable: load.runnable,
+        threads: load.threads,
+    }
+}
+
+fn limited(limits: &Limits) -> Option<Limit> {
+    let stat = limits.cpu_stat;
+    let periods = stat.and_then(|stat| stat.periods).filter(|periods| *periods > 0);
+    let throttled = stat.and_then(|stat| stat.throttled);
+    Some(Limit {
+        cpus: limits.cpu?,
+        throttled_ratio: periods.zip(throttled).map(|(all, part)| part as f64 / all as f64),
+        throttled_periods: throttled,
+        throttled_seconds: stat.and_then(|stat| stat.throttled_us).map(|micros| micros as f64 / 1e6),
+    })
+}
+
+fn model(machine: &Machine, numbers: &[u32], cpuinfo: Option<&Cpuinfo>) -> Model {
+    let list = |name: &str| {
+        let text = machine.root.text(&format!("sys/devices/system/cpu/{name}")).ok()?;
+        cpulist::parse(&text).ok().map(|cpus| cpus.len()).filter(|count| *count > 0)
+    };
+    let online = if numbers.is_empty() { list("online") } else { Some(numbers.len()) };
+    let told = cpuinfo.and_then(|cpuinfo| Some((cpuinfo.packages? as usize, cpuinfo.cores? as usize)));
+    let counted = told.or_else(|| topology(&machine.root, numbers));
+    Model {
+        name: cpuinfo.and_then(|cpuinfo| cpuinfo.model_name.clone()),
+        vendor: cpuinfo.and_then(|cpuinfo| cpuinfo.vendor.clone()),
+        architecture: machine.kernel.architecture(),
+        online,
+        possible: list("possible"),
+        cores: counted.map(|(_, cores)| cores),
+        packages: counted.map(|(packages, _)| packages),
+    }
+}
+
+/// Packages and cores, from sysfs. `None`: it does not say of every CPU, or says -1.
+fn topology(root: &Root, numbers: &[u32]) -> Option<(usize, usize)> {
+    let (mut packages, mut cores) = (BTreeSet::new(), BTreeSet::new());
+    for cpu in numbers {
+        let id = |name: &str| number::<u32>(root, &format!("sys/devices/system/cpu/cpu{cpu}/topology/{name}"));
+        let (package, core) = (id("physical_package_id")?, id("core_id")?);
+        packages.insert(package);
+        cores.insert((package, core));
+    }
+    (!packages.is_empty()).then_some((packages.len(), cores.len()))
+}
+
+fn frequency(root: &Root, numbers: &[u32], cpuinfo: Option<&Cpuinfo>) -> Option<Frequency> {
+    // on x86 this is measured, as scaling_cur_freq is, but for all CPUs at once: one at a time may take 10 ms each
+    let mut now: Vec<f64> =
+        cpuinfo.map(|cpuinfo| cpuinfo.mhz.values().map(|mhz| mhz * 1e6).collect()).unwrap_or_default();
+    let measured = !now.is_empty();
+    let (mut least, mut most, mut governors) = (None::<u64>, None::<u64>, BTreeSet::new());
+    for cpu in numbers {
+        let file = |name: &str| format!("sys/devices/system/cpu/cpu{cpu}/cpufreq/{name}");
+        let Some(governor) = word(root, &file("scaling_governor")) else { continue };
+        governors.insert(governor);
+        let khz = |name: &str| number::<u64>(root, &file(name));
+        least = least.into_iter().chain(khz("scaling_min_freq")).min();
+        most = most.into_iter().chain(khz("scaling_max_freq")).max();
+        if !measured {
+            now.extend(khz("scaling_cur_freq").map(|khz| khz as f64 * 1e3));
+        }
+    }
+    if now.is_empty() && governors.is_empty() {
+        return None;
+    }
+    Some(Frequency {
+        now_hertz: (!now.is_empty()).then(|| now.iter().sum::<f64>() / now.len() as f64),
+        min_hertz: least.map(|khz| khz as f64 * 1e3),
+        max_hertz: most.map(|khz| khz as f64 * 1e3),
+        governor: (!governors.is_empty()).then(|| governors.into_iter().collect::<Vec<_>>().join(", ")),
+    })
+}
+
+/// The hottest CPU package, by its own sensor, else by the firmware's thermal zone.
+fn temperature(root: &Root) -> Option<f64> {
+    let mut hottest = None;
+    for chip in root.names("sys/class/hwmon").unwrap_or_default() {
+        let file = |name: &str| format!("sys/class/hwmon/{chip}/{name}");
+        let name = word(root, &file("name")).unwrap_or_default();
+        if !matches!(name.as_str(), "coretemp" | "k10temp" | "zenpower" | "cpu_thermal") {
+            continue;
+        }
+        let mut sensors = vec![];
+        for input in root.names(&file("")).unwrap_or_default() {
+            let Some(sensor) = input.strip_prefix("temp").and_then(|rest| rest.strip_suffix("_input")) else {
+                continue;
+            };
+            let label = word(root, &file(&format!("temp{sensor}_label")));
+            if let Some(milli) = number::<i64>(root, &file(&input)) {
+                sensors.push((label.unwrap_or_default(), milli));
+            }
+        }
+        hottest = hottest.into_iter().chain(package(&sensors)).max();
+    }
+    if hottest.is_none() {
+        for zone in root.names("sys/class/thermal").unwrap_or_default() {
+            let file = |name: &str| format!("sys/class/thermal/{zone}/{name}");
+            let kind = word(root, &file("type")).unwrap_or_default().replace('_', "-");
+            if matches!(kind.as_str(), "x86-pkg-temp" | "cpu-thermal" | "soc-thermal" | "cpu0-thermal") {
+                hottest = hottest.into_iter().chain(number::<i64>(root, &file("temp"))).max();
+            }
+        }
+    }
+    hottest.map(|milli: i64| milli as f64 / 1e3)
+}
+
+/// The sensor of a chip that stands for the whole package, in thousandths of a degree. `Tctl` is what the fan is to believe, on some
+/// Ryzens 27 degrees above the die.
+fn package(sensors: &[(String, i64)]) -> Option<i64> {
+    let of =
+        |wanted: &str| sensors.iter().filter(|(label, _)| label.starts_with(wanted)).map(|(_, milli)| *milli).max();
+    of("Package").or_else(|| of("Tdie")).or_else(|| of("Tctl")).or_else(|| of(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Limits;
+    use crate::proc::cgroup::CpuStat;
+
+    fn row(cpu: u32, busy_ratio: Option<f64>) -> One {
+        One { cpu, busy_ratio, user_ratio: None, system_ratio: None, iowait_ratio: None, steal_ratio: None }
+    }
+
+    #[test]
+    fn few_cpus_are_all_shown_by_number_and_many_by_use() {
+        let rows = || vec![row(0, Some(0.1)), row(1, Some(0.9)), row(2, None), row(3, Some(0.9)), row(9, Some(0.5))];
+        let numbers = |limit| {
+            let (Table(rows), left_out) = busiest(rows(), limit);
+            (rows.into_iter().map(|row| row.cpu).collect::<Vec<_>>(), left_out)
+        };
+        assert_eq!(numbers(5), (vec![0, 1, 2, 3, 9], 0));
+        assert_eq!(numbers(4), (vec![1, 3, 9, 0], 1));
+        assert_eq!(numbers(1), (vec![1], 4));
+    }
+
+    #[test]
+    fn the_package_speaks_for_its_cores_and_the_die_before_the_fan() {
+        let sensors = |labels: &[(&str, i64)]| -> Vec<(String, i64)> {
+            labels.iter().map(|(label, milli)| ((*label).to_owned(), *milli)).collect()
+        };
+        assert_eq!(package(&sensors(&[("Core 0", 70_000), ("Package id 0", 65_000)])), Some(65_000));
+        assert_eq!(package(&sensors(&[("Tctl", 77_000), ("Tdie", 50_000), ("Tccd1", 49_000)])), Some(50_000));
+        assert_eq!(package(&sensors(&[("Tctl", 50_000), ("Tccd1", 60_000)])), Some(50_000));
+        assert_eq!(package(&sensors(&[("", 48_000)])), Some(48_000));
+        assert_eq!(package(&[]), None);
+    }
+
+    #[test]
+    fn a_quota_says_how_often_it_held_back() {
+        let stat = CpuStat {
+            usage_us: None,
+            user_us: None,
+            system_us: None,
+            periods: Some(8),
+            throttled: Some(2),
+            throttled_us: Some(1_500_000),
+        };
+        let limit = limited(&Limits { cpu: Some(1.5), cpu_stat: Some(stat), ..Limits::default() }).unwrap();
+        assert_eq!((limit.cpus, limit.throttled_ratio, limit.throttled_seconds), (1.5, Some(0.25), Some(1.5)));
+        let fewer = limited(&Limits { cpu: Some(2.0), ..Limits::default() }).unwrap();
+        assert_eq!((fewer.cpus, fewer.throttled_ratio), (2.0, None));
+        assert!(limited(&Limits::default()).is_none());
+    }
+}

@@ -1,0 +1,175 @@
+//! How much memory is there, and is it enough?
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    failure::Failure,
+    host::{Host, Machine, Place, Whose, Window},
+    proc::{arcstats::Arcstats, meminfo::Meminfo, pressure::Pressure},
+    scope::Scope,
+    tool::Tool,
+};
+
+/// Memory and swap: what is used, what a new program could have, paging and memory pressure. Counts ZFS's cache as available.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Memory {}
+
+/// All sizes are bytes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Report {
+    /// Whose figures these are.
+    pub scope: Whose,
+    /// Usable memory: what is fitted, less what the kernel keeps for itself.
+    pub total_bytes: u64,
+    /// What a new program could have without swapping (before Linux 3.14 estimated from free memory and caches; with ZFS
+    /// its reclaimable cache included).
+    pub available_bytes: u64,
+    /// Total less available.
+    pub used_bytes: u64,
+    /// Used by total.
+    pub used_ratio: f64,
+    /// Not in use for anything.
+    pub free_bytes: u64,
+    /// Block device buffers and page cache, shared memory included.
+    pub cached_bytes: u64,
+    /// tmpfs and shared memory. Since Linux 2.6.32.
+    pub shared_bytes: Option<u64>,
+    /// The kernel's own objects.
+    pub slab_bytes: u64,
+    /// Waiting to be written to disk.
+    pub dirty_bytes: u64,
+    /// ZFS's adaptive replacement cache, where ZFS is.
+    pub zfs_cache_bytes: Option<u64>,
+    /// Swap space.
+    pub swap_total_bytes: u64,
+    /// Swap in use.
+    pub swap_used_bytes: u64,
+    /// Promised to programs, whether they have touched it or not.
+    pub committed_bytes: Option<u64>,
+    /// The container's limit, and what it uses of it without droppable cache.
+    pub limit: Option<Limit>,
+    /// Paging over the window.
+    pub paging: Option<Paging>,
+    /// Share of time in which programs waited for memory. Since Linux 4.20, where switched on.
+    pub pressure: Option<Stalled>,
+    /// Processes killed for want of memory since boot. Since Linux 4.13.
+    pub oom_kills: Option<u64>,
+}
+
+/// A cgroup's limit.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Limit {
+    /// The most it may use.
+    pub limit_bytes: u64,
+    /// What it uses.
+    pub used_bytes: Option<u64>,
+}
+
+/// Pages moved between memory and disk.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Paging {
+    /// The time these rates cover.
+    pub window_seconds: f64,
+    /// Read back from swap.
+    pub swapped_in_bytes_per_second: Option<f64>,
+    /// Written to swap.
+    pub swapped_out_bytes_per_second: Option<f64>,
+    /// Page faults that had to wait for a disk.
+    pub major_faults_per_second: Option<f64>,
+}
+
+/// How long programs were stalled.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Stalled {
+    /// At least one program, over the last 10 seconds.
+    pub some_10s_ratio: f64,
+    /// At least one program, over the last 60 seconds.
+    pub some_60s_ratio: f64,
+    /// All programs at once, over the last 60 seconds.
+    pub full_60s_ratio: Option<f64>,
+}
+
+impl Tool for Memory {
+    const NAME: &'static str = "memory";
+    const TITLE: &'static str = "Memory";
+    const SCOPE: Scope = Scope::SystemRead;
+    const SHARED: bool = true;
+    type Output = Report;
+
+    async fn run(self, host: &Host) -> Result<Report, Failure> {
+        let window = host.window().await?;
+        host.read(move |machine| read(machine, &window)).await
+    }
+}
+
+fn read(machine: &Machine, window: &Window) -> Result<Report, Failure> {
+    let place = Place::of(machine)?;
+    let memory = &window.now.memory;
+    let arc = Failure::absent(machine.root.text("proc/spl/kstat/zfs/arcstats"))?;
+    let arc = arc.map(|text| Arcstats::parse(&text)).transpose()?;
+    // a container's cache of ZFS is the machine's, and no part of the container's memory
+    let arc = arc.filter(|_| place.whose("meminfo") == Whose::Machine);
+    let available = available(memory, arc.as_ref());
+    let used = memory.total - available;
+    Ok(Report {
+        scope: place.whose("meminfo"),
+        total_bytes: memory.total,
+        available_bytes: available,
+        used_bytes: used,
+        used_ratio: ratio(used, memory.total),
+        free_bytes: memory.free,
+        cached_bytes: memory.buffers.saturating_add(memory.cached),
+        shared_bytes: memory.shmem,
+        slab_bytes: memory.slab,
+        dirty_bytes: memory.dirty,
+        zfs_cache_bytes: arc.map(|arc| arc.size),
+        swap_total_bytes: memory.swap_total,
+        swap_used_bytes: memory.swap_total.saturating_sub(memory.swap_free),
+        committed_bytes: memory.committed_as,
+        limit: place.limits.memory.map(|limit_bytes| Limit { limit_bytes, used_bytes: place.limits.memory_used }),
+        paging: paging(machine.kernel.page_size(), window),
+        pressure: window.now.pressure.memory.as_ref().map(Stalled::of),
+        oom_kills: window.now.vmstat.as_ref().and_then(|vmstat| vmstat.oom_kill),
+    })
+}
+
+/// What a new program could have: the kernel's estimate, or before Linux 3.14 free memory and caches; with ZFS also what its cache would
+/// give up, which the kernel does not know.
+pub(super) fn available(memory: &Meminfo, arc: Option<&Arcstats>) -> u64 {
+    let reclaimable = arc.map_or(0, |arc| arc.size.saturating_sub(arc.c_min));
+    let estimate = memory.available.unwrap_or_else(|| {
+        // shared memory stands in the page cache and cannot be dropped
+        let cached = memory.cached.saturating_sub(memory.shmem.unwrap_or(0));
+        memory.free.saturating_add(memory.buffers).saturating_add(cached)
+    });
+    estimate.saturating_add(reclaimable).min(memory.total)
+}
+
+/// A part of a whole; nothing of nothing is 0.
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn paging(page_size: u64, window: &Window) -> Option<Paging> {
+    let (earlier, now) = (window.earlier.vmstat.as_ref()?, window.now.vmstat.as_ref()?);
+    let rate = |earlier: Option<u64>, now: Option<u64>| window.per_second(earlier?, now?);
+    let bytes = |pages: Option<f64>| pages.map(|pages| pages * page_size as f64);
+    Some(Paging {
+        window_seconds: window.seconds(),
+        swapped_in_bytes_per_second: bytes(rate(earlier.pswpin, now.pswpin)),
+        swapped_out_bytes_per_second: bytes(rate(earlier.pswpout, now.pswpout)),
+        major_faults_per_second: rate(earlier.pgmajfault, now.pgmajfault),
+    })
+}
+
+impl Stalled {
+    fn of(pressure: &Pressure) -> Self {
+        Self {
+            some_10s_ratio: pressure.some.avg10,
+            some_60s_ratio: pressure.some.avg60,
+            full_60s_ratio: pressure.full.as_ref().map(|full| full.avg60),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! How is the machine, and what is wrong with it?
+
+mod problems;
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::disks;
+use crate::{
+    failure::Failure,
+    host::{Host, Machine, Place, Scan, Whose, Window},
+    proc::{arcstats::Arcstats, os_release::OsRelease, pid_stat::State},
+    scope::Scope,
+    table::Table,
+    tool::Tool,
+};
+
+/// The machine's state at a glance and, under `problems`, what is wrong, worst first. Begin here.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Overview {}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Report {
+    /// What is wrong; empty when nothing was found.
+    pub problems: Vec<Problem>,
+    pub system: System,
+    pub cpu: Cpu,
+    pub memory: Memory,
+    pub disks: Disks,
+    /// Null without network statistics.
+    pub network: Option<Network>,
+    pub processes: Processes,
+}
+
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Problem {
+    pub severity: Severity,
+    /// In words.
+    pub what: String,
+    /// The tool that tells more.
+    pub see: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Severity {
+    /// Something has failed or soon will.
+    Critical,
+    /// Worth a look today.
+    Warning,
+    /// Good to know.
+    Notice,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct System {
+    pub os: Option<String>,
+    pub kernel: Option<String>,
+    /// The kind of container the server runs in; null on a machine.
+    pub container: Option<String>,
+    pub uptime_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Cpu {
+    pub scope: Whose,
+    pub cpus: usize,
+    /// CPUs' worth of time that the container may use.
+    pub limit_cpus: Option<f64>,
+    pub window_seconds: f64,
+    pub busy_ratio: Option<f64>,
+    pub iowait_ratio: Option<f64>,
+    pub steal_ratio: Option<f64>,
+    /// Of the whole machine, over 1, 5 and 15 minutes.
+    pub load: [f64; 3],
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Memory {
+    pub scope: Whose,
+    pub total_bytes: u64,
+    /// What a new program could have, ZFS's reclaimable cache included.
+    pub available_bytes: u64,
+    pub used_ratio: f64,
+    /// The container's limit.
+    pub limit_bytes: Option<u64>,
+    pub limit_used_bytes: Option<u64>,
+    pub swap_total_bytes: u64,
+    pub swap_used_bytes: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Disks {
+    /// Filesystems there are; the fullest five follow.
+    pub filesystems_total: usize,
+    pub fullest: Table<Fullest>,
+    /// Of all disks together, over `cpu.window_seconds`.
+    pub read_bytes_per_second: Option<f64>,
+    pub write_bytes_per_second: Option<f64>,
+    /// The busiest disk, and how much of the time it is.
+    pub busiest: Option<String>,
+    pub busiest_ratio: Option<f64>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Fullest {
+    pub mount_point: String,
+    pub size_bytes: Option<u64>,
+    pub available_bytes: Option<u64>,
+    pub used_ratio: Option<f64>,
+}
+
+/// All interfaces but loopback and those of single containers, over `cpu.window_seconds`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Network {
+    pub scope: Whose,
+    pub received_bytes_per_second: f64,
+    pub sent_bytes_per_second: f64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Processes {
+    pub scope: Whose,
+    pub total: usize,
+    pub zombies: usize,
+    /// Threads that run or could, on the whole machine.
+    pub runnable_threads: u32,
+    /// Threads blocked in the kernel, usually by a disk or file server.
+    pub blocked_threads: u64,
+}
+
+impl Tool for Overview {
+    const NAME: &'static str = "overview";
+    const TITLE: &'static str = "Overview";
+    const SCOPE: Scope = Scope::SystemRead;
+    const SHARED: bool = true;
+    const UNTRUSTED: Option<&'static str> = Some("mount points and device names in problems and disks");
+    type Output = Report;
+
+    async fn run(self, host: &Host) -> Result<Report, Failure> {
+        let window = host.window().await?;
+        let (scan, _) = host.processes().await?;
+        host.read(move |machine| read(machine, &window, &scan)).await
+    }
+}
+
+fn read(machine: &Arc<Machine>, window: &Window, scan: &Scan) -> Result<Report, Failure> {
+    let place = Place::of(machine)?;
+    // 200 are all filesystems of all but odd machines; the worst come first
+    let storage = disks::survey(machine, window, 200)?;
+    let mut report = Report {
+        problems: vec![],
+        system: system(machine, &place)?,
+        cpu: cpu(window, &place),
+        memory: memory(machine, window, &place)?,
+        disks: space(&storage),
+        network: network(window, &place),
+        processes: processes(scan, window, &place),
+    };
+    report.problems = problems::found(&report, &place, &storage, window, machine);
+    Ok(report)
+}
+
+fn system(machine: &Machine, place: &Place) -> Result<System, Failure> {
+    let root = &machine.root;
+    let os = ["etc/os-release", "usr/lib/os-release"].iter().find_map(|file| root.text(file).ok());
+    let uptime = Failure::absent(root.text("proc/uptime"))?;
+    let uptime = uptime.map(|text| crate::proc::uptime::Uptime::parse(&text)).transpose()?;
+    Ok(System {
+        os: os.map(|text| OsRelease::parse(&text).pretty_name),
+        kernel: root.word("proc/sys/kernel/osrelease")?,
+        container: place.container.as_ref().map(|container| container.0.clone()),
+        uptime_seconds: uptime.map(|uptime| uptime.up),
+    })
+}
+
+fn cpu(window: &Window, place: &Place) -> Cpu {
+    let load = &window.now.load;
+    Cpu {
+        scope: place.whose("stat"),
+        cpus: window.now.stat.cpus.len(),
+        limit_cpus: place.limits.cpu,
+        window_seconds: window.seconds(),
+        busy_ratio: window.cpu_ratio(|times| times.busy()),
+        iowait_ratio: window.cpu_ratio(|times| times.iowait),
+        steal_ratio: window.cpu_ratio(|times| times.steal),
+        load: [load.one, load.five, load.fifteen],
+    }
+}
+
+fn memory(machine: &Machine, window: &Window, place: &Place) -> Result<Memory, Failure> {
+    let memory = &window.now.memory;
+    let arc = Failure::absent(machine.root.text("proc/spl/kstat/zfs/arcstats"))?;
+    let arc = arc.map(|text| Arcstats::parse(&text)).transpose()?;
+    // a container's cache of ZFS is the machine's, and no part of the container's memory
+    let arc = arc.filter(|_| place.whose("meminfo") == Whose::Machine);
+    let available = super::memory::available(memory, arc.as_ref());
+    Ok(Memory {
+        scope: place.whose("meminfo"),
+        total_bytes: memory.total,
+        available_bytes: available,
+        used_ratio: super::memory::ratio(memory.total - available, memory.total),
+        limit_bytes: place.limits.memory,
+        limit_used_bytes: place.limits.memory_used,
+        swap_total_bytes: memory.swap_total,
+        swap_used_bytes: memory.swap_total.saturating_sub(memory.swap_free),
+    })
+}
+
+fn space(storage: &disks::Report) -> Disks {
+    let mut fullest: Vec<_> = storage.filesystems.0.iter().filter(|one| one.used_ratio.is_some()).collect();
+    fullest.sort_by(|a, b| b.used_ratio.partial_cmp(&a.used_ratio).unwrap_or(std::cmp::Ordering::Equal));
+    let io = storage.io.as_ref().map(|io| &io.disks.0);
+    let sum = |rate: fn(&disks::Disk) -> Option<f64>| {
+        let known: Vec<f64> = io?.iter().filter(|disk| is_real(&disk.name)).filter_map(rate).collect();
+        (!known.is_empty()).then(|| known.iter().sum())
+    };
+    let busy = |disk: &disks::Disk| disk.busy_ratio.unwrap_or(-1.0);
+    let busiest = io.and_then(|disks| disks.iter().max_by(|a, b| busy(a).total_cmp(&busy(b))));
+    Disks {
+        filesystems_total: storage.filesystems_total,
+        fullest: (fullest.iter().take(5))
+            .map(|one| Fullest {
+                mount_point: one.mount_point.clone(),
+                size_bytes: one.size_bytes,
+                available_bytes: one.available_bytes,
+                used_ratio: one.used_ratio,
+            })
+            .collect(),
+        read_bytes_per_second: sum(|disk| disk.read_bytes_per_second),
+        write_bytes_per_second: sum(|disk| disk.write_bytes_per_second),
+        busiest: busiest.map(|disk| disk.name.clone()),
+        busiest_ratio: busiest.and_then(|disk| disk.busy_ratio),
+    }
+}
+
+/// Whether a disk's bytes are not counted again on a disk below it.
+fn is_real(name: &str) -> bool {
+    !["dm-", "md", "zram", "nbd", "drbd", "bcache"].iter().any(|kind| name.starts_with(kind))
+}
+
+fn network(window: &Window, place: &Place) -> Option<Network> {
+    let interfaces = window.now.interfaces.as_deref()?;
+    let (mut received, mut sent) = (0.0, 0.0);
+    for interface in interfaces.iter().filter(|interface| is_outer(&interface.name)) {
+        let Some(before) = window.earlier.interface(&interface.name) else { continue };
+        received += window.per_second(before.received.bytes, interface.received.bytes).unwrap_or(0.0);
+        sent += window.per_second(before.sent.bytes, interface.sent.bytes).unwrap_or(0.0);
+    }
+    Some(Network { scope: place.inside(), received_bytes_per_second: received, sent_bytes_per_second: sent })
+}
+
+/// Whether an interface's bytes are not counted again on another one.
+fn is_outer(name: &str) -> bool {
+    let inner = [
+        "lo",
+        "veth",
+        "docker",
+        "br-",
+        "virbr",
+        "vmbr",
+        "tap",
+        "tun",
+        "fwbr",
+        "fwpr",
+        "fwln",
+        "bond",
+        "wg",
+        "tailscale",
+    ];
+    !inner.iter().any(|kind| name.starts_with(kind)) && !name.contains('.')
+}
+
+fn processes(scan: &Scan, window: &Window, place: &Place) -> Processes {
+    Processes {
+        scope: place.inside(),
+        total: scan.processes.len(),
+        zombies: scan.processes.iter().filter(|process| process.state == State::Zombie).count(),
+        // a process's own state is that of its first thread, which may well sleep while the others work
+        runnable_threads: window.now.load.runnable,
+        blocked_threads: window.now.stat.blocked,
+    }
+}

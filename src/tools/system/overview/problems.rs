@@ -1,0 +1,223 @@
+//! What counts as wrong, and how it is said.
+
+use super::{Problem, Report, Severity, disks};
+use crate::host::{Machine, Place, Window};
+
+use Severity::{Critical, Notice, Warning};
+
+/// Everything that is wrong, worst first.
+pub(super) fn found(
+    report: &Report,
+    place: &Place,
+    storage: &disks::Report,
+    window: &Window,
+    machine: &Machine,
+) -> Vec<Problem> {
+    let mut problems = vec![];
+    space(storage, &mut problems);
+    redundancy(storage, &mut problems);
+    memory(report, window, &mut problems);
+    pressure(window, &mut problems);
+    cpu(report, place, window, &mut problems);
+    processes(report, &mut problems);
+    restart(machine, &mut problems);
+    problems.sort_by_key(|problem: &Problem| problem.severity);
+    problems
+}
+
+fn add(problems: &mut Vec<Problem>, severity: Severity, see: &'static str, what: String) {
+    problems.push(Problem { severity, what, see });
+}
+
+/// Percent without a fraction that nobody needs.
+fn percent(ratio: f64) -> String {
+    format!("{:.0} %", ratio * 100.0)
+}
+
+fn gibibytes(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+/// So many of something, in good English.
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// How full is too full: by a share and, because one per cent of a large disk is still a lot, by what is left.
+fn fullness(used: f64, left: Option<u64>) -> Option<Severity> {
+    const GIB: u64 = 1 << 30;
+    match left {
+        _ if used >= 0.99 => Some(Critical),
+        Some(left) if used >= 0.95 && left < 20 * GIB => Some(Critical),
+        Some(left) if used >= 0.90 && left < 100 * GIB => Some(Warning),
+        None if used >= 0.95 => Some(Critical),
+        None if used >= 0.90 => Some(Warning),
+        _ => None,
+    }
+}
+
+fn space(storage: &disks::Report, problems: &mut Vec<Problem>) {
+    for one in &storage.filesystems.0 {
+        let place = &one.mount_point;
+        if let Some(used) = one.used_ratio
+            && !one.read_only
+            && let Some(severity) = fullness(used, one.available_bytes)
+        {
+            let left = one.available_bytes.map_or(String::new(), |left| format!(", {} left", gibibytes(left)));
+            add(problems, severity, "disks", format!("filesystem {place} is {} full{left}", percent(used)));
+        }
+        if let Some(used) = one.inodes_used_ratio
+            && !one.read_only
+            && let Some(severity) = fullness(used, None)
+        {
+            add(problems, severity, "disks", format!("filesystem {place} has used {} of its inodes", percent(used)));
+        }
+        if let Some(note) = &one.note
+            && note != "denied"
+        {
+            add(problems, Critical, "disks", format!("filesystem {place}: {note}"));
+        }
+    }
+}
+
+fn redundancy(storage: &disks::Report, problems: &mut Vec<Problem>) {
+    for array in storage.arrays.iter().flat_map(|table| &table.0) {
+        let name = &array.name;
+        if array.degraded == Some(true) {
+            let counts = array.devices_working.zip(array.devices_wanted);
+            let counts =
+                counts.map_or(String::new(), |(working, wanted)| format!(": {working} of {wanted} devices work"));
+            add(problems, Critical, "disks", format!("RAID array {name} is degraded{counts}"));
+        }
+        if array.state != disks::ArrayState::Active {
+            add(problems, Critical, "disks", format!("RAID array {name} does not run"));
+        }
+        if let Some(activity) = &array.activity {
+            let progress = array.progress_ratio.map_or(String::new(), |ratio| format!(", {} done", percent(ratio)));
+            add(problems, Notice, "disks", format!("RAID array {name}: {activity}{progress}"));
+        }
+    }
+    for pool in storage.zfs_pools.iter().flat_map(|table| &table.0) {
+        if let Some(state) = pool.state.as_ref().filter(|state| *state != "ONLINE") {
+            add(problems, Critical, "disks", format!("ZFS pool {} is {state}", pool.name));
+        }
+    }
+}
+
+fn memory(report: &Report, window: &Window, problems: &mut Vec<Problem>) {
+    let memory = &report.memory;
+    let free = 1.0 - memory.used_ratio;
+    let left = gibibytes(memory.available_bytes);
+    if free < 0.03 {
+        add(problems, Critical, "memory", format!("memory is nearly used up: {left} available"));
+    } else if free < 0.10 {
+        add(problems, Warning, "memory", format!("memory is short: {left} available, {}", percent(free)));
+    }
+    if let (Some(limit), Some(used)) = (memory.limit_bytes.filter(|limit| *limit > 0), memory.limit_used_bytes) {
+        let used = used as f64 / limit as f64;
+        if used >= 0.90 {
+            let severity = if used >= 0.97 { Critical } else { Warning };
+            add(problems, severity, "memory", format!("the container uses {} of its memory limit", percent(used)));
+        }
+    }
+    if memory.swap_total_bytes > 0 {
+        let used = memory.swap_used_bytes as f64 / memory.swap_total_bytes as f64;
+        if used >= 0.80 {
+            add(problems, Warning, "memory", format!("swap is {} used", percent(used)));
+        }
+    }
+    let kills = |sample: &crate::host::Sample| sample.vmstat.as_ref().and_then(|vmstat| vmstat.oom_kill);
+    match (kills(&window.earlier), kills(&window.now)) {
+        (Some(before), Some(now)) if now > before => {
+            let what =
+                count(now - before, "process was", "processes were") + " killed for want of memory in the last seconds";
+            add(problems, Critical, "memory", what);
+        }
+        (_, Some(now)) if now > 0 => {
+            let what = count(now, "process was", "processes were") + " killed for want of memory since boot";
+            add(problems, Notice, "memory", what);
+        }
+        _ => (),
+    }
+}
+
+fn pressure(window: &Window, problems: &mut Vec<Problem>) {
+    let pressure = &window.now.pressure;
+    let stalled = [
+        ("memory", "memory", &pressure.memory, 0.05, 0.20),
+        ("disk I/O", "disks", &pressure.io, 0.20, 0.50),
+        ("CPU time", "cpu", &pressure.cpu, 0.40, 0.80),
+    ];
+    for (resource, see, pressure, warning, critical) in stalled {
+        let Some(some) = pressure.as_ref().map(|pressure| pressure.some.avg60) else { continue };
+        if some >= warning {
+            let severity = if some >= critical { Critical } else { Warning };
+            add(
+                problems,
+                severity,
+                see,
+                format!("programs waited for {resource} {} of the last minute", percent(some)),
+            );
+        }
+    }
+}
+
+fn cpu(report: &Report, place: &Place, window: &Window, problems: &mut Vec<Problem>) {
+    let cpu = &report.cpu;
+    let [_, five, fifteen] = cpu.load;
+    // the load average is the machine's, and so must the CPUs be it is held against: not the few that lxcfs shows a container
+    let cpus = window.now.stat.cpus.len().max(1) as f64;
+    if !place.covers("stat") && !place.covers("loadavg") && five >= 2.0 * cpus && fifteen >= 1.5 * cpus {
+        let what = format!("load is {five:.1} over 5 minutes on {cpus:.0} CPUs ({:.1} each)", five / cpus);
+        add(problems, if five >= 5.0 * cpus { Critical } else { Warning }, "cpu", what);
+    }
+    if let Some(steal) = cpu.steal_ratio.filter(|steal| *steal >= 0.10) {
+        add(problems, Warning, "cpu", format!("the hypervisor took {} of the CPU time", percent(steal)));
+    }
+    if let Some(iowait) = cpu.iowait_ratio.filter(|iowait| *iowait >= 0.30) {
+        add(problems, Warning, "disks", format!("CPUs waited for disks {} of the time", percent(iowait)));
+    }
+}
+
+fn processes(report: &Report, problems: &mut Vec<Problem>) {
+    let processes = &report.processes;
+    let zombies = processes.zombies;
+    if zombies > 0 {
+        let severity = if zombies >= 20 { Warning } else { Notice };
+        let what = count(zombies as u64, "zombie process", "zombie processes") + ", not reaped by the parent";
+        add(problems, severity, "processes", what);
+    }
+    let blocked = processes.blocked_threads;
+    if blocked >= 10 {
+        let what = format!("{blocked} threads are blocked in the kernel, usually by a disk or file server");
+        add(problems, Warning, "processes", what);
+    }
+}
+
+/// Debian and Ubuntu leave a note when an update needs a restart.
+fn restart(machine: &Machine, problems: &mut Vec<Problem>) {
+    if machine.root.exists("run/reboot-required") {
+        add(problems, Notice, "identity", "an update waits for a restart of the machine".to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_disk_may_be_fuller_than_a_small_one() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(fullness(0.96, Some(400 * GIB)), None);
+        assert_eq!(fullness(0.92, Some(5 * GIB)), Some(Warning));
+        assert_eq!(fullness(0.96, Some(5 * GIB)), Some(Critical));
+        assert_eq!(fullness(0.995, Some(400 * GIB)), Some(Critical));
+        assert_eq!(fullness(0.89, Some(0)), None);
+        assert_eq!(fullness(0.91, None), Some(Warning));
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        assert!(Critical < Warning && Warning < Notice);
+    }
+}
