@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod auth;
 pub mod failure;
+pub mod gate;
 pub mod host;
 pub mod proc;
 pub mod root;

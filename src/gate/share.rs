@@ -1,0 +1,177 @@
+//! Many callers who ask the same thing at the same time cost one reading of the kernel.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rmcp::model::JsonObject;
+use tokio::sync::OnceCell;
+
+use super::Answer;
+use crate::failure::Failure;
+
+/// How long an answer is shared after it was read.
+const FRESH: Duration = Duration::from_millis(250);
+
+/// How many different questions are remembered. Past it the oldest go, so that a caller who varies its arguments gains nothing.
+const MOST: usize = 64;
+
+/// The longest arguments that are remembered, in bytes.
+const LONGEST_KEY: usize = 512;
+
+/// A question: the tool and its arguments, written so that equal arguments are equal text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key(&'static str, String);
+
+impl Key {
+    /// `None`: the question is too long to be remembered, and nobody asks it twice.
+    pub(super) fn new(tool: &'static str, arguments: &JsonObject) -> Option<Self> {
+        if arguments.is_empty() {
+            return Some(Self(tool, String::new()));
+        }
+        let mut sorted: Vec<_> = arguments.iter().collect();
+        sorted.sort_unstable_by_key(|(name, _)| *name);
+        let words: String = sorted.iter().map(|(name, value)| format!("{name:?}:{value},")).collect();
+        (words.len() <= LONGEST_KEY).then_some(Self(tool, words))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    answer: OnceCell<Arc<Answer>>,
+    read: OnceLock<Instant>,
+}
+
+impl Cell {
+    /// Whether a caller who comes now may have it: it is being read, or was a moment ago.
+    fn is_fresh(&self) -> bool {
+        self.read.get().is_none_or(|read| read.elapsed() < FRESH)
+    }
+}
+
+/// The answers of the last quarter of a second.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    cells: Mutex<HashMap<Key, Arc<Cell>>>,
+}
+
+impl Shared {
+    /// The answer to `key`: a fresh one, the one that is being read just now, or else one that `read` gives. A failure is not shared:
+    /// each who waited for it asks for himself.
+    pub(super) async fn get<F, R>(&self, key: Key, read: F) -> Result<Arc<Answer>, Failure>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Result<Answer, Failure>>,
+    {
+        let cell = self.cell(key.clone());
+        let result = cell
+            .answer
+            .get_or_try_init(|| async {
+                let began = Instant::now();
+                let answer = read().await?;
+                // counted from before it was read: what is shared is never older than it claims
+                let _ = cell.read.set(began);
+                Ok::<_, Failure>(Arc::new(answer))
+            })
+            .await
+            .map(Arc::clone);
+        if result.is_err() && cell.answer.get().is_none() {
+            self.forget(&key, &cell);
+        }
+        result
+    }
+
+    /// Drops what nobody may have any more: an answer is worth a quarter of a second, and its memory no longer.
+    pub(super) fn sweep(&self) {
+        self.lock().retain(|_, cell| cell.is_fresh());
+    }
+
+    fn forget(&self, key: &Key, failed: &Arc<Cell>) {
+        let mut cells = self.lock();
+        // those who still wait for it have the cell itself
+        if cells.get(key).is_some_and(|cell| Arc::ptr_eq(cell, failed)) {
+            cells.remove(key);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Cell>>> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cell(&self, key: Key) -> Arc<Cell> {
+        let mut cells = self.lock();
+        if let Some(cell) = cells.get(&key)
+            && cell.is_fresh()
+        {
+            return Arc::clone(cell);
+        }
+        if cells.len() >= MOST {
+            cells.retain(|_, cell| cell.is_fresh());
+        }
+        let cell = Arc::default();
+        // so many different questions within a quarter of a second: the rest are asked each for itself
+        if cells.len() < MOST {
+            cells.insert(key, Arc::clone(&cell));
+        }
+        cell
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn key(arguments: serde_json::Value) -> Key {
+        Key::new("t", arguments.as_object().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_order_of_arguments_does_not_matter_and_their_values_do() {
+        assert_eq!(key(json!({"a": 1, "b": "x"})), key(json!({"b": "x", "a": 1})));
+        assert_ne!(key(json!({"a": 1})), key(json!({"a": "1"})));
+        assert_ne!(key(json!({"a": "1,\"b\":2"})), key(json!({"a": "1", "b": 2})));
+    }
+
+    #[tokio::test]
+    async fn a_hundred_at_once_read_once_and_a_failure_is_not_kept() {
+        let (shared, reads) = (Shared::default(), AtomicUsize::new(0));
+        let ask = || {
+            shared.get(key(json!({})), || async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                match reads.fetch_add(1, Ordering::Relaxed) {
+                    0 => Err(Failure::Denied("it".to_owned())),
+                    _ => Ok(Answer::default()),
+                }
+            })
+        };
+        let answers = futures_util::future::join_all((0..100).map(|_| ask())).await;
+        assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), 1);
+        assert_eq!(reads.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn what_failed_or_is_old_takes_no_memory() {
+        let shared = Shared::default();
+        let failed = shared.get(key(json!({ "n": 1 })), || async { Err(Failure::Denied("it".to_owned())) }).await;
+        assert!(failed.is_err() && shared.cells.lock().unwrap().is_empty());
+        shared.get(key(json!({ "n": 2 })), || async { Ok(Answer::default()) }).await.unwrap();
+        assert_eq!(shared.cells.lock().unwrap().len(), 1);
+        tokio::time::sleep(FRESH * 2).await;
+        shared.sweep();
+        assert!(shared.cells.lock().unwrap().is_empty());
+        assert!(Key::new("t", json!({ "pattern": "x".repeat(1000) }).as_object().unwrap()).is_none());
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_different_questions_are_not_all_remembered() {
+        let shared = Shared::default();
+        for n in 0..10_000 {
+            shared.get(key(json!({ "n": n })), || async { Ok(Answer::default()) }).await.unwrap();
+        }
+        assert!(shared.cells.lock().unwrap().len() <= MOST);
+    }
+}
