@@ -1,0 +1,687 @@
+//! The command line, text in and [`Command`] out. One table says which commands and flags there are: the parser takes
+//! nothing that is not in it, and the help is printed from it.
+//!
+//! No flag takes a secret: other users see the arguments of every process.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+
+use lexopt::Arg;
+use serde_json::{Map, Value};
+
+use crate::{
+    audit::Sink,
+    auth::store::{self, Network},
+    config::{Flags, Source},
+    scope::Scopes,
+};
+
+/// The exit code of a command line that makes no sense (EX_USAGE).
+pub const EXIT_USAGE: u8 = 64;
+
+/// What is asked of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Answer over HTTP.
+    Serve(Source),
+    /// Answer over stdin and stdout.
+    Stdio(Source),
+    /// Call one tool and print its answer.
+    Call {
+        /// Which.
+        tool: String,
+        /// Its arguments.
+        arguments: Map<String, Value>,
+        /// Whether to print the structured answer instead of the text.
+        json: bool,
+        /// Where settings come from.
+        source: Source,
+    },
+    /// List the tools.
+    Tools {
+        /// As the table in the README.
+        markdown: bool,
+    },
+    /// Check a configuration file.
+    CheckConfig(PathBuf),
+    /// Make a token.
+    TokenNew {
+        /// What its owner calls it.
+        name: String,
+        /// What it may do.
+        scopes: Scopes,
+        /// How long it lives; `None` is for ever.
+        lifetime: Option<Duration>,
+        /// Where it may come from; none means anywhere.
+        sources: Vec<Network>,
+        /// Which token file.
+        file: TokenFile,
+    },
+    /// List the tokens.
+    TokenList(TokenFile),
+    /// Remove a token.
+    TokenRevoke {
+        /// Its id, or its name if no other has it.
+        which: String,
+        /// Which token file.
+        file: TokenFile,
+    },
+    /// Say what works here.
+    Doctor(Source),
+    /// Ask a running server whether it is alive.
+    Healthcheck(Health),
+    /// Print this text.
+    Help(String),
+    /// Print the version.
+    Version,
+}
+
+/// The token file to work on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenFile {
+    /// This one.
+    At(PathBuf),
+    /// The one of this configuration.
+    Config(PathBuf),
+    /// That of the default configuration if there is one, else the one in the state directory.
+    Default,
+}
+
+/// The server to ask for its health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// At this address.
+    At(SocketAddr),
+    /// Of this configuration.
+    Config(PathBuf),
+    /// Of the default configuration, else of a trial.
+    Default,
+}
+
+/// A command line that makes no sense: what is wrong and what would be right.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(String);
+
+struct Spec {
+    /// The words that name it.
+    words: &'static [&'static str],
+    /// What follows them.
+    operands: &'static [Operand],
+    flags: &'static [&'static [Flag]],
+    about: &'static str,
+    build: fn(&mut Given) -> Result<Command, UsageError>,
+}
+
+struct Operand {
+    name: &'static str,
+    required: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+struct Flag {
+    name: &'static str,
+    value: Option<&'static str>,
+    repeats: bool,
+    about: &'static str,
+}
+
+const fn flag(name: &'static str, value: &'static str, about: &'static str) -> Flag {
+    Flag { name, value: Some(value), repeats: false, about }
+}
+
+const fn repeated(name: &'static str, value: &'static str, about: &'static str) -> Flag {
+    Flag { name, value: Some(value), repeats: true, about }
+}
+
+const fn switch(name: &'static str, about: &'static str) -> Flag {
+    Flag { name, value: None, repeats: false, about }
+}
+
+const fn needed(name: &'static str) -> Operand {
+    Operand { name, required: true }
+}
+
+const fn optional(name: &'static str) -> Operand {
+    Operand { name, required: false }
+}
+
+const CONFIG: &[Flag] =
+    &[flag("config", "FILE", "read the settings there; default: /etc/systemmanager-mcp/config.ron if it is there")];
+
+/// Instead of a configuration file.
+const TRIAL: &[Flag] = &[
+    repeated("listen", "ADDR:PORT", "listen there; default: 127.0.0.1:8080; can be repeated"),
+    flag("root", "DIR", "the directory that stands for /"),
+    flag("token-file", "FILE", "read the trial's token there, or create it"),
+    flag("scopes", "LIST", "what may be done, separated by commas; default: all that only read"),
+    repeated("allow-host", "NAME", "a name clients may call this server by; can be repeated"),
+    switch("plain-text", "listen beyond loopback without TLS"),
+    flag("audit", "FILE|stderr", "where to record calls; default: audit.jsonl in the state directory"),
+];
+
+const TOKEN_FILE: &[Flag] = &[
+    flag("config", "FILE", "work on the token file of this configuration"),
+    flag("token-file", "FILE", "work on this one; default: tokens.ron in the state directory"),
+];
+
+const COMMANDS: &[Spec] = &[
+    Spec {
+        words: &["serve"],
+        operands: &[],
+        flags: &[CONFIG, TRIAL],
+        about: "answer MCP clients over HTTP; without a configuration, a trial on loopback",
+        build: |given| Ok(Command::Serve(given.source()?)),
+    },
+    Spec {
+        words: &["stdio"],
+        operands: &[],
+        flags: &[CONFIG, TRIAL],
+        about: "answer the one MCP client that started this program",
+        build: |given| Ok(Command::Stdio(given.source()?)),
+    },
+    Spec {
+        words: &["call"],
+        operands: &[needed("TOOL"), optional("JSON")],
+        flags: &[&[switch("json", "print the structured answer instead of the text")], CONFIG, TRIAL],
+        about: "call one tool with these arguments and print its answer",
+        build: |given| {
+            let tool = given.word("TOOL")?;
+            let arguments = given.operand().map_or(Ok(Map::new()), json_object)?;
+            Ok(Command::Call { tool, arguments, json: given.has("json"), source: given.source()? })
+        },
+    },
+    Spec {
+        words: &["tools"],
+        operands: &[],
+        flags: &[&[switch("markdown", "as a table for a README")]],
+        about: "list the tools",
+        build: |given| Ok(Command::Tools { markdown: given.has("markdown") }),
+    },
+    Spec {
+        words: &["check-config"],
+        operands: &[needed("FILE")],
+        flags: &[],
+        about: "check a configuration file and change nothing",
+        build: |given| Ok(Command::CheckConfig(given.needed("FILE")?.into())),
+    },
+    Spec {
+        words: &["token", "new"],
+        operands: &[needed("NAME")],
+        flags: &[
+            &[
+                flag("scopes", "LIST", "what it may do, separated by commas; default: all that only read"),
+                flag("expires", "TIME|never", "how long it lives; default: 90d"),
+                repeated("source", "CIDR", "a network it may come from; can be repeated; default: anywhere"),
+            ],
+            TOKEN_FILE,
+        ],
+        about: "make a token and print it, this once",
+        build: |given| {
+            let sources = given.all("source").into_iter().map(|text| parsed("--source", text));
+            Ok(Command::TokenNew {
+                name: given.word("NAME")?,
+                scopes: given.scopes()?.unwrap_or_else(Scopes::read_only),
+                sources: sources.collect::<Result<_, _>>()?,
+                lifetime: given.one("expires").map_or(Ok(Some(store::LIFETIME)), lifetime)?,
+                file: given.token_file()?,
+            })
+        },
+    },
+    Spec {
+        words: &["token", "list"],
+        operands: &[],
+        flags: &[TOKEN_FILE],
+        about: "list the tokens, without their secrets",
+        build: |given| Ok(Command::TokenList(given.token_file()?)),
+    },
+    Spec {
+        words: &["token", "revoke"],
+        operands: &[needed("ID")],
+        flags: &[TOKEN_FILE],
+        about: "remove the token with this id, or the only one with this name",
+        build: |given| Ok(Command::TokenRevoke { which: given.word("ID")?, file: given.token_file()? }),
+    },
+    Spec {
+        words: &["doctor"],
+        operands: &[],
+        flags: &[CONFIG, TRIAL],
+        about: "say what works on this machine, and what to do about the rest",
+        build: |given| Ok(Command::Doctor(given.source()?)),
+    },
+    Spec {
+        words: &["healthcheck"],
+        operands: &[],
+        flags: &[&[
+            flag("config", "FILE", "ask the server of this configuration"),
+            flag("listen", "ADDR:PORT", "ask the server at this address"),
+        ]],
+        about: "ask a running server whether it is alive; the exit status says",
+        build: |given| {
+            Ok(Command::Healthcheck(match (given.one("config"), given.one("listen")) {
+                (Some(_), Some(_)) => return Err(UsageError("give --config or --listen, not both".into())),
+                (Some(file), None) => Health::Config(file.into()),
+                (None, Some(address)) => Health::At(parsed_address(address)?),
+                (None, None) => Health::Default,
+            }))
+        },
+    },
+    Spec {
+        words: &["help"],
+        operands: &[optional("COMMAND"), optional("SUBCOMMAND")],
+        flags: &[],
+        about: "print this, or what a command takes",
+        build: |given| {
+            let words: Vec<_> = given.operands.drain(..).collect();
+            let about = |spec: &&Spec| !words.is_empty() && words.iter().eq(spec.words.iter().take(words.len()));
+            let found: Vec<_> = COMMANDS.iter().filter(about).map(Spec::help).collect();
+            match (words.first(), found.is_empty()) {
+                (None, _) => Ok(Command::Help(overview())),
+                (Some(_), false) => Ok(Command::Help(found.join("\n"))),
+                (Some(word), true) => Err(unknown_command(word)),
+            }
+        },
+    },
+    Spec {
+        words: &["version"],
+        operands: &[],
+        flags: &[],
+        about: "print the version",
+        build: |_| Ok(Command::Version),
+    },
+];
+
+/// Reads the arguments behind the program's name. No command is `serve`: a trial starts by itself.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let named = |spec: &&Spec| {
+        arguments.len() >= spec.words.len() && spec.words.iter().zip(&arguments).all(|(word, given)| given == word)
+    };
+    let (spec, skip) = match (COMMANDS.iter().find(named), arguments.first()) {
+        (Some(spec), _) => (spec, spec.words.len()),
+        (None, Some(first)) if !first.as_encoded_bytes().starts_with(b"-") => {
+            return if first == "token" && arguments.get(1).is_some_and(|second| second == "--help" || second == "-h") {
+                Ok(Command::Help(of_group("token").collect::<Vec<_>>().join("\n")))
+            } else {
+                Err(unknown_command(first))
+            };
+        }
+        (None, _) => (&COMMANDS[0], 0),
+    };
+    let mut parser = lexopt::Parser::from_args(arguments.into_iter().skip(skip));
+    let mut given = Given { flags: Vec::new(), operands: Vec::new().into() };
+    while let Some(argument) = parser.next().map_err(|error| spec.usage(error.to_string()))? {
+        match argument {
+            Arg::Long("help") | Arg::Short('h') if skip == 0 => return Ok(Command::Help(overview())),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(spec.help())),
+            Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
+            Arg::Value(value) => given.operands.push_back(value),
+            Arg::Short(short) => return Err(spec.usage(format!("there is no flag -{}", short.escape_debug()))),
+            Arg::Long(name) => {
+                let Some(flag) = spec.flags().find(|flag| flag.name == name) else {
+                    return Err(spec.usage(format!("there is no flag --{}", name.escape_debug())));
+                };
+                if !flag.repeats && given.has(flag.name) {
+                    return Err(spec.usage(format!("--{} is given twice", flag.name)));
+                }
+                let value = match flag.value {
+                    Some(what) => {
+                        let value = parser.value().map_err(|_| spec.usage(format!("--{} needs {what}", flag.name)))?;
+                        if value.is_empty() {
+                            return Err(spec.usage(format!("--{} needs {what}", flag.name)));
+                        }
+                        value
+                    }
+                    // the parser refuses a value that a switch leaves untaken
+                    None => OsString::new(),
+                };
+                given.flags.push((flag.name, value));
+            }
+        }
+    }
+    if let Some(extra) = given.operands.get(spec.operands.len()) {
+        return Err(spec.usage(format!("{extra:?} is one too many")));
+    }
+    (spec.build)(&mut given).map_err(|UsageError(why)| spec.usage(why))
+}
+
+/// What stood on the command line.
+struct Given {
+    flags: Vec<(&'static str, OsString)>,
+    operands: std::collections::VecDeque<OsString>,
+}
+
+impl Given {
+    fn has(&self, name: &str) -> bool {
+        self.flags.iter().any(|(given, _)| *given == name)
+    }
+
+    fn all(&self, name: &str) -> Vec<OsString> {
+        self.flags.iter().filter(|(given, _)| *given == name).map(|(_, value)| value.clone()).collect()
+    }
+
+    fn one(&self, name: &str) -> Option<OsString> {
+        self.all(name).pop()
+    }
+
+    fn operand(&mut self) -> Option<OsString> {
+        self.operands.pop_front()
+    }
+
+    fn needed(&mut self, name: &str) -> Result<OsString, UsageError> {
+        self.operand().filter(|value| !value.is_empty()).ok_or_else(|| UsageError(format!("{name} is missing")))
+    }
+
+    fn word(&mut self, name: &str) -> Result<String, UsageError> {
+        self.needed(name).and_then(|value| utf8(name, value))
+    }
+
+    fn scopes(&self) -> Result<Option<Scopes>, UsageError> {
+        self.one("scopes").map(|list| parsed("--scopes", list)).transpose()
+    }
+
+    fn source(&self) -> Result<Source, UsageError> {
+        if let Some(file) = self.one("config") {
+            let other = TRIAL.iter().find(|flag| self.has(flag.name));
+            return other.map_or(Ok(Source::File(file.into())), |flag| {
+                Err(UsageError(format!(
+                    "--{} cannot stand beside --config: the file is the one source of truth; write it there",
+                    flag.name
+                )))
+            });
+        }
+        let texts = |name: &'static str| self.all(name).into_iter();
+        Ok(Source::Flags(Flags {
+            listen: texts("listen").map(parsed_address).collect::<Result<_, _>>()?,
+            root: self.one("root").map(PathBuf::from),
+            token_file: self.one("token-file").map(PathBuf::from),
+            scopes: self.scopes()?,
+            allow_hosts: texts("allow-host").map(|name| utf8("--allow-host", name)).collect::<Result<_, _>>()?,
+            plain_text: self.has("plain-text"),
+            audit: self.one("audit").map(|sink| if sink == "stderr" { Sink::Stderr } else { Sink::File(sink.into()) }),
+        }))
+    }
+
+    fn token_file(&self) -> Result<TokenFile, UsageError> {
+        match (self.one("config"), self.one("token-file")) {
+            (Some(_), Some(_)) => Err(UsageError("give --config or --token-file, not both".into())),
+            (Some(file), None) => Ok(TokenFile::Config(file.into())),
+            (None, Some(file)) => Ok(TokenFile::At(file.into())),
+            (None, None) => Ok(TokenFile::Default),
+        }
+    }
+}
+
+fn utf8(what: &str, value: OsString) -> Result<String, UsageError> {
+    value.into_string().map_err(|value| UsageError(format!("{what}: {value:?} is not UTF-8")))
+}
+
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(what: &str, value: OsString) -> Result<T, UsageError> {
+    utf8(what, value)?.parse().map_err(|error| UsageError(format!("{what}: {error}")))
+}
+
+fn parsed_address(value: OsString) -> Result<SocketAddr, UsageError> {
+    utf8("--listen", value)?
+        .parse()
+        .map_err(|_| UsageError("--listen: expected an address and a port like 127.0.0.1:8080 or [::1]:8080".into()))
+}
+
+fn lifetime(value: OsString) -> Result<Option<Duration>, UsageError> {
+    let text = utf8("--expires", value)?;
+    if text == "never" {
+        return Ok(None);
+    }
+    let read = humantime::parse_duration(&text).ok().filter(|lifetime| *lifetime >= Duration::from_secs(1));
+    read.map(Some).ok_or_else(|| UsageError("--expires: expected a time like 90d, 12h or 1y, or never".into()))
+}
+
+fn json_object(value: OsString) -> Result<Map<String, Value>, UsageError> {
+    let text = utf8("JSON", value)?;
+    serde_json::from_str(&text)
+        .map_err(|error| UsageError(format!("JSON: expected an object like '{{\"limit\": 5}}': {error}")))
+}
+
+fn unknown_command(word: &std::ffi::OsStr) -> UsageError {
+    let words: Vec<_> = COMMANDS.iter().map(|spec| spec.words.join(" ")).collect();
+    UsageError(format!("there is no command {word:?} like that; there is: {}", words.join(", ")))
+}
+
+fn of_group(word: &'static str) -> impl Iterator<Item = String> {
+    COMMANDS.iter().filter(move |spec| spec.words.len() > 1 && spec.words[0] == word).map(Spec::help)
+}
+
+impl Spec {
+    fn flags(&self) -> impl Iterator<Item = &'static Flag> {
+        self.flags.iter().copied().flatten()
+    }
+
+    /// One line: the words and what follows them.
+    fn synopsis(&self) -> String {
+        let operands = self.operands.iter().map(|operand| match operand.required {
+            true => operand.name.to_owned(),
+            false => format!("[{}]", operand.name),
+        });
+        self.words.iter().map(|word| (*word).to_owned()).chain(operands).collect::<Vec<_>>().join(" ")
+    }
+
+    fn help(&self) -> String {
+        let options = if self.flags().next().is_some() { " [--FLAG …]" } else { "" };
+        let mut text = format!("systemmanager-mcp {}{options}\n    {}\n", self.synopsis(), self.about);
+        for flag in self.flags() {
+            let left = flag.value.map_or(format!("--{}", flag.name), |value| format!("--{} {value}", flag.name));
+            text += &format!("  {left:<21} {}\n", wrapped(flag.about, 24));
+        }
+        if self.flags.contains(&TRIAL) {
+            text += "  With --config the other settings are refused: the file is the one source of truth.\n";
+        }
+        text
+    }
+
+    /// What is wrong, and what this command takes.
+    fn usage(&self, why: String) -> UsageError {
+        let flags: Vec<_> = self.flags().map(|flag| format!("--{}", flag.name)).collect();
+        let list = if flags.is_empty() { String::new() } else { format!("\nflags: {}", flags.join(" ")) };
+        UsageError(format!("{why}\nusage: systemmanager-mcp {}{list}", self.synopsis()))
+    }
+}
+
+/// Breaks a text before it passes column 100, and goes on `indent` columns in.
+fn wrapped(text: &str, indent: usize) -> String {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in text.split(' ') {
+        if !line.is_empty() && indent + line.len() + 1 + word.len() > 100 {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    lines.push(line);
+    lines.join(&format!("\n{:indent$}", ""))
+}
+
+fn overview() -> String {
+    let mut text = String::from(
+        "systemmanager-mcp lets an AI agent look after this machine, over the Model Context Protocol.\n\n",
+    );
+    for spec in COMMANDS {
+        text += &format!("  {:<27} {}\n", spec.synopsis(), wrapped(spec.about, 30));
+    }
+    text + "\nNo command is serve. Each command says more: systemmanager-mcp help COMMAND\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Command, UsageError> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn said(line: &str) -> String {
+        read(line).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn no_command_is_a_trial() {
+        assert_eq!(read(""), Ok(Command::Serve(Source::Flags(Flags::default()))));
+        assert_eq!(read("--config /c"), Ok(Command::Serve(Source::File("/c".into()))));
+    }
+
+    #[test]
+    fn flags_take_their_value_either_way_and_some_repeat() {
+        let expected = Flags {
+            listen: vec!["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()],
+            root: Some("/r".into()),
+            token_file: Some("/t".into()),
+            scopes: Some(Scopes::all()),
+            allow_hosts: vec!["a".into(), "b:1".into()],
+            plain_text: true,
+            audit: Some(Sink::Stderr),
+        };
+        let line = "--listen 127.0.0.1:1 --listen=[::1]:2 --root=/r --token-file /t --scopes=system:read \
+                    --allow-host a --allow-host=b:1 --plain-text --audit stderr";
+        assert_eq!(read(&format!("serve {line}")), Ok(Command::Serve(Source::Flags(expected.clone()))));
+        assert_eq!(read(&format!("stdio {line}")), Ok(Command::Stdio(Source::Flags(expected.clone()))));
+        assert_eq!(read(&format!("doctor {line}")), Ok(Command::Doctor(Source::Flags(expected))));
+    }
+
+    #[test]
+    fn beside_a_config_file_every_other_setting_is_refused() {
+        for other in TRIAL {
+            let value = if other.value.is_some() { "=127.0.0.1:1" } else { "" };
+            let said = said(&format!("serve --config /c --{}{value}", other.name));
+            assert!(said.contains("one source of truth") && said.contains(other.name), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_call_takes_its_arguments_as_an_object() {
+        let json = OsString::from("{\"limit\": 5}");
+        let call = parse(["call".into(), "overview".into(), json, "--json".into()]).unwrap();
+        let Command::Call { tool, arguments, json, source } = call else { panic!() };
+        assert_eq!((tool.as_str(), json, source), ("overview", true, Source::Flags(Flags::default())));
+        assert_eq!(arguments["limit"], 5);
+        for wrong in ["[]", "5", "{", "nonsense"] {
+            assert!(said(&format!("call overview {wrong}")).contains("expected an object"));
+        }
+        assert!(said("call").contains("TOOL is missing"));
+        assert!(said("call a {} b").contains("\"b\" is one too many"));
+    }
+
+    #[test]
+    fn tokens_are_made_listed_and_revoked() {
+        let Ok(Command::TokenNew { name, scopes, lifetime, sources, file }) =
+            read("token new laptop --source 192.0.2.0/24 --source=::1 --expires 12h --token-file /t")
+        else {
+            panic!()
+        };
+        assert_eq!((name.as_str(), scopes, sources.len()), ("laptop", Scopes::read_only(), 2));
+        assert_eq!((lifetime, file), (Some(Duration::from_secs(12 * 3600)), TokenFile::At("/t".into())));
+        let lives = |line: &str| match read(line) {
+            Ok(Command::TokenNew { lifetime, .. }) => lifetime,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(lives("token new a"), Some(store::LIFETIME));
+        assert_eq!(lives("token new a --expires 90d"), Some(store::LIFETIME));
+        assert_eq!(lives("token new a --expires never"), None, "only when asked for");
+        assert_eq!(read("token list --config /c"), Ok(Command::TokenList(TokenFile::Config("/c".into()))));
+        let revoke = Command::TokenRevoke { which: "0123abcd".into(), file: TokenFile::Default };
+        assert_eq!(read("token revoke 0123abcd"), Ok(revoke));
+        for (line, why) in [
+            ("token new", "NAME is missing"),
+            ("token new a --expires soon", "90d"),
+            ("token new a --expires 0s", "90d"),
+            ("token new a --expires 99999999999999999999d", "90d"),
+            ("token new a --source 192.0.2.1/24", "192.0.2.0/24"),
+            ("token new a --scopes root", "system:read"),
+            ("token list --config a --token-file b", "not both"),
+            ("token", "token new"),
+            ("token make", "token new"),
+        ] {
+            assert!(said(line).contains(why), "{line}: {}", said(line));
+        }
+    }
+
+    #[test]
+    fn the_other_commands_read() {
+        assert_eq!(read("tools --markdown"), Ok(Command::Tools { markdown: true }));
+        assert_eq!(read("check-config /c"), Ok(Command::CheckConfig("/c".into())));
+        assert_eq!(read("healthcheck"), Ok(Command::Healthcheck(Health::Default)));
+        assert_eq!(read("healthcheck --config /c"), Ok(Command::Healthcheck(Health::Config("/c".into()))));
+        let there = Health::At("127.0.0.1:1".parse().unwrap());
+        assert_eq!(read("healthcheck --listen 127.0.0.1:1"), Ok(Command::Healthcheck(there)));
+        for line in ["version", "--version", "-V", "serve --version"] {
+            assert_eq!(read(line), Ok(Command::Version));
+        }
+    }
+
+    #[test]
+    fn a_wrong_line_is_told_what_would_be_right() {
+        for (line, why) in [
+            ("sevre", "serve, stdio, call"),
+            ("serve --lisen 127.0.0.1:1", "--listen"),
+            ("serve --listen", "--listen needs ADDR:PORT"),
+            ("serve --listen=", "--listen needs ADDR:PORT"),
+            ("serve --listen 8080", "127.0.0.1:8080"),
+            ("serve --root a --root b", "twice"),
+            ("serve --plain-text=yes", "plain-text"),
+            ("serve extra", "one too many"),
+            ("serve -x", "-x"),
+            ("check-config", "FILE is missing"),
+            ("healthcheck --config a --listen 127.0.0.1:1", "not both"),
+            ("help nonsense", "serve, stdio"),
+        ] {
+            let said = said(line);
+            assert!(said.contains(why), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_help_that_names_each_of_its_flags_and_fits_the_screen() {
+        let mut texts = vec![overview()];
+        for spec in COMMANDS {
+            let line = format!("{} --help", spec.words.join(" "));
+            let Ok(Command::Help(text)) = read(&line) else { panic!("{line}") };
+            assert!(spec.flags().all(|flag| text.contains(&format!("--{}", flag.name))), "{text}");
+            assert!(overview().contains(&spec.synopsis()) && text.contains(spec.about), "{text}");
+            let Ok(Command::Help(same)) = read(&format!("help {}", spec.words.join(" "))) else { panic!("{line}") };
+            assert_eq!(same, text);
+            texts.push(text);
+        }
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+        assert_eq!(read("--help"), Ok(Command::Help(overview())));
+        assert_eq!(read("help token"), read("token --help"));
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_a_path_or_an_error_and_no_panic() {
+        let odd = || OsString::from_vec(b"/\xff".to_vec());
+        let with = |words: &[&str], last: OsString| {
+            parse(words.iter().map(OsString::from).chain([last])).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            with(&["--root"], odd()).unwrap(),
+            Command::Serve(Source::Flags(Flags { root: Some(odd().into()), ..Flags::default() }))
+        );
+        assert_eq!(with(&["check-config"], odd()).unwrap(), Command::CheckConfig(odd().into()));
+        for flag in ["--listen", "--scopes", "--allow-host"] {
+            assert!(with(&["serve", flag], odd()).unwrap_err().contains("not UTF-8"), "{flag}");
+        }
+        for flag in ["--expires", "--source"] {
+            assert!(with(&["token", "new", "a", flag], odd()).unwrap_err().contains("not UTF-8"), "{flag}");
+        }
+        for words in [&[][..], &["call"], &["token"], &["token", "new"], &["help"], &["call", "a"]] {
+            assert!(with(words, odd()).is_err(), "{words:?}");
+        }
+        for hostile in [&b"--\xff"[..], b"-\xff", b"--root\xff=a", b"--=", b"-", b"--", b"\x1b[2J", b"--\x1b[2J"] {
+            if let Err(said) = with(&["serve"], OsString::from_vec(hostile.to_vec())) {
+                assert!(!said.contains('\u{1b}'), "{said:?}");
+            }
+        }
+    }
+}
