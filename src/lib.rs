@@ -1,8 +1,47 @@
-//! systemmanager-mcp: built from the bottom up; the map comes with the last of its modules.
+//! systemmanager-mcp: an MCP server that lets an agent look after one Linux machine without a root shell.
+//!
+//! One binary, one path for every call, one file per capability. The machine is an argument.
+//!
+//! ```text
+//!           TCP, TLS                                stdin+stdout        call TOOL
+//!               |                                        |                  |
+//!       server/listen ── server/http ──► auth ─► Caller  |                  |
+//!               |                        (who)           |                  |
+//!               └──────────────► server (MCP) ◄──────────┘                  |
+//!                                     |                                     |
+//!                                    gate ◄─────────────────────────────────┘
+//!                       find → scope → limits → run → shape → audit
+//!                                     |
+//!                                 tools/…    one file each: request struct, report struct, a pure function
+//!                                     |
+//!                 host: Machine (Root, Kernel) · samples · History · scans
+//! ```
+//!
+//! # Where things are
+//! Imports point down this list, checked by a test: [`failure`], [`scope`] → [`proc`], [`root`], [`text`], [`table`] → [`auth`] →
+//! [`host`] → [`audit`], [`tool`] → [`tools`] → [`gate`] → [`config`] → [`server`] → [`args`] → [`command`] → `main`.
+//!
+//! A new tool is one file below `tools/`, one `mod` line and one line in [`tools::TOOLS`]. Its doc comments are what the model reads, its
+//! types are the schemas, the list is the README's table.
+//!
+//! # Invariants
+//! Held by lints and tests; whoever breaks one breaks the promise this program makes.
+//! - No process is ever spawned: no shell, no helper programs.
+//! - No kernel file is opened outside [`root`]. The server's own files (config, tokens, certificate, audit log) are the only others.
+//! - No answer leaves except through [`gate`]: nothing unaudited, unsanitized, unbounded or unscoped.
+//! - A scope is visibility: what a caller may not do is neither listed nor callable. Equal scopes see equal lists, in a fixed order.
+//! - A missing kernel feature, a missing right and our own bug are three different answers; never a zero for "unknown".
+//! - The server can be killed at any moment and nothing is lost but the call in flight.
+//! - `unsafe` stands in one place, in `main`, with its reason.
+//!
+//! # What is deliberately absent
+//! Sessions (every request stands for itself), HTTP/2, a plugin interface, configuration by environment variables, a cache older than
+//! 250 ms, and any way to run a command.
 
 pub mod args;
 pub mod audit;
 pub mod auth;
+pub mod command;
 pub mod config;
 pub mod failure;
 pub mod gate;
@@ -10,6 +49,7 @@ pub mod host;
 pub mod proc;
 pub mod root;
 pub mod scope;
+pub mod server;
 pub mod table;
 pub mod text;
 pub mod tool;

@@ -1,0 +1,189 @@
+//! What the program does once the command line is read: one file a command.
+
+mod call;
+mod client_config;
+mod doctor;
+mod healthcheck;
+mod machinery;
+mod serve;
+mod stdio;
+mod token;
+mod tools;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use rustix::io::Errno;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    args::{Command, Health, TokenFile},
+    audit::Sink,
+    auth::store::{self, Wanted},
+    config::{ConfigError, DEFAULT_FILE, Environment, Flags, Level, Settings, Source, Tokens},
+};
+
+/// Exit code of a config file that makes no sense (sysexits.h, EX_CONFIG).
+const EXIT_CONFIG: u8 = 78;
+
+/// Threads that answer. More only wait for each other: a call is microseconds of work.
+const MOST_WORKERS: usize = 4;
+
+/// Threads that read the kernel's files. As many as calls may run.
+const MOST_READERS: usize = 64;
+
+/// Why a command did not do what it was told, in words for the operator.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// The config file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Error {
+    fn other(why: impl ToString) -> Self {
+        Self::Other(why.to_string())
+    }
+
+    /// The exit code that says it to scripts.
+    fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) => EXIT_CONFIG,
+            Self::Other(_) => 1,
+        }
+    }
+}
+
+/// Does what the command line says. `idle` is called by worker threads that have nothing to do.
+pub fn run(command: Command, idle: fn()) -> ExitCode {
+    match dispatch(command, idle) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn dispatch(command: Command, idle: fn()) -> Result<(), Error> {
+    let environment = Environment::of_process();
+    match command {
+        Command::Help(text) => say(text.trim_end()),
+        Command::Version => say(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"))),
+        Command::Tools { markdown } => tools::run(markdown),
+        Command::CheckConfig(file) => {
+            Settings::read(&file, &environment)?;
+            say("ok")
+        }
+        Command::TokenNew { name, scopes, lifetime, sources, file } => {
+            token::new(&token_file(file, &environment)?, Wanted { name, scopes, lifetime, sources })
+        }
+        Command::TokenList(file) => token::list(&token_file(file, &environment)?),
+        Command::TokenRevoke { which, file } => token::revoke(&token_file(file, &environment)?, &which),
+        Command::Doctor(source) => doctor::run(&source, &environment),
+        Command::Healthcheck(health) => {
+            let (address, tls) = listener(health, &environment)?;
+            block_on(idle, healthcheck::run(address, tls.as_ref()))
+        }
+        Command::Serve(source) => block_on(idle, serve::run(&source, &environment)),
+        Command::Stdio(source) => block_on(idle, stdio::run(&source, &environment)),
+        Command::Call { tool, arguments, json, source } => {
+            block_on(idle, call::run(&source, &environment, &tool, arguments, json))
+        }
+    }
+}
+
+fn block_on(idle: fn(), work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .max_blocking_threads(MOST_READERS)
+        .enable_all()
+        .on_thread_park(idle)
+        .build()
+        .map_err(Error::other)?;
+    let result = runtime.block_on(work);
+    // a thread that waits for a dead file server, or for standard input, must not keep the process
+    runtime.shutdown_background();
+    result
+}
+
+/// Cancels `stop` on SIGTERM or SIGINT.
+fn end(stop: CancellationToken) -> Result<impl Future<Output = ()>, Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::other)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::other)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+        tracing::info!("ending");
+        stop.cancel();
+    })
+}
+
+/// The token file that a `token` command means.
+fn token_file(file: TokenFile, environment: &Environment) -> Result<PathBuf, Error> {
+    let settings = match file {
+        TokenFile::At(file) => return Ok(file),
+        TokenFile::Config(config) => Settings::read(&config, environment)?,
+        TokenFile::Default => Settings::of(&Source::Flags(Flags::default()), Path::new(DEFAULT_FILE), environment)?,
+    };
+    Ok(match settings.tokens {
+        Tokens::Store(file) => file,
+        Tokens::Trial(_) => settings.state_directory.join(store::FILE_NAME),
+    })
+}
+
+/// The address a health check asks, and the certificate it expects there.
+fn listener(health: Health, environment: &Environment) -> Result<(SocketAddr, Option<crate::config::Tls>), Error> {
+    let settings = match health {
+        Health::At(address) => return Ok((address, None)),
+        Health::Config(config) => Settings::read(&config, environment)?,
+        Health::Default => Settings::of(&Source::Flags(Flags::default()), Path::new(DEFAULT_FILE), environment)?,
+    };
+    let address = settings.listen.first().ok_or_else(|| Error::Other("the config names no listener".to_owned()))?;
+    Ok((*address, settings.tls))
+}
+
+/// How the audit sink is called in messages.
+fn sink(sink: &Sink) -> String {
+    match sink {
+        Sink::File(file) => file.display().to_string(),
+        Sink::Stderr => "stderr".to_owned(),
+    }
+}
+
+/// Says on standard error what the program does, from `level` on.
+fn log(level: Level) {
+    let level = tracing::Level::from(level);
+    // rmcp says three lines a request, and at DEBUG the arguments and results of every call: never those
+    let targets = Targets::new().with_default(level).with_target("rmcp", tracing::level_filters::LevelFilter::OFF);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    // the second of two calls in one process (a test's) changes nothing
+    let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
+}
+
+/// Prints to standard output. A reader who has gone (`| head`) is no error.
+fn say(words: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{words}").and_then(|()| out.flush()) {
+        Err(error) if Errno::from_io_error(&error) != Some(Errno::PIPE) => Err(Error::other(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints to standard error.
+pub fn complain(words: &str) {
+    // there is nowhere left to say that this failed
+    let _ = writeln!(io::stderr(), "systemmanager-mcp: {words}");
+}

@@ -1,0 +1,37 @@
+//! What every command that makes calls needs: the machine, the log, the gate.
+
+use std::sync::Arc;
+
+use super::Error;
+use crate::{
+    audit::Audit,
+    config::Settings,
+    gate::{Gate, Limits},
+    host::Host,
+    tools::TOOLS,
+};
+
+/// The machine behind its gate.
+pub(super) struct Machinery {
+    pub(super) gate: Arc<Gate>,
+}
+
+impl Machinery {
+    /// Opens what the settings name.
+    pub(super) fn open(settings: &Settings) -> Result<Self, Error> {
+        let host = Host::open(&settings.root)
+            .map_err(|error| Error::Other(format!("the root {}: {error}", settings.root.display())))?;
+        let audit = Audit::open(&settings.audit).map_err(|error| {
+            Error::Other(format!(
+                "{error}; name another place with --audit FILE or --audit stderr, or set audit in the config"
+            ))
+        })?;
+        Ok(Self { gate: Arc::new(Gate::new(TOOLS, host, Arc::new(audit), limits(settings))) })
+    }
+}
+
+/// The gate's part of the limits.
+pub(super) fn limits(settings: &Settings) -> Limits {
+    let limits = &settings.limits;
+    Limits { running: limits.running, waiting: limits.waiting, deadline: limits.deadline }
+}

@@ -1,0 +1,191 @@
+//! `serve`: listen, until told to end.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
+
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, client_config, end, machinery::Machinery, say};
+use crate::{
+    auth::{Auth, store::Store, token::Token},
+    config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
+    server::{
+        http::{Bounds, Guard, Http},
+        listen::{Listeners, Most, Tls},
+    },
+};
+
+/// Open files that connections may not take: the readers of `/proc`, the audit log, sockets and timers.
+const RESERVED: usize = 256;
+
+/// Serves.
+pub(super) async fn run(source: &Source, environment: &Environment) -> Result<(), Error> {
+    let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
+    super::log(settings.log);
+    let most_files = raise_open_files();
+    let machinery = Machinery::open(&settings)?;
+    let (auth, token) = credentials(&settings)?;
+    let auth = Arc::new(auth);
+    let tls = certificate(&settings)?;
+    let sockets = settings.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
+    let bound: Vec<SocketAddr> =
+        sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().map_err(Error::other)?;
+
+    let http = Http::new(Arc::clone(&machinery.gate), Arc::clone(&auth), guard(&settings), bounds(&settings));
+    // where there are few files to open, a quarter of them is for connections: one place would go to whoever knocked last
+    let in_all = settings.limits.connections.min(most_files.saturating_sub(RESERVED).max(most_files / 4));
+    let most = Most { in_all, per_peer: settings.limits.connections_per_peer };
+    let listeners = Listeners::new(http.clone(), tls, most);
+    let stop = CancellationToken::new();
+    let ending = tokio::spawn(end(stop.clone())?);
+    let started = settings.clone();
+    let reloading = tokio::spawn(reload(
+        started,
+        source.clone(),
+        environment.clone(),
+        Arc::clone(&auth),
+        http,
+        listeners.clone(),
+        Arc::clone(&machinery.gate),
+    )?);
+    let sampling = tokio::spawn({
+        let gate = Arc::clone(&machinery.gate);
+        async move { tokio::join!(gate.host().sample_forever(), gate.sweep_forever()) }
+    });
+
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    for address in &bound {
+        tracing::info!(%address, scheme, "listening");
+        if settings.tls.is_none() && !address.ip().is_loopback() {
+            tracing::warn!(%address, "tokens and answers cross this listener in plain text, as you asked");
+        }
+    }
+    if let (Some(token), Some(address)) = (&token, bound.first()) {
+        say(&client_config::greeting(*address, settings.scopes, token, &settings.tokens))?;
+    }
+    listeners.serve(sockets, stop).await;
+    sampling.abort();
+    reloading.abort();
+    ending.abort();
+    if let Err(error) = machinery.gate.audit().finish(SystemTime::now()) {
+        tracing::error!(%error, "the audit log could not be closed");
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Who is let in, and the token of a trial.
+fn credentials(settings: &Settings) -> Result<(Auth, Option<Token>), Error> {
+    match &settings.tokens {
+        Tokens::Store(file) => {
+            let store = Store::load(file).map_err(Error::other)?;
+            if store.records.is_empty() {
+                tracing::warn!(file = %file.display(), "there is no token yet, so nobody is let in; make one: systemmanager-mcp token new NAME");
+            }
+            Ok((Auth::new(&store).map_err(Error::other)?, None))
+        }
+        Tokens::Trial(file) => {
+            let token = match file {
+                Some(file) => super::token::read_or_create(file)?,
+                None => Token::generate().map_err(Error::other)?,
+            };
+            Ok((Auth::trial(&token, settings.scopes).map_err(Error::other)?, Some(token)))
+        }
+    }
+}
+
+/// Refuses settings that a running server cannot take up: with the sockets that are bound they would mean something else than they say
+/// (a listener without the TLS it was opened with, a trial's token beside those of a file).
+fn fits(started: &Settings, now: &Settings) -> Result<(), Error> {
+    let fixed = |settings: &Settings| {
+        let is_trial = matches!(settings.tokens, Tokens::Trial(_));
+        (settings.listen.clone(), settings.tls.is_some(), settings.root.clone(), settings.audit.clone(), is_trial)
+    };
+    if fixed(started) == fixed(now) {
+        return Ok(());
+    }
+    Err(Error::Other(
+        "listen, tls on or off, root, audit, or whether there is a config at all has changed: that needs a restart"
+            .into(),
+    ))
+}
+
+fn certificate(settings: &Settings) -> Result<Option<Tls>, Error> {
+    let Some(tls) = &settings.tls else { return Ok(None) };
+    Tls::read(&tls.certificate, &tls.key).map(Some).map_err(Error::Other)
+}
+
+fn guard(settings: &Settings) -> Guard {
+    Guard::new(settings.allowed_hosts.iter().cloned(), settings.allowed_origins.iter().cloned())
+}
+
+fn bounds(settings: &Settings) -> Bounds {
+    let limits = &settings.limits;
+    Bounds { body: limits.body_bytes, body_time: limits.body, header_time: limits.header, idle_time: limits.idle }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let bind = || -> io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(1024)
+    };
+    bind().map_err(|error| Error::Other(format!("cannot listen on {address}: {error}")))
+}
+
+/// On SIGHUP reads config, tokens and certificate anew. What does not read well stays as it was.
+fn reload(
+    started: Settings,
+    source: Source,
+    environment: Environment,
+    auth: Arc<Auth>,
+    http: Http,
+    listeners: Listeners,
+    gate: Arc<crate::gate::Gate>,
+) -> Result<impl Future<Output = ()>, Error> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(Error::other)?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            let again = || -> Result<(), Error> {
+                let settings = Settings::of(&source, Path::new(DEFAULT_FILE), &environment)?;
+                fits(&started, &settings)?;
+                let store = match &settings.tokens {
+                    // a missing file holds no tokens, which is right at the start and a mishap later
+                    Tokens::Store(file) if rustix::fs::stat(file).is_err() => {
+                        return Err(Error::Other(format!("{}: is gone", file.display())));
+                    }
+                    Tokens::Store(file) => Some(Store::load(file).map_err(Error::other)?),
+                    Tokens::Trial(_) => None,
+                };
+                let tls = certificate(&settings)?;
+                // nothing is changed before all of it is known to be good
+                if let Some(store) = store {
+                    auth.reload(&store);
+                }
+                listeners.reload(tls);
+                http.reload(guard(&settings), bounds(&settings));
+                gate.set_limits(super::machinery::limits(&settings));
+                Ok(())
+            };
+            match again() {
+                Ok(()) => tracing::info!("tokens, limits of calls, allowed hosts and the certificate were read anew"),
+                Err(error) => tracing::error!(%error, "not reloaded, everything stays as it was"),
+            }
+        }
+    })
+}
+
+/// Raises the soft limit of open files to the hard one, and says what it is now.
+fn raise_open_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // no more than a million: some systems say that there is no limit, and mean the kernel's own
+    let wanted = limit.maximum.unwrap_or(1 << 20).min(1 << 20);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+    let now = if raised.is_ok() { wanted } else { limit.current.unwrap_or(1024) };
+    usize::try_from(now).unwrap_or(usize::MAX)
+}

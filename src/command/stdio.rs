@@ -1,0 +1,41 @@
+//! `stdio`: one client at the other end of the pipes that started this process, such as `ssh HOST systemmanager-mcp stdio`.
+
+use std::{path::Path, time::SystemTime};
+
+use rmcp::ServiceExt;
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, end, machinery::Machinery};
+use crate::{
+    auth::Caller,
+    config::{DEFAULT_FILE, Environment, Settings, Source},
+    server::Server,
+};
+
+/// Serves standard input and output until the client closes them.
+pub(super) async fn run(source: &Source, environment: &Environment) -> Result<(), Error> {
+    let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
+    super::log(settings.log);
+    let gate = Machinery::open(&settings)?.gate;
+    let sampling = tokio::spawn({
+        let host = gate.host().clone();
+        async move { host.sample_forever().await }
+    });
+    let stop = CancellationToken::new();
+    let ending = tokio::spawn(end(stop.clone())?);
+    let server = Server::over_stdio(std::sync::Arc::clone(&gate), Caller::stdio(settings.scopes));
+    let serving = async {
+        match server.serve(rmcp::transport::stdio()).await {
+            Ok(service) => drop(service.waiting().await),
+            // the client went before it said what it wanted: nothing is wrong here
+            Err(error) => tracing::debug!(%error, "no session"),
+        }
+    };
+    tokio::select! {
+        () = serving => (),
+        () = stop.cancelled() => (),
+    }
+    ending.abort();
+    sampling.abort();
+    gate.audit().finish(SystemTime::now()).map_err(Error::other)
+}

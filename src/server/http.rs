@@ -1,0 +1,277 @@
+//! HTTP: Host and Origin, credentials, bodies within limits, then the MCP face. Nothing here knows a tool.
+
+mod guard;
+mod json;
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::BoxBody};
+use hyper::body::{Body, Incoming};
+use rmcp::transport::streamable_http_server::{
+    StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
+};
+
+pub use guard::Guard;
+
+use super::{Sender, Server};
+use crate::{
+    auth::{Auth, Refusal},
+    gate::Gate,
+};
+
+/// An answer on its way out.
+pub type Answer = Response<BoxBody<Bytes, Infallible>>;
+
+/// How much of a request is taken, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The longest body, in bytes.
+    pub body: usize,
+    /// How long a body may take to arrive.
+    pub body_time: Duration,
+    /// How long the head of a request may take to arrive, from its first byte.
+    pub header_time: Duration,
+    /// How long a connection may stay open between requests.
+    pub idle_time: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            body: 256 << 10,
+            body_time: Duration::from_secs(10),
+            header_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(75),
+        }
+    }
+}
+
+/// What answers every request.
+#[derive(Clone)]
+pub struct Http {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    gate: Arc<Gate>,
+    auth: Arc<Auth>,
+    mcp: StreamableHttpService<Server, NeverSessionManager>,
+    guard: RwLock<Arc<Guard>>,
+    bounds: RwLock<Bounds>,
+    /// Requests to `/mcp` that are being answered or wait.
+    inside: AtomicUsize,
+}
+
+impl Http {
+    /// What answers for `gate` to those that `auth` knows and `guard` lets in.
+    pub fn new(gate: Arc<Gate>, auth: Arc<Auth>, guard: Guard, bounds: Bounds) -> Self {
+        let face = Server::over_http(Arc::clone(&gate));
+        // Host and Origin are checked here, for every route, in words that name the key to set; the body's length is too
+        let config = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(false)
+            .with_json_response(true)
+            .disable_allowed_hosts()
+            .disable_allowed_origins();
+        let mcp =
+            StreamableHttpService::new(move || Ok(face.clone()), Arc::new(NeverSessionManager::default()), config);
+        let (guard, bounds) = (RwLock::new(Arc::new(guard)), RwLock::new(bounds));
+        Self { inner: Arc::new(Inner { gate, auth, mcp, guard, bounds, inside: AtomicUsize::new(0) }) }
+    }
+
+    /// Puts another guard and other bounds in force.
+    pub fn reload(&self, guard: Guard, bounds: Bounds) {
+        *self.inner.guard.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(guard);
+        *self.inner.bounds.write().unwrap_or_else(PoisonError::into_inner) = bounds;
+    }
+
+    /// The bounds in force.
+    pub fn bounds(&self) -> Bounds {
+        *self.inner.bounds.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers one request that came from `peer` to our address `local`. Says too whether it had good credentials.
+    pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, local: SocketAddr) -> (Answer, bool) {
+        let path = request.uri().path();
+        if path == "/healthz" {
+            return (alive(request.method()), false);
+        }
+        let guard = Arc::clone(&self.inner.guard.read().unwrap_or_else(PoisonError::into_inner));
+        if let Err(why) = guard.check(request.uri(), request.headers(), local) {
+            return (plain(StatusCode::FORBIDDEN, &why), false);
+        }
+        let sender = match self.sender(request.headers(), peer.ip()).await {
+            Ok(sender) => sender,
+            Err(answer) => return (answer, false),
+        };
+        let answer = match path {
+            "/mcp" => self.mcp(request, sender).await,
+            "/readyz" => self.ready(request.method()).await,
+            _ => plain(StatusCode::NOT_FOUND, "there is /mcp, /healthz and /readyz"),
+        };
+        (answer, true)
+    }
+
+    async fn sender(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Sender, Answer> {
+        // an IPv4 client of an IPv6 socket is still an IPv4 client
+        let peer = peer.to_canonical();
+        let now = SystemTime::now();
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let result = match (given.next(), given.next()) {
+            (one, None) => self.inner.auth.verify(one.map(HeaderValue::as_bytes), Some(peer), now).await,
+            (_, Some(_)) => Err(Refusal::Malformed),
+        };
+        let refusal = match result {
+            Ok(caller) => return Ok(Sender { caller: Arc::new(caller), peer }),
+            Err(refusal) => refusal,
+        };
+        self.inner.gate.audit().refused(refusal, Some(peer), now);
+        Err(match refusal {
+            Refusal::Busy(seconds) => busy("too many credentials are being checked", seconds),
+            // which of these it was is for the log: a stranger learns nothing by trying
+            Refusal::Missing
+            | Refusal::Malformed
+            | Refusal::Unknown
+            | Refusal::Wrong
+            | Refusal::Expired
+            | Refusal::Source => {
+                let mut answer = plain(StatusCode::UNAUTHORIZED, "send a valid token: Authorization: Bearer smcp_...");
+                let challenge = HeaderValue::from_static("Bearer realm=\"systemmanager-mcp\"");
+                answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                answer
+            }
+        })
+    }
+
+    async fn mcp(&self, request: Request<Incoming>, sender: Sender) -> Answer {
+        let limits = self.inner.gate.limits();
+        let Some(_inside) = Inside::enter(&self.inner.inside, limits.running + limits.waiting) else {
+            return busy("the server has as much to do as it takes on", 1);
+        };
+        if request.method() != Method::POST {
+            // stateless: there is no stream to GET and no session to DELETE
+            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "POST only");
+            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            return answer;
+        }
+        let bounds = self.bounds();
+        let (mut parts, body) = request.into_parts();
+        // who asks before sending is told at once; who does not would lose the answer with the connection
+        if parts.headers.contains_key(header::EXPECT) && body.size_hint().lower() > bounds.body as u64 {
+            return too_long(bounds.body);
+        }
+        let body = match tokio::time::timeout(bounds.body_time, Limited::new(body, bounds.body).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return too_long(bounds.body);
+            }
+            Ok(Err(_)) => return rpc_error(StatusCode::BAD_REQUEST, -32600, "Invalid Request: the body broke off"),
+            Err(_) => return rpc_error(StatusCode::REQUEST_TIMEOUT, -32600, "Invalid Request: the body took too long"),
+        };
+        if let Err(flaw) = json::check(&body) {
+            return rpc_error(StatusCode::BAD_REQUEST, flaw.code(), &flaw.to_string());
+        }
+        // from here on nobody needs the secret or what a proxy claims, so nobody can leak or believe it
+        let claims: Vec<_> = parts.headers.keys().filter(|name| is_claim(name.as_str())).cloned().collect();
+        for name in claims {
+            parts.headers.remove(name);
+        }
+        parts.extensions.insert(sender);
+        let answer = self.inner.mcp.handle(Request::from_parts(parts, Full::new(body)));
+        // the gate's deadline ends a call before this; it is here for whatever is no call
+        match tokio::time::timeout(limits.deadline + Duration::from_secs(5), answer).await {
+            Ok(answer) => answer,
+            Err(_) => rpc_error(StatusCode::GATEWAY_TIMEOUT, -32603, "Internal error: no answer in time"),
+        }
+    }
+
+    async fn ready(&self, method: &Method) -> Answer {
+        if method != Method::GET && method != Method::HEAD {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "GET only");
+        }
+        let kernel = self.inner.gate.host().read(|machine| machine.root.bytes("proc/stat").map(drop)).await;
+        let audit = self.inner.gate.audit().check(SystemTime::now()).await;
+        let ready = kernel.is_ok() && audit.is_ok();
+        if let Err(error) = &audit {
+            tracing::error!(%error, "the audit log is not ready");
+        }
+        let state = |good: bool, why: &str| if good { "ok".to_owned() } else { format!("not ready: {why}") };
+        let body = serde_json::json!({
+            "ready": ready,
+            "kernel": state(kernel.is_ok(), "/proc/stat cannot be read"),
+            "audit": state(audit.is_ok(), "the audit log cannot be written"),
+        });
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json_answer(status, body.to_string())
+    }
+}
+
+/// One of those inside, until dropped.
+struct Inside<'a>(&'a AtomicUsize);
+
+impl<'a> Inside<'a> {
+    fn enter(count: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        let place = Self(count);
+        (before < most).then_some(place)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Headers that say who somebody is. On this listener only a token does.
+fn is_claim(name: &str) -> bool {
+    let claims = ["authorization", "cookie", "forwarded", "proxy-authorization", "x-real-ip"];
+    claims.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("tailscale-")
+}
+
+fn alive(method: &Method) -> Answer {
+    match *method {
+        Method::GET | Method::HEAD => plain(StatusCode::OK, "ok"),
+        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "GET only"),
+    }
+}
+
+fn busy(why: &str, seconds: u64) -> Answer {
+    let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, &format!("{why}; try again in {seconds} s"));
+    answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    answer
+}
+
+fn plain(status: StatusCode, words: &str) -> Answer {
+    answer(status, "text/plain; charset=utf-8", format!("{words}\n"))
+}
+
+fn json_answer(status: StatusCode, body: String) -> Answer {
+    answer(status, "application/json", body)
+}
+
+fn too_long(most: usize) -> Answer {
+    let why = format!("Invalid Request: the body is longer than {most} bytes");
+    rpc_error(StatusCode::PAYLOAD_TOO_LARGE, -32600, &why)
+}
+
+fn rpc_error(status: StatusCode, code: i32, message: &str) -> Answer {
+    let error = serde_json::json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code, "message": message } });
+    json_answer(status, error.to_string())
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)).boxed());
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
