@@ -1,0 +1,266 @@
+//! Who is let in, on which route, and what the rest learns: nothing.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::common::{Answer, Key, Request, Server, Setup, Wire, eventually, from, run, token_file};
+
+/// CRC-32 as in zip, to make a token that is wrong in nothing but its secret.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc: u32, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+/// A token with this one's id and a secret of its own.
+fn wrong_secret(key: &Key, number: usize) -> String {
+    let body = format!("smcp_{}_{number:064x}", key.token.id());
+    let text = format!("{body}_{:08x}", crc32(body.as_bytes()));
+    assert!(systemmanager_mcp::auth::token::Token::parse(&text).is_ok(), "it must be wrong in nothing else");
+    text
+}
+
+/// Every way not to be let in: what it is called in the audit log, and the headers.
+fn bad_credentials(server: &Server) -> Vec<(&'static str, Vec<String>)> {
+    let [good, expired, elsewhere] = &server.keys[..] else { panic!("three keys") };
+    let bearer = |text: &str| format!("Bearer {text}");
+    let mut wrong_crc = good.text().to_owned();
+    wrong_crc.replace_range(wrong_crc.len() - 1.., if wrong_crc.ends_with('0') { "1" } else { "0" });
+    vec![
+        ("missing", vec![]),
+        ("missing", vec![String::new()]),
+        ("malformed", vec!["Bearer".to_owned()]),
+        ("malformed", vec![bearer("nonsense")]),
+        ("malformed", vec![bearer(&wrong_crc)]),
+        ("malformed", vec![bearer(&good.text()[..good.text().len() - 1])]),
+        ("malformed", vec![bearer(&good.text().to_uppercase())]),
+        ("malformed", vec![bearer(&format!("{0} {0}", good.text()))]),
+        ("malformed", vec![good.text().to_owned()]),
+        ("malformed", vec![format!("Basic {}", good.text())]),
+        ("malformed", vec![bearer(good.text()), bearer(good.text())]),
+        ("malformed", vec![bearer(good.text()), bearer("nonsense")]),
+        ("unknown", vec![bearer(Key::new("stranger").text())]),
+        ("wrong", vec![bearer(&wrong_secret(good, 1))]),
+        ("expired", vec![bearer(expired.text())]),
+        ("source", vec![bearer(elsewhere.text())]),
+    ]
+}
+
+fn guarded() -> Server {
+    let keys = vec![Key::new("good"), Key::new("old").expired(), Key::new("far").only_from("192.0.2.0/24")];
+    Setup { keys, ..Setup::default() }.start()
+}
+
+fn with(mut request: Request, credentials: &[String]) -> Request {
+    for value in credentials {
+        request = request.header("Authorization", value);
+    }
+    request
+}
+
+/// What a client sees, without what differs by itself.
+fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+    let headers = answer.headers.iter().filter(|(name, _)| name != "date").cloned().collect();
+    (answer.status, headers, answer.text())
+}
+
+#[test]
+fn nothing_but_healthz_answers_without_credentials() {
+    let server = guarded();
+    let bad = bad_credentials(&server);
+    let routes = [
+        "/mcp",
+        "/readyz",
+        "/healthz",
+        "/",
+        "/metrics",
+        "/mcp/",
+        "//mcp",
+        "/MCP",
+        "/mcp?x",
+        "/healthz/",
+        "/x/../healthz",
+    ];
+    for route in routes {
+        for method in ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "FROB"] {
+            let mut reference = None;
+            for (kind, credentials) in &bad {
+                let answer = server.ask(&with(Request::new(method, route), credentials));
+                if route == "/healthz" {
+                    let status = if ["GET", "HEAD"].contains(&method) { 200 } else { 405 };
+                    assert_eq!(answer.status, status, "{method} {route}");
+                    continue;
+                }
+                assert_eq!(answer.status, 401, "{method} {route} with {kind} credentials");
+                assert!(
+                    answer.header("www-authenticate").is_some_and(|way| way.starts_with("Bearer")),
+                    "{method} {route}"
+                );
+                let seen = seen(&answer);
+                assert_eq!(*reference.get_or_insert(seen.clone()), seen, "{method} {route} tells {kind} from others");
+            }
+        }
+    }
+    server.answers();
+}
+
+#[test]
+fn the_log_knows_what_the_client_is_not_told() {
+    let server = guarded();
+    for (number, (kind, credentials)) in bad_credentials(&server).into_iter().enumerate() {
+        let answer = server.ask(&with(Request::post("{}"), &credentials));
+        assert_eq!(answer.status, 401, "{kind}");
+        // nobody waits for the record of a refusal
+        let record = eventually("it is on record", || server.audit().get(number).cloned());
+        assert_eq!(record["kind"], kind, "{record}");
+        assert_eq!(record["decision"], "denied", "{record}");
+        assert_eq!(record["peer"], "127.0.0.1", "{record}");
+        assert!(record.get("caller").is_none() && record.get("tool").is_none(), "nobody was recognized: {record}");
+    }
+}
+
+#[test]
+fn a_good_token_is_good_in_any_spelling_of_its_scheme() {
+    let server = guarded();
+    for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
+        let value = format!("{scheme} {}", server.token());
+        let answer = server.ask(&Request::rpc("tools/list", json!({})).header("Authorization", &value));
+        assert_eq!(answer.status, 200, "{scheme}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_token_in_any_other_place_is_none() {
+    let server = guarded();
+    let token = server.token().to_owned();
+    let list = || Request::rpc("tools/list", json!({}));
+    for (place, request) in [
+        ("cookie", list().header("Cookie", &format!("Authorization=Bearer {token}"))),
+        ("own header", list().header("X-Api-Key", &token)),
+        ("proxy header", list().header("Proxy-Authorization", &format!("Bearer {token}"))),
+        ("query", Request { target: format!("/mcp?access_token={token}&token={token}"), ..list() }),
+        ("identity", list().header("Tailscale-User-Login", "root@example").header("X-Forwarded-For", "127.0.0.1")),
+    ] {
+        assert_eq!(server.ask(&request).status, 401, "{place}");
+    }
+}
+
+#[test]
+fn a_forwarded_address_is_not_the_callers() {
+    let server = guarded();
+    let request = Request::rpc("tools/list", json!({})).token(server.keys[2].text());
+    let request = request.header("X-Forwarded-For", "192.0.2.1").header("X-Real-IP", "192.0.2.1");
+    assert_eq!(server.ask(&request.header("Forwarded", "for=192.0.2.1")).status, 401);
+}
+
+#[test]
+fn a_revoked_token_dies_on_sighup_and_no_other_does() {
+    let server = Setup { keys: vec![Key::new("stays"), Key::new("goes")], ..Setup::default() }.start();
+    let ask = |at: usize| server.ask(&Request::rpc("tools/list", json!({})).token(server.keys[at].text())).status;
+    assert_eq!((ask(0), ask(1)), (200, 200));
+    let file = server.scratch.path("tokens.ron").display().to_string();
+    let said = run(&server.scratch, &["token", "revoke", "goes", "--token-file", &file]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(server.reload().contains("read anew"));
+    assert_eq!((ask(0), ask(1)), (200, 401));
+    eventually("it is on record", || (server.audit().pop()?["kind"] == "unknown").then_some(()));
+}
+
+#[test]
+fn a_connection_that_stays_open_does_not_outlive_its_token() {
+    let server = Setup { keys: vec![Key::new("goes")], ..Setup::default() }.start();
+    let request = Request::rpc("tools/list", json!({})).token(server.token());
+    let mut wire = server.connect();
+    assert_eq!(wire.ask(&request).status, 200);
+    server.scratch.write("tokens.ron", token_file(&[]));
+    server.reload();
+    assert_eq!(wire.ask(&request).status, 401);
+}
+
+#[test]
+fn what_does_not_read_well_on_sighup_changes_nothing() {
+    let server = Server::new();
+    let newcomer = Key::new("newcomer");
+    let both = token_file(&[&server.keys[0], &newcomer]);
+    let config = server.scratch.read("config.ron");
+    let status = |key: &Key| server.ask(&Request::rpc("tools/list", json!({})).token(key.text())).status;
+
+    for (name, config, tokens) in [
+        ("config.ron", "(listen: hunter2", both.as_str()),
+        ("config.ron", "(no_such_key: \"hunter2\")", &both),
+        ("tokens.ron", &config, "[(id: \"hunter2\"]"),
+        ("tokens.ron", &config, "hunter2"),
+    ] {
+        server.scratch.write("config.ron", config);
+        server.scratch.write("tokens.ron", tokens);
+        let said = server.reload();
+        assert!(said.contains("not reloaded") && said.contains(&format!("{name}:1:")), "{said}");
+        assert!(!said.contains("hunter2"), "it quotes the file: {said}");
+        assert_eq!((status(&server.keys[0]), status(&newcomer)), (200, 401), "{name}");
+    }
+
+    server.scratch.write("config.ron", &config);
+    server.scratch.write("tokens.ron", &both);
+    assert!(server.reload().contains("read anew"));
+    assert_eq!((status(&server.keys[0]), status(&newcomer)), (200, 200));
+}
+
+#[test]
+fn what_a_token_may_not_do_is_not_there() {
+    let server = Setup { keys: vec![Key::new("nothing").without_scopes()], ..Setup::default() }.start();
+    let list = server.ask(&Request::rpc("tools/list", json!({})).token(server.token())).rpc();
+    assert_eq!(list["result"]["tools"], json!([]));
+    let real = server.call("memory", json!({}));
+    let record = server.audit().pop().unwrap();
+    assert_eq!((record["decision"].as_str(), record["tool"].as_str()), (Some("denied"), Some("memory")), "{record}");
+    assert_eq!(record["caller"]["name"], "nothing", "{record}");
+    assert!(record.get("outcome").is_none(), "it did not run: {record}");
+    let unreal = server.call("mammoth", json!({}));
+    assert!(real["error"]["code"].is_i64() && real.get("result").is_none(), "{real}");
+    assert_eq!(real.to_string().replace("memory", "mammoth"), unreal.to_string(), "the tool shows by its refusal");
+}
+
+#[test]
+fn bad_tokens_never_slow_a_good_one() {
+    let keys = vec![Key::new("remembered").dear(), Key::new("unproven").dear()];
+    let server = Setup { keys, ..Setup::default() }.start();
+    server.answers();
+    let mut attack: Vec<Wire> = (0..500)
+        .map(|number| {
+            let mut wire = server.connect();
+            let token = wrong_secret(&server.keys[number % 2], number);
+            wire.send(Request::post("{}").token(&token).bytes()).unwrap();
+            wire
+        })
+        .collect();
+    let began = Instant::now();
+    for _ in 0..20 {
+        server.answers();
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "20 calls took {:?}", began.elapsed());
+    for wire in &mut attack {
+        let answer = wire.answer().expect("an answer");
+        match answer.status {
+            401 => (),
+            429 => assert!(answer.header("retry-after").is_some()),
+            other => panic!("{other}: {}", answer.text()),
+        }
+    }
+}
+
+#[test]
+fn who_knocks_with_bad_tokens_does_not_keep_a_newcomer_from_elsewhere_out() {
+    let server = Setup { keys: vec![Key::new("known").dear(), Key::new("new").dear()], ..Setup::default() }.start();
+    let attack: Vec<Wire> = (0..200)
+        .map(|number| {
+            let mut wire = server.connect();
+            wire.send(Request::post("{}").token(&wrong_secret(&server.keys[0], number)).bytes()).unwrap();
+            wire
+        })
+        .collect();
+    let request = Request::rpc("tools/list", json!({})).token(server.keys[1].text());
+    let answer = Wire::over(from("127.0.0.2:0", server.address)).ask(&request);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    drop(attack);
+}

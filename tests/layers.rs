@@ -1,0 +1,274 @@
+//! The shape of the source, which no compiler holds.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Lowest first. A module may use what stands before it.
+const LAYERS: &[&[&str]] = &[
+    &["failure", "scope"],
+    &["proc", "root", "text", "table"],
+    &["auth"],
+    &["host"],
+    &["tool", "audit"],
+    &["tools"],
+    &["gate"],
+    &["config"],
+    &["server"],
+    &["args"],
+    &["command"],
+];
+
+/// The files that may hold one `unsafe` block each.
+const UNSAFE: &[&str] = &["main.rs"];
+
+#[test]
+fn imports_point_down() {
+    let rank = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));
+    for (name, text) in sources() {
+        let from = name.split('/').next().unwrap().trim_end_matches(".rs");
+        if from == "lib" || from == "main" {
+            continue;
+        }
+        let from_rank = rank(from).unwrap_or_else(|| panic!("{from} has no layer; give it one here and in the design"));
+        for to in used(&text) {
+            let to_rank = rank(&to).unwrap_or_else(|| panic!("{name} uses {to}, which has no layer"));
+            assert!(to == from || to_rank < from_rank, "{name}: {from} may not use {to}");
+        }
+    }
+}
+
+#[test]
+fn no_import_goes_round_the_layers() {
+    for (name, text) in sources() {
+        if name == "main.rs" {
+            continue;
+        }
+        assert!(!code(&text).contains("systemmanager_mcp::"), "{name} names its own crate from outside");
+    }
+}
+
+#[test]
+fn the_layers_name_only_what_is_there() {
+    let there: BTreeSet<String> =
+        sources().iter().map(|(name, _)| name.split('/').next().unwrap().trim_end_matches(".rs").to_owned()).collect();
+    for module in LAYERS.iter().copied().flatten() {
+        assert!(there.contains(*module), "{module} is gone");
+    }
+}
+
+#[test]
+fn no_process_is_ever_spawned() {
+    for (name, text) in sources() {
+        let text = code(&text);
+        for word in
+            ["process::Command", "std::process::*", "posix_spawn", "execve", "execveat", "fork", "vfork", "clone3"]
+        {
+            assert!(!has_word(&text, word), "{name} has {word}");
+        }
+        // std::process is there for the exit code alone
+        for (at, _) in text.match_indices("std::process::") {
+            let rest = &text[at + "std::process::".len()..];
+            assert!(
+                rest.starts_with("ExitCode") || rest.starts_with("id()"),
+                "{name}: std::process::{}",
+                &rest[..rest.len().min(20)]
+            );
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_in_one_place_and_says_why() {
+    for (name, text) in sources() {
+        let blocks =
+            code(&text).split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| *word == "unsafe").count();
+        if blocks == 0 {
+            continue;
+        }
+        assert!(UNSAFE.contains(&name.as_str()), "{name} has an unsafe block");
+        assert_eq!(blocks, 1, "{name}");
+        assert!(text.contains("// SAFETY: "), "{name} does not say why its unsafe block is sound");
+    }
+}
+
+#[test]
+fn every_parser_of_a_kernel_file_is_fuzzed() {
+    let list = fs::read_to_string(root().join("src/proc.rs")).unwrap();
+    let cargo = fs::read_to_string(root().join("tests/fuzz/Cargo.toml")).unwrap();
+    let parsers: Vec<_> = list.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert!(parsers.len() > 30, "{parsers:?}");
+    for parser in parsers {
+        let source = fs::read_to_string(root().join(format!("src/proc/{parser}.rs"))).unwrap();
+        let takes_text = |signature: &str| ["&[u8]", "&str", "AsRef<"].iter().any(|text| signature.contains(text));
+        if !code(&source).split("pub fn ").skip(1).any(|rest| takes_text(rest.split('{').next().unwrap())) {
+            continue; // it gives numbers their names, and reads nothing
+        }
+        let target = root().join(format!("tests/fuzz/targets/{parser}.rs"));
+        let text = fs::read_to_string(&target).unwrap_or_else(|_| panic!("{parser} has no fuzz target"));
+        assert!(text.contains(&format!("{parser}::")), "the target {parser} is not about {parser}");
+        assert!(cargo.contains(&format!("path = \"targets/{parser}.rs\"")), "{parser} is not in tests/fuzz/Cargo.toml");
+    }
+}
+
+#[test]
+fn every_file_of_a_tool_is_on_the_list() {
+    let list = fs::read_to_string(root().join("src/tools.rs")).unwrap();
+    let list = &list[list.find("TOOLS: &[Entry]").expect("the list")..];
+    let mut seen = 0;
+    for (name, text) in sources() {
+        let Some(rest) = name.strip_prefix("tools/").and_then(|name| name.strip_suffix(".rs")) else { continue };
+        if !text.contains("impl Tool for ") {
+            // a group's list of modules, or what two tools share
+            assert!(!text.contains("const NAME: &'static str"), "{name}");
+            continue;
+        }
+        let path = rest.replace('/', "::");
+        assert!(list.contains(&format!("{path}::")), "{name} is not on the list in src/tools.rs");
+        let tool = Path::new(rest).file_name().unwrap().to_str().unwrap();
+        assert!(
+            text.contains(&format!("NAME: &'static str = \"{tool}\"")),
+            "{name}: the tool is not called as its file"
+        );
+        seen += 1;
+    }
+    let entries = code(list).matches("Entry::of::<").count();
+    assert_eq!(seen, entries, "a file is one tool");
+}
+
+#[test]
+fn the_readme_shows_the_list_as_it_is() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("<!-- tools -->\n").expect("<!-- tools --> in the README");
+    let (table, _) = rest.split_once("<!-- /tools -->").expect("<!-- /tools --> in the README");
+    let scratch = crate::common::Scratch::new();
+    let said = crate::common::run(&scratch, &["tools", "--markdown"]);
+    assert_eq!(table.trim(), said.out.trim(), "put the output of `tools --markdown` into the README");
+}
+
+#[test]
+fn the_readme_shows_an_answer_as_it_is() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let answer = fs::read_to_string(root().join("tests/golden/qemu/overview.txt")).unwrap();
+    assert!(readme.contains(answer.trim()), "put tests/golden/qemu/overview.txt into the README's transcript");
+}
+
+/// The test's own reading of imports, which must not be fooled.
+#[test]
+fn groups_and_paths_are_found_and_words_in_comments_are_not() {
+    let text = "use crate::{\n    audit::{Client, RequestId},\n    auth::Caller, text,\n    tool::{self, Entry},\n};\n\
+        // crate::comment\n/// [`crate::doc`]\nfn f() { crate::host::g(); let s = \"crate::string\"; }\nuse crate::root::read;\n\
+        pub(in crate::server) fn x() {}\n";
+    assert_eq!(used(text), ["audit", "auth", "text", "tool", "host", "root", "server"]);
+}
+
+fn root() -> PathBuf {
+    env!("CARGO_MANIFEST_DIR").into()
+}
+
+/// Every file below src, by its path there.
+fn sources() -> Vec<(String, String)> {
+    fn visit(directory: &Path, prefix: &str, into: &mut Vec<(String, String)>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{prefix}{}", entry.file_name().into_string().unwrap());
+            if entry.file_type().unwrap().is_dir() {
+                visit(&entry.path(), &format!("{name}/"), into);
+            } else if name.ends_with(".rs") {
+                into.push((name, fs::read_to_string(entry.path()).unwrap()));
+            }
+        }
+    }
+    let mut found = vec![];
+    visit(&root().join("src"), "", &mut found);
+    assert!(found.len() > 20, "this is not the source");
+    found.sort();
+    found
+}
+
+/// A source without its comments, strings and unit tests.
+fn code(text: &str) -> String {
+    // unit tests stand last in a file
+    let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let mut code = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let skip = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("'\"'") || rest.starts_with("'\\''") || rest.starts_with("'\\\\'") {
+            rest[1..].find("'").map_or(1, |_| if rest.starts_with("'\"'") { 3 } else { 4 })
+        } else if c == 'r' && (rest.starts_with("r\"") || rest.starts_with("r#\"") || rest.starts_with("r##\"")) {
+            let hashes = rest[1..].bytes().take_while(|byte| *byte == b'#').count();
+            let end = format!("\"{}", "#".repeat(hashes));
+            let begin = 2 + hashes;
+            rest[begin..].find(&end).map_or(rest.len(), |at| begin + at + end.len())
+        } else if c == '"' {
+            let mut escaped = false;
+            let end = rest[1..].find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            });
+            end.map_or(rest.len(), |at| at + 2)
+        } else {
+            code.push(c);
+            c.len_utf8()
+        };
+        rest = &rest[skip..];
+    }
+    code
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(word)
+        .any(|(at, _)| !part(text[..at].chars().next_back()) && !part(text[at + word.len()..].chars().next()))
+}
+
+/// The modules of this crate that a file names, `use crate::{…}` and paths alike.
+fn used(text: &str) -> Vec<String> {
+    let text = code(text);
+    let mut found = vec![];
+    for (at, _) in text.match_indices("crate") {
+        // not `crate::` within another word
+        if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let Some(rest) = text[at..].strip_prefix("crate::") else { continue };
+        match rest.strip_prefix('{') {
+            Some(group) => found.extend(first_words(group)),
+            None => found.extend(first_word(rest)),
+        }
+    }
+    found
+}
+
+/// The first word of each part of a group, at its outermost level.
+fn first_words(group: &str) -> Vec<String> {
+    let (mut depth, mut start, mut found) = (0, 0, vec![]);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                found.extend(first_word(&group[start..at]));
+                return found;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                found.extend(first_word(&group[start..at]));
+                start = at + 1;
+            }
+            _ => (),
+        }
+    }
+    found
+}
+
+fn first_word(path: &str) -> Option<String> {
+    let path = path.trim_start();
+    let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(path.len());
+    // `crate::NAME` at the top would be lib.rs's own, of which there is none
+    (end > 0).then(|| path[..end].to_owned())
+}
