@@ -26,7 +26,7 @@ use crate::{
     auth::Caller,
     failure::Failure,
     host::Host,
-    tool::Entry,
+    tool::{Entry, Turn},
 };
 
 /// How much may be asked for at once, and how long a call may take.
@@ -54,7 +54,7 @@ pub struct Call<'a> {
     /// Its arguments, not yet checked.
     pub arguments: JsonObject,
     /// Who asks.
-    pub caller: &'a Caller,
+    pub caller: &'a Arc<Caller>,
     /// From where; nothing for stdio and the terminal.
     pub peer: Option<IpAddr>,
     /// What the client says it is.
@@ -79,7 +79,7 @@ pub struct Gate {
     host: Host,
     audit: Arc<Audit>,
     limits: RwLock<Limits>,
-    turns: RwLock<Arc<Semaphore>>,
+    places: RwLock<Arc<Semaphore>>,
     waiting: AtomicUsize,
     shared: share::Shared,
     /// What `tools/list` says of each tool, made when it is first asked for: schemas are slow to make, and the same for all.
@@ -93,7 +93,7 @@ impl Gate {
             tools,
             host,
             audit,
-            turns: RwLock::new(Arc::new(Semaphore::new(limits.running))),
+            places: RwLock::new(Arc::new(Semaphore::new(limits.running))),
             limits: RwLock::new(limits),
             waiting: AtomicUsize::new(0),
             shared: share::Shared::default(),
@@ -120,8 +120,8 @@ impl Gate {
     pub fn set_limits(&self, limits: Limits) {
         let old = std::mem::replace(&mut *self.limits.write().unwrap_or_else(PoisonError::into_inner), limits);
         if old.running != limits.running {
-            let turns = Arc::new(Semaphore::new(limits.running));
-            *self.turns.write().unwrap_or_else(PoisonError::into_inner) = turns;
+            let places = Arc::new(Semaphore::new(limits.running));
+            *self.places.write().unwrap_or_else(PoisonError::into_inner) = places;
         }
     }
 
@@ -195,8 +195,8 @@ impl Gate {
     }
 
     async fn answer(&self, tool: &'static Entry, call: &Call<'_>) -> Result<Answer, Failure> {
-        let _turn = self.turn().await?;
-        let report = tool.run(&self.host, call.arguments.clone()).await?;
+        let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), self.place().await?);
+        let report = tool.run(&turn, call.arguments.clone()).await?;
         shape::shape(tool, &self.host, report)
     }
 
@@ -214,32 +214,31 @@ impl Gate {
         }
     }
 
-    /// Waits for a turn. Those who wait are counted: one too many is told to come back.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
+    /// Waits for a place among those that run. Those who wait are counted: one too many is told to come back.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
         const BUSY: Failure = Failure::Busy("the server has as much to do as it takes on", 1);
-        let turns = Arc::clone(&self.turns.read().unwrap_or_else(PoisonError::into_inner));
-        if let Ok(turn) = Arc::clone(&turns).try_acquire_owned() {
-            return Ok(turn);
+        let places = Arc::clone(&self.places.read().unwrap_or_else(PoisonError::into_inner));
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            return Ok(place);
         }
-        let waiting = Waiting::enter(&self.waiting, self.limits().waiting).ok_or(BUSY)?;
-        let turn = turns.acquire_owned().await.map_err(|_| BUSY)?;
-        drop(waiting);
-        Ok(turn)
+        let _counted = Counted::enter(&self.waiting, self.limits().waiting).ok_or(BUSY)?;
+        places.acquire_owned().await.map_err(|_| BUSY)
     }
 }
 
-/// A place among those who wait, given back when dropped, however the call ends.
-struct Waiting<'a>(&'a AtomicUsize);
+/// One of a bounded number, counted until dropped, however that comes about.
+pub(crate) struct Counted<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize, most: usize) -> Option<Self> {
+impl<'a> Counted<'a> {
+    /// One more, unless there are as many as there may be.
+    pub(crate) fn enter(count: &'a AtomicUsize, most: usize) -> Option<Self> {
         let before = count.fetch_add(1, Ordering::Relaxed);
-        let place = Self(count);
-        (before < most).then_some(place)
+        let one = Self(count);
+        (before < most).then_some(one)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -1,6 +1,6 @@
 //! What a tool is, and the only file that turns one into MCP.
 
-use std::{borrow::Cow, pin::Pin, sync::Arc};
+use std::{any::Any, borrow::Cow, pin::Pin, sync::Arc};
 
 use rmcp::{
     handler::server::tool::{schema_for_input, schema_for_output, schema_for_type},
@@ -10,7 +10,12 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{failure::Failure, host::Host, scope::Scope};
+use crate::{
+    auth::Caller,
+    failure::Failure,
+    host::{Host, Machine},
+    scope::Scope,
+};
 
 /// One thing a caller can ask for. The implementing struct is the request: its doc comment is the description the model reads, its
 /// fields the input.
@@ -31,7 +36,52 @@ pub trait Tool: DeserializeOwned + JsonSchema + Send + 'static {
     type Output: Serialize + JsonSchema + Send + 'static;
 
     /// Does it.
-    fn run(self, host: &Host) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
+    fn run(self, turn: &Turn) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
+}
+
+/// What a running call has: the machine, who asks, and its place among those that run.
+#[derive(Clone)]
+pub struct Turn {
+    host: Host,
+    caller: Arc<Caller>,
+    place: Arc<dyn Any + Send + Sync>,
+}
+
+impl Turn {
+    /// A turn on `host` for `caller`. `place` is dropped when the call and all work that it started have ended.
+    pub fn new(host: Host, caller: Arc<Caller>, place: impl Any + Send + Sync) -> Self {
+        Self { host, caller, place: Arc::new(place) }
+    }
+
+    /// The machine.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Runs a blocking read off the async threads. It keeps the call's place even when the caller no longer waits: a thread cannot be
+    /// called back, and those who come next must not pile up more of them than may run.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Arc<Machine>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let place = Arc::clone(&self.place);
+        let read = move |machine: &Arc<Machine>| {
+            let _place = place;
+            read(machine)
+        };
+        self.host.read(read).await
+    }
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn").field("caller", &self.caller.name).finish_non_exhaustive()
+    }
 }
 
 /// What running a tool gives: the report as a JSON object, before the gate shapes it.
@@ -51,7 +101,7 @@ pub struct Entry {
     /// See [`Tool::AUDITED`].
     pub audited: &'static [&'static str],
     describe: fn() -> rmcp::model::Tool,
-    run: for<'a> fn(&'a Host, JsonObject) -> Running<'a>,
+    run: for<'a> fn(&'a Turn, JsonObject) -> Running<'a>,
 }
 
 impl Entry {
@@ -74,8 +124,8 @@ impl Entry {
     }
 
     /// Runs it.
-    pub fn run<'a>(&self, host: &'a Host, arguments: JsonObject) -> Running<'a> {
-        (self.run)(host, arguments)
+    pub fn run<'a>(&self, turn: &'a Turn, arguments: JsonObject) -> Running<'a> {
+        (self.run)(turn, arguments)
     }
 }
 
@@ -173,11 +223,11 @@ fn trim(schema: &mut Value) {
     }
 }
 
-fn run<T: Tool>(host: &Host, arguments: JsonObject) -> Running<'_> {
+fn run<T: Tool>(turn: &Turn, arguments: JsonObject) -> Running<'_> {
     Box::pin(async move {
         let request: T = serde_json::from_value(Value::Object(arguments))
             .map_err(|error| Failure::Invalid(format!("{}: {error}", T::NAME)))?;
-        let report = request.run(host).await?;
+        let report = request.run(turn).await?;
         serde_json::to_value(report).map_err(|error| Failure::Internal(error.into()))
     })
 }

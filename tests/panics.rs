@@ -23,7 +23,7 @@ use systemmanager_mcp::{
         http::{Bounds, Guard, Http},
         listen::{Listeners, Most},
     },
-    tool::{Entry, Tool},
+    tool::{Entry, Tool, Turn},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -63,10 +63,10 @@ impl Tool for Panics {
     const SCOPE: Scope = Scope::SystemRead;
     type Output = Panicked;
 
-    async fn run(self, host: &Host) -> Result<Panicked, Failure> {
+    async fn run(self, turn: &Turn) -> Result<Panicked, Failure> {
         match self.at.as_str() {
             "start" => panic!("{SECRET}"),
-            "thread" => host.read(|_| panic!("{SECRET}, on a thread")).await,
+            "thread" => turn.read(|_| panic!("{SECRET}, on a thread")).await,
             "await" => {
                 tokio::task::yield_now().await;
                 // an index nobody looked at, the usual way
@@ -92,7 +92,7 @@ impl Tool for SharedPanics {
     const SHARED: bool = true;
     type Output = Done;
 
-    async fn run(self, _: &Host) -> Result<Done, Failure> {
+    async fn run(self, _: &Turn) -> Result<Done, Failure> {
         SHARED_RUNS.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(20)).await;
         panic!("{SECRET}")
@@ -109,7 +109,7 @@ impl Tool for Endless {
     const SCOPE: Scope = Scope::SystemRead;
     type Output = Done;
 
-    async fn run(self, _: &Host) -> Result<Done, Failure> {
+    async fn run(self, _: &Turn) -> Result<Done, Failure> {
         std::future::pending().await
     }
 }
@@ -125,7 +125,7 @@ impl Tool for SharedEndless {
     const SHARED: bool = true;
     type Output = Done;
 
-    async fn run(self, _: &Host) -> Result<Done, Failure> {
+    async fn run(self, _: &Turn) -> Result<Done, Failure> {
         std::future::pending().await
     }
 }
@@ -142,8 +142,8 @@ impl Tool for Stuck {
     const SCOPE: Scope = Scope::SystemRead;
     type Output = Done;
 
-    async fn run(self, host: &Host) -> Result<Done, Failure> {
-        host.read(|_| {
+    async fn run(self, turn: &Turn) -> Result<Done, Failure> {
+        turn.read(|_| {
             while STUCK.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(10));
             }
@@ -178,7 +178,7 @@ impl Tool for Huge {
     const SCOPE: Scope = Scope::SystemRead;
     type Output = Long;
 
-    async fn run(self, _: &Host) -> Result<Long, Failure> {
+    async fn run(self, _: &Turn) -> Result<Long, Failure> {
         let rows = (0..self.rows).map(|row| (row, "\u{1f4a9}é x".repeat(self.width / 9 + 1))).collect();
         Ok(Long { list: Rows { columns: ["number", "words"], rows }, next_cursor: Some("more".to_owned()) })
     }
@@ -204,7 +204,7 @@ impl Tool for Echo {
     const AUDITED: &'static [&'static str] = &["allowed"];
     type Output = Echoed;
 
-    async fn run(self, _: &Host) -> Result<Echoed, Failure> {
+    async fn run(self, _: &Turn) -> Result<Echoed, Failure> {
         Ok(Echoed { list: vec![self.text.clone()], text: self.text })
     }
 }
@@ -215,6 +215,7 @@ static TOOLS: &[Entry] = &[
     Entry::of::<Endless>(),
     Entry::of::<SharedEndless>(),
     Entry::of::<Stuck>(),
+    Entry::of::<LeftBehind>(),
     Entry::of::<Huge>(),
     Entry::of::<Echo>(),
 ];
@@ -242,7 +243,7 @@ impl Bench {
     }
 
     async fn call(&self, tool: &str, arguments: Value) -> Result<Arc<Answer>, Failure> {
-        let caller = Caller::local(Scopes::all());
+        let caller = Arc::new(Caller::local(Scopes::all()));
         let arguments: Map<String, Value> = arguments.as_object().unwrap().clone();
         let call =
             Call { tool, arguments, caller: &caller, peer: None, client: None, request: Some(RequestId::Number(1)) };
@@ -337,6 +338,45 @@ async fn a_tool_that_hangs_on_a_thread_keeps_nobody_waiting() {
     assert!(answers.into_iter().all(|answer| answer.unwrap_err().kind() == "timed_out"));
     assert!(bench.call("echo", json!({ "text": "alive" })).await.is_ok());
     STUCK.store(false, Ordering::Relaxed);
+}
+
+static LEFT_BEHIND: AtomicBool = AtomicBool::new(true);
+
+/// Hangs on a thread that nobody can call back.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct LeftBehind {}
+
+impl Tool for LeftBehind {
+    const NAME: &'static str = "left_behind";
+    const TITLE: &'static str = "Left behind";
+    const SCOPE: Scope = Scope::SystemRead;
+    type Output = Done;
+
+    async fn run(self, turn: &Turn) -> Result<Done, Failure> {
+        turn.read(|_| {
+            while LEFT_BEHIND.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(Done { done: true })
+        })
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_outlives_its_caller_keeps_its_place() {
+    let bench = Bench::new(Limits { running: 2, waiting: 0, deadline: Duration::from_millis(100) });
+    for _ in 0..2 {
+        assert_eq!(bench.call("left_behind", json!({})).await.unwrap_err().kind(), "timed_out");
+    }
+    // both callers are gone, both threads are not
+    assert_eq!(bench.call("echo", json!({ "text": "x" })).await.unwrap_err().kind(), "busy");
+    LEFT_BEHIND.store(false, Ordering::Relaxed);
+    let began = Instant::now();
+    while bench.call("echo", json!({ "text": "x" })).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(20), "the places never came back");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

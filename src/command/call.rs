@@ -1,6 +1,6 @@
 //! `call`: one tool's answer on the terminal, by the same path an agent's call takes.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use serde_json::{Map, Value};
 
@@ -22,7 +22,7 @@ pub(super) async fn run(
     let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
     super::log(settings.log);
     let gate = Machinery::open(&settings)?.gate;
-    let caller = Caller::local(settings.scopes);
+    let caller = Arc::new(Caller::local(settings.scopes));
     let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None };
     match gate.call(call, std::future::pending()).await {
         Ok(answer) if json => say(&serde_json::to_string_pretty(&answer.structured).map_err(Error::other)?),

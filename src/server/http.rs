@@ -6,10 +6,7 @@ mod json;
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize},
     time::{Duration, SystemTime},
 };
 
@@ -26,7 +23,7 @@ pub use guard::Guard;
 use super::{Sender, Server};
 use crate::{
     auth::{Auth, Refusal},
-    gate::Gate,
+    gate::{Counted, Gate},
 };
 
 /// An answer on its way out.
@@ -154,7 +151,7 @@ impl Http {
 
     async fn mcp(&self, request: Request<Incoming>, sender: Sender) -> Answer {
         let limits = self.inner.gate.limits();
-        let Some(_inside) = Inside::enter(&self.inner.inside, limits.running + limits.waiting) else {
+        let Some(_inside) = Counted::enter(&self.inner.inside, limits.running + limits.waiting) else {
             return busy("the server has as much to do as it takes on", 1);
         };
         if request.method() != Method::POST {
@@ -177,8 +174,11 @@ impl Http {
             Ok(Err(_)) => return rpc_error(StatusCode::BAD_REQUEST, -32600, "Invalid Request: the body broke off"),
             Err(_) => return rpc_error(StatusCode::REQUEST_TIMEOUT, -32600, "Invalid Request: the body took too long"),
         };
-        if let Err(flaw) = json::check(&body) {
-            return rpc_error(StatusCode::BAD_REQUEST, flaw.code(), &flaw.to_string());
+        if json::check(&body).is_err() {
+            return rpc_error(StatusCode::BAD_REQUEST, -32700, "Parse error");
+        }
+        if !is_json(&parts.headers) {
+            return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json");
         }
         // from here on nobody needs the secret or what a proxy claims, so nobody can leak or believe it
         let claims: Vec<_> = parts.headers.keys().filter(|name| is_claim(name.as_str())).cloned().collect();
@@ -189,6 +189,10 @@ impl Http {
         let answer = self.inner.mcp.handle(Request::from_parts(parts, Full::new(body)));
         // the gate's deadline ends a call before this; it is here for whatever is no call
         match tokio::time::timeout(limits.deadline + Duration::from_secs(5), answer).await {
+            // how rmcp says that the JSON is no message: the type of the body was right, or it would not have come so far
+            Ok(answer) if answer.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                rpc_error(StatusCode::BAD_REQUEST, -32600, "Invalid Request")
+            }
             Ok(answer) => answer,
             Err(_) => rpc_error(StatusCode::GATEWAY_TIMEOUT, -32603, "Internal error: no answer in time"),
         }
@@ -215,27 +219,16 @@ impl Http {
     }
 }
 
-/// One of those inside, until dropped.
-struct Inside<'a>(&'a AtomicUsize);
-
-impl<'a> Inside<'a> {
-    fn enter(count: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        let place = Self(count);
-        (before < most).then_some(place)
-    }
-}
-
-impl Drop for Inside<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Headers that say who somebody is. On this listener only a token does.
 fn is_claim(name: &str) -> bool {
     let claims = ["authorization", "cookie", "forwarded", "proxy-authorization", "x-real-ip"];
     claims.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("tailscale-")
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+    let essence = given.split_once(';').map_or(given, |(essence, _)| essence);
+    essence.trim().eq_ignore_ascii_case("application/json")
 }
 
 fn alive(method: &Method) -> Answer {

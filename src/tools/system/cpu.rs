@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{number, word};
 use crate::{
     failure::Failure,
-    host::{Host, Limits, Machine, Place, Whose, Window},
+    host::{Limits, Machine, Place, Whose, Window},
     proc::{cpuinfo::Cpuinfo, cpulist, stat::Times},
     root::Root,
     scope::Scope,
     table::Table,
-    tool::Tool,
+    tool::{Tool, Turn},
 };
 
 /// CPUs shown unless the caller says otherwise.
@@ -164,13 +164,13 @@ impl Tool for Cpu {
     const AUDITED: &'static [&'static str] = &["limit"];
     type Output = Report;
 
-    async fn run(self, host: &Host) -> Result<Report, Failure> {
+    async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let limit = self.limit.unwrap_or(SHOWN);
         if !(1..=MOST).contains(&limit) {
             return Err(Failure::Invalid(format!("cpu: limit is a number from 1 to {MOST}, not {limit}")));
         }
-        let window = host.window().await?;
-        host.read(move |machine| read(machine, &window, limit)).await
+        let window = turn.host().window().await?;
+        turn.read(move |machine| read(machine, &window, limit)).await
     }
 }
 

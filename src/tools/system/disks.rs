@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     failure::Failure,
-    host::{Host, Machine, Place, Whose, Window},
+    host::{Machine, Place, Whose, Window},
     scope::Scope,
     table::Table,
-    tool::Tool,
+    tool::{Tool, Turn},
 };
 
 /// Filesystems with their space, inodes and faults, those in trouble first, then the fullest; what the disks read and write; software
@@ -161,14 +161,14 @@ impl Tool for Disks {
     const AUDITED: &'static [&'static str] = &["all", "limit", "cursor"];
     type Output = Report;
 
-    async fn run(self, host: &Host) -> Result<Report, Failure> {
+    async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let limit = self.limit.unwrap_or(20);
         if !(1..=200).contains(&limit) {
             return Err(Failure::Invalid("limit is from 1 to 200".to_owned()));
         }
         let after = self.cursor.as_deref().map(filesystems::Rank::parse).transpose()?;
-        let window = host.window().await?;
-        host.read(move |machine| read(machine, &window, self.all, limit, after)).await
+        let window = turn.host().window().await?;
+        turn.read(move |machine| read(machine, &window, self.all, limit, after)).await
     }
 }
 

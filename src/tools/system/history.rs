@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     failure::Failure,
-    host::{self, Covered, Host, Machine, Place, Summary, Whose},
+    host::{self, Covered, Machine, Place, Summary, Whose},
     scope::Scope,
     table::Table,
-    tool::Tool,
+    tool::{Tool, Turn},
 };
 
 const SHORTEST: Duration = Duration::from_secs(60);
@@ -111,11 +111,11 @@ impl Tool for History {
     const AUDITED: &'static [&'static str] = &["series", "window", "points", "limit"];
     type Output = Report;
 
-    async fn run(self, host: &Host) -> Result<Report, Failure> {
+    async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let asked = Asked::check(self)?;
-        let past = host.clone();
+        let past = turn.host().clone();
         // files are read before the history is looked at: the sampler waits for whoever looks
-        host.read(move |machine| {
+        turn.read(move |machine| {
             let place = Place::of(machine)?;
             past.history(|history| read(machine, &place, history, &asked))
         })

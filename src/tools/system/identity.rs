@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{number, word};
 use crate::{
     failure::Failure,
-    host::{Container, Host, Machine, Place, Whose},
+    host::{Container, Machine, Place, Whose},
     proc::{
         cpuinfo::Cpuinfo,
         login_session::LoginSession,
@@ -23,7 +23,7 @@ use crate::{
     root::Root,
     scope::Scope,
     table::Table,
-    tool::Tool,
+    tool::{Tool, Turn},
 };
 
 /// Users shown unless the caller says otherwise.
@@ -173,14 +173,14 @@ impl Tool for Identity {
     const AUDITED: &'static [&'static str] = &["limit"];
     type Output = Report;
 
-    async fn run(self, host: &Host) -> Result<Report, Failure> {
+    async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let limit = self.limit.unwrap_or(SHOWN);
         if !(1..=MOST).contains(&limit) {
             return Err(Failure::Invalid(format!("identity: limit is a number from 1 to {MOST}, not {limit}")));
         }
         let from = self.cursor.map_or(Some(0), |cursor| cursor.parse::<usize>().ok());
         let from = from.ok_or_else(stale)?;
-        host.read(move |machine| read(machine, limit, from)).await
+        turn.read(move |machine| read(machine, limit, from)).await
     }
 }
 

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     failure::Failure,
-    host::{Host, Machine, Place, Whose, Window},
+    host::{Machine, Place, Whose, Window},
     proc::{arcstats::Arcstats, meminfo::Meminfo, pressure::Pressure},
     scope::Scope,
-    tool::Tool,
+    tool::{Tool, Turn},
 };
 
 /// Memory and swap: what is used, what a new program could have, paging and memory pressure. Counts ZFS's cache as available.
@@ -98,9 +98,9 @@ impl Tool for Memory {
     const SHARED: bool = true;
     type Output = Report;
 
-    async fn run(self, host: &Host) -> Result<Report, Failure> {
-        let window = host.window().await?;
-        host.read(move |machine| read(machine, &window)).await
+    async fn run(self, turn: &Turn) -> Result<Report, Failure> {
+        let window = turn.host().window().await?;
+        turn.read(move |machine| read(machine, &window)).await
     }
 }
 

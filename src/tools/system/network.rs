@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     failure::Failure,
-    host::{Host, Machine, Place, Whose, Window},
+    host::{Machine, Place, Whose, Window},
     scope::Scope,
     table::Table,
-    tool::Tool,
+    tool::{Tool, Turn},
 };
 
 /// Network interfaces with addresses, traffic, errors and drops; routes, DNS servers and TCP. Give `name` for everything about one
@@ -168,13 +168,13 @@ impl Tool for Network {
     const AUDITED: &'static [&'static str] = &["name", "all", "limit", "cursor"];
     type Output = Report;
 
-    async fn run(self, host: &Host) -> Result<Report, Failure> {
+    async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         if !(1..=100).contains(&self.limit.unwrap_or(10)) {
             return Err(Failure::Invalid("limit is from 1 to 100".to_owned()));
         }
         let after = self.cursor.as_deref().map(interfaces::Place::parse).transpose()?;
-        let window = host.window().await?;
-        host.read(move |machine| read(machine, &window, &self, after)).await
+        let window = turn.host().window().await?;
+        turn.read(move |machine| read(machine, &window, &self, after)).await
     }
 }
 

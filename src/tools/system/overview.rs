@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::disks;
 use crate::{
     failure::Failure,
-    host::{Host, Machine, Place, Scan, Whose, Window},
+    host::{Machine, Place, Scan, Whose, Window},
     proc::{arcstats::Arcstats, os_release::OsRelease, pid_stat::State},
     scope::Scope,
     table::Table,
-    tool::Tool,
+    tool::{Tool, Turn},
 };
 
 /// The machine's state at a glance and, under `problems`, what is wrong, worst first. Begin here.
@@ -140,10 +140,10 @@ impl Tool for Overview {
     const UNTRUSTED: Option<&'static str> = Some("mount points and device names in problems and disks");
     type Output = Report;
 
-    async fn run(self, host: &Host) -> Result<Report, Failure> {
-        let window = host.window().await?;
-        let (scan, _) = host.processes().await?;
-        host.read(move |machine| read(machine, &window, &scan)).await
+    async fn run(self, turn: &Turn) -> Result<Report, Failure> {
+        let window = turn.host().window().await?;
+        let (scan, _) = turn.host().processes().await?;
+        turn.read(move |machine| read(machine, &window, &scan)).await
     }
 }
 

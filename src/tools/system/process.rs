@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::processes::{COMMAND_BYTES, State, command, cut, user, users};
 use crate::{
     failure::Failure,
-    host::{Host, Limits, Machine, Place, Process as Scanned, Scan, Whose},
+    host::{Limits, Machine, Place, Process as Scanned, Scan, Whose},
     proc::{
         capability,
         pid_cgroup::{self, PidCgroup},
@@ -20,7 +20,7 @@ use crate::{
     root::Directory,
     scope::Scope,
     table::Table,
-    tool::Tool,
+    tool::{Tool, Turn},
 };
 
 /// Children shown at most.
@@ -212,12 +212,12 @@ impl Tool for Process {
     const AUDITED: &'static [&'static str] = &["pid"];
     type Output = Report;
 
-    async fn run(self, host: &Host) -> Result<Report, Failure> {
+    async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         if self.pid == 0 {
             return Err(Failure::Invalid("pid is 1 or more".to_owned()));
         }
-        let (now, earlier) = host.processes().await?;
-        host.read(move |machine| read(machine, self.pid, &now, earlier.as_deref())).await
+        let (now, earlier) = turn.host().processes().await?;
+        turn.read(move |machine| read(machine, self.pid, &now, earlier.as_deref())).await
     }
 }
 
@@ -475,9 +475,11 @@ impl Seccomp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{auth::Caller, host::Host, scope::Scopes};
 
     async fn ask(pid: u32) -> Result<Report, Failure> {
-        Process { pid }.run(&Host::open(std::path::Path::new("/")).unwrap()).await
+        let host = Host::open(std::path::Path::new("/")).unwrap();
+        Process { pid }.run(&Turn::new(host, Caller::local(Scopes::all()).into(), ())).await
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     failure::Failure,
-    host::{Host, Machine, Place, Process, Scan, Whose},
+    host::{Machine, Place, Process, Scan, Whose},
     proc::{
         passwd::Passwd,
         pid_cmdline,
@@ -21,7 +21,7 @@ use crate::{
     scope::Scope,
     table::Table,
     text,
-    tool::Tool,
+    tool::{Tool, Turn},
 };
 
 /// Rows unless asked otherwise, and at most.
@@ -156,15 +156,15 @@ impl Tool for Processes {
         &["sort", "limit", "cursor", "pattern", "user", "state", "tree", "kernel_threads"];
     type Output = Report;
 
-    async fn run(self, host: &Host) -> Result<Report, Failure> {
+    async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let limit = self.limit.unwrap_or(ROWS.0);
         if !(1..=ROWS.1).contains(&limit) {
             return Err(Failure::Invalid(format!("limit is 1 to {}, not {limit}", ROWS.1)));
         }
         let start = self.cursor.as_deref().map_or(Ok(0), offset)?;
-        let (now, earlier) = host.processes().await?;
+        let (now, earlier) = turn.host().processes().await?;
         let page = (start, usize::try_from(limit).unwrap_or(usize::MAX));
-        host.read(move |machine| read(machine, &self, page, &now, earlier.as_deref())).await
+        turn.read(move |machine| read(machine, &self, page, &now, earlier.as_deref())).await
     }
 }
 
