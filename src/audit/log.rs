@@ -1,0 +1,463 @@
+//! The log as its one thread has it: numbers, counts of refusals, and where it all goes.
+
+use std::{borrow::Cow, io, net::IpAddr, os::fd::OwnedFd, time::SystemTime};
+
+use super::{
+    AuditError, Decision, ROTATE_AT, Record, Sink,
+    file::{LogFile, write_all},
+    line::Line,
+    refusals::Refusals,
+};
+use crate::{
+    auth::{Refusal, token},
+    failure::Failure,
+};
+
+/// The kind of a record that only tries whether one can be written.
+const PROBE: &str = "probe";
+
+/// The log as its thread has it.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) run: String,
+    pub(super) state: State,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    seq: u64,
+    line: Vec<u8>,
+    out: Out,
+    pub(super) refusals: Refusals,
+    /// The length of the last record if it could not be written, else 0.
+    pub(super) failing: usize,
+}
+
+impl Log {
+    pub(super) fn open(sink: &Sink) -> Result<Self, AuditError> {
+        let out = match sink {
+            Sink::File(path) => Out::File(LogFile::open(path, ROTATE_AT)?),
+            Sink::Stderr => {
+                let stderr = rustix::io::fcntl_dupfd_cloexec(io::stderr(), 3);
+                let stream = stderr.map_err(|errno| AuditError::Io {
+                    sink: "stderr".into(),
+                    doing: "open",
+                    source: errno.into(),
+                })?;
+                Out::Stream { stream, torn: false }
+            }
+        };
+        Self::with(out)
+    }
+
+    fn with(out: Out) -> Result<Self, AuditError> {
+        let run = token::hex(&token::random::<8>()?);
+        let state = State { seq: 0, line: Vec::with_capacity(1024), out, refusals: Refusals::default(), failing: 0 };
+        Ok(Self { run, state })
+    }
+
+    /// Writes one record. On an error it is not in the log (on a stream, at most its torn beginning is), and the call
+    /// must be refused.
+    pub(super) fn record(&mut self, record: &Record<'_>) -> Result<(), AuditError> {
+        let state = &mut self.state;
+        state.summarize(&self.run, record.time)?;
+        state.write(&self.run, record, None)
+    }
+
+    /// Writes that credentials were refused, or counts it if there were many. The counts are written with a later
+    /// record of any kind, once a minute at most.
+    pub(super) fn refused(
+        &mut self,
+        refusal: Refusal,
+        peer: Option<IpAddr>,
+        time: SystemTime,
+    ) -> Result<(), AuditError> {
+        let state = &mut self.state;
+        state.summarize(&self.run, time)?;
+        if !state.refusals.admit(time) {
+            return Ok(());
+        }
+        let record = Record { peer, kind: Some(refusal.kind()), ..Record::new(time, Decision::Denied) };
+        state.write(&self.run, &record, None)
+    }
+
+    /// Whether records can be written. After one that could not be, a record of the kind `probe` tries again.
+    pub(super) fn check(&mut self, time: SystemTime) -> Result<(), AuditError> {
+        let state = &mut self.state;
+        if state.failing == 0 {
+            return Ok(());
+        }
+        state.write(&self.run, &Record { kind: Some(PROBE), ..Record::new(time, Decision::Allowed) }, None)
+    }
+
+    /// Writes what is still only counted: to be called on shutdown.
+    pub(super) fn finish(&mut self, time: SystemTime) -> Result<(), AuditError> {
+        let state = &mut self.state;
+        match state.refusals.suppressed {
+            0 => Ok(()),
+            // now or never, however young they are
+            suppressed => {
+                state.write(&self.run, &Record::new(time, Decision::Denied), Some(suppressed))?;
+                state.refusals.summarized(time);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl State {
+    fn summarize(&mut self, run: &str, time: SystemTime) -> Result<(), AuditError> {
+        if let Some(suppressed) = self.refusals.due(time) {
+            self.write(run, &Record::new(time, Decision::Denied), Some(suppressed))?;
+            self.refusals.summarized(time);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, run: &str, record: &Record<'_>, suppressed: Option<u64>) -> Result<(), AuditError> {
+        let line = Line::of(run, self.seq + 1, record, suppressed);
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, &line).map_err(|error| Failure::internal(error.to_string()))?;
+        if record.kind == Some(PROBE) {
+            // where a short record fits, the call's that did not would be refused again
+            self.line.resize(self.line.len().max(self.failing.saturating_sub(1)), b' ');
+        }
+        self.line.push(b'\n');
+        let written = self.out.append(&self.line);
+        self.failing = if written.is_err() { self.line.len() } else { 0 };
+        written?;
+        self.seq += 1;
+        // one huge line must not be kept in memory for good
+        self.line.shrink_to(16 * 1024);
+        Ok(())
+    }
+}
+#[derive(Debug)]
+enum Out {
+    File(LogFile),
+    Stream { stream: OwnedFd, torn: bool },
+}
+
+impl Out {
+    fn append(&mut self, line: &[u8]) -> Result<(), AuditError> {
+        match self {
+            Self::File(file) => file.append(line),
+            Self::Stream { stream, torn } => {
+                let whole = if *torn { Cow::Owned([b"\n", line].concat()) } else { Cow::Borrowed(line) };
+                write_all(stream, &whole).map_err(|(written, errno)| {
+                    // a stream cannot be cut back: its next record begins on a line of its own
+                    *torn |= written > 0;
+                    AuditError::Io { sink: "stderr".into(), doing: "write", source: errno.into() }
+                })?;
+                *torn = false;
+                Ok(())
+            }
+        }
+    }
+}
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "files of the tests' own")]
+mod tests {
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt as _, symlink},
+        path::{Path, PathBuf},
+        sync::atomic::{AtomicU32, Ordering},
+        time::Duration,
+    };
+
+    use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
+    use serde_json::{Map, Value};
+
+    use super::*;
+    use crate::{
+        audit::{Client, FILE_NAME, KEPT, Outcome, REFUSALS, RequestId, line::misleads},
+        auth::Caller,
+        scope::Scopes,
+    };
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let name = format!("smcp-audit-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn file(&self) -> PathBuf {
+            self.0.join(FILE_NAME)
+        }
+
+        fn audit(&self) -> Log {
+            Log::open(&Sink::File(self.file())).unwrap()
+        }
+
+        fn small(&self, rotate_at: u64) -> Log {
+            Log::with(Out::File(LogFile::open(&self.file(), rotate_at).unwrap())).unwrap()
+        }
+
+        fn lines(&self) -> Vec<Value> {
+            lines(&self.file())
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn lines(file: &Path) -> Vec<Value> {
+        fs::read_to_string(file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123) + Duration::from_secs(seconds)
+    }
+
+    fn plain() -> Record<'static> {
+        Record { tool: Some("overview"), outcome: Some(Outcome::Ok), ..Record::new(at(0), Decision::Allowed) }
+    }
+
+    #[test]
+    fn a_record_has_its_fields_in_order_and_nothing_absent() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        let args = serde_json::json!({"limit": 3, "name": "x".repeat(300)});
+        audit
+            .record(&Record {
+                request: Some(&RequestId::Text("r".repeat(65))),
+                caller: Some(&Caller::stdio(Scopes::all())),
+                peer: Some("::ffff:192.0.2.1".parse().unwrap()),
+                client: Some(Client { name: "curl", version: "1" }),
+                args: args.as_object(),
+                target: Some("t"),
+                kind: Some("busy"),
+                bytes: Some(7),
+                ms: Some(8),
+                ..plain()
+            })
+            .unwrap();
+        audit.record(&Record { request: Some(&RequestId::Number(-7)), ..plain() }).unwrap();
+        let text = fs::read_to_string(scratch.file()).unwrap();
+        let mut written = text.lines();
+        let expected = format!(
+            r#"{{"v":1,"run":"{}","seq":1,"time":"2027-01-15T08:00:00.123Z","request":"{}…","caller":{{"id":"stdio","name":"stdio"}},"auth":"stdio","peer":"192.0.2.1","client":{{"name":"curl","version":"1"}},"tool":"overview","args":{{"limit":3,"name":"{}…"}},"target":"t","decision":"allowed","phase":"result","outcome":"ok","kind":"busy","bytes":7,"ms":8}}"#,
+            audit.run,
+            "r".repeat(64),
+            "x".repeat(256)
+        );
+        assert_eq!(written.next().unwrap(), expected);
+        let expected = format!(
+            r#"{{"v":1,"run":"{}","seq":2,"time":"2027-01-15T08:00:00.123Z","request":-7,"tool":"overview","decision":"allowed","phase":"result","outcome":"ok"}}"#,
+            audit.run
+        );
+        assert_eq!(written.next().unwrap(), expected);
+        assert!(audit.run.len() == 16 && written.next().is_none());
+    }
+
+    #[test]
+    fn no_text_of_a_caller_can_forge_a_record_or_mislead_a_terminal() {
+        let scratch = Scratch::new();
+        let hostile = "a\"}\n{\"v\":1,\r\u{1b}[2J\0\u{9b}31m\u{202e}\u{2028}\u{feff}\\";
+        let args = serde_json::json!({hostile: [hostile, {hostile: hostile}]});
+        scratch
+            .audit()
+            .record(&Record {
+                request: Some(&RequestId::Text(hostile.into())),
+                client: Some(Client { name: hostile, version: hostile }),
+                tool: Some(hostile),
+                args: args.as_object(),
+                target: Some(hostile),
+                kind: Some(hostile),
+                ..plain()
+            })
+            .unwrap();
+        let text = fs::read_to_string(scratch.file()).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.trim_end_matches('\n').chars().all(|c| !c.is_control() && !misleads(c)), "{text}");
+        assert!(scratch.lines()[0]["tool"].as_str().unwrap().starts_with("a\"}\n{"), "what JSON can hold is kept");
+    }
+
+    #[test]
+    fn huge_arguments_leave_only_their_size_and_huge_labels_are_cut() {
+        let scratch = Scratch::new();
+        let args: Map<_, _> = (0..10_000).map(|n| (n.to_string(), Value::Null)).collect();
+        let long = "é".repeat(100_000);
+        scratch.audit().record(&Record { args: Some(&args), tool: Some(&long), ..plain() }).unwrap();
+        assert!(fs::metadata(scratch.file()).unwrap().len() < 1000);
+        assert!(scratch.lines()[0]["args"]["omitted_bytes"].as_u64().unwrap() > 100_000);
+        assert_eq!(scratch.lines()[0]["tool"].as_str().unwrap().chars().count(), 65);
+    }
+
+    #[test]
+    fn a_clock_gone_wild_keeps_no_call_from_being_recorded() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(9);
+        let after = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(u32::MAX) * 100);
+        for time in [before, after] {
+            audit.record(&Record { time, ..plain() }).unwrap();
+            audit.refused(Refusal::Wrong, None, time).unwrap();
+        }
+        assert_eq!(scratch.lines()[0]["time"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(scratch.lines()[2]["time"], "9999-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn the_file_is_its_owners_alone_and_must_be_a_regular_one() {
+        let scratch = Scratch::new();
+        scratch.audit();
+        assert_eq!(fs::metadata(scratch.file()).unwrap().mode() & 0o7777, 0o600);
+        let open = |path: PathBuf| Log::open(&Sink::File(path)).map(drop);
+        symlink(scratch.file(), scratch.0.join("link")).unwrap();
+        symlink(scratch.0.join("nowhere"), scratch.0.join("dangling")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, scratch.0.join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        for name in ["link", "dangling", "fifo", "."] {
+            assert!(matches!(open(scratch.0.join(name)), Err(AuditError::NotAFile { .. })), "{name}");
+        }
+        assert!(matches!(open("/dev/full".into()), Err(AuditError::NotAFile { .. })));
+        assert!(!scratch.0.join("nowhere").exists());
+    }
+
+    #[test]
+    fn a_full_stream_is_an_error_and_takes_no_number() {
+        let full = rustix::fs::open("/dev/full", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let mut audit = Log::with(Out::Stream { stream: full, torn: false }).unwrap();
+        let error = audit.record(&plain()).unwrap_err();
+        assert!(matches!(&error, AuditError::Io { doing: "write", .. }), "{error}");
+        assert_eq!(audit.state.seq, 0);
+        assert_eq!(Failure::from(error).kind(), "internal");
+    }
+
+    /// Needs a disk that is soon full: `SMALL_DISK` names a directory on one (a tmpfs of 32 kB will do). A test cannot
+    /// mount one by itself without rights and `unsafe`; without it, it only looks as if it passed.
+    #[test]
+    fn a_full_disk_leaves_no_half_line_and_writing_goes_on_when_there_is_room() {
+        let Some(disk) = std::env::var_os("SMALL_DISK").map(PathBuf::from) else { return };
+        let (file, ballast) = (disk.join(FILE_NAME), disk.join("ballast"));
+        fs::write(&ballast, [0; 8192]).unwrap();
+        let mut audit = Log::open(&Sink::File(file.clone())).unwrap();
+        let target = "x".repeat(250);
+        let record = Record { target: Some(&target), ..plain() };
+        let written = (0..1000).take_while(|_| audit.record(&record).is_ok()).count();
+        assert!((5..900).contains(&written), "{written}");
+        assert!(
+            audit.record(&record).is_err() && Log::open(&Sink::File(file.clone())).unwrap().record(&record).is_err()
+        );
+        assert_eq!(lines(&file).len(), written, "every line is whole");
+        assert!(fs::read(&file).unwrap().ends_with(b"\n"));
+        fs::remove_file(&ballast).unwrap();
+        audit.record(&record).unwrap();
+        let seqs: Vec<_> = lines(&file).iter().map(|line| line["seq"].as_u64().unwrap()).collect();
+        assert_eq!(seqs, (1..=written as u64 + 1).collect::<Vec<_>>(), "no gap");
+        fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn half_a_line_left_by_the_killed_costs_nobody_elses_record() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        audit.record(&plain()).unwrap();
+        let half = fs::OpenOptions::new().append(true).open(scratch.file()).unwrap();
+        io::Write::write_all(&mut &half, b"{\"v\":1,\"run\":\"0").unwrap();
+        audit.record(&plain()).unwrap();
+        scratch.audit().record(&plain()).unwrap();
+        let text = fs::read_to_string(scratch.file()).unwrap();
+        let whole = text.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count();
+        assert_eq!((text.lines().count(), whole), (4, 3));
+    }
+
+    #[test]
+    fn writers_at_once_share_a_file_through_its_rotations() {
+        let scratch = Scratch::new();
+        let (writers, each) = (4, 200);
+        std::thread::scope(|scope| {
+            for _ in 0..writers {
+                // about 130 bytes a record: some 10 rotations of 10 kB
+                let mut audit = scratch.small(10_000);
+                scope.spawn(move || (0..each).for_each(|_| audit.record(&plain()).unwrap()));
+            }
+        });
+        let mut all = scratch.lines();
+        for number in 1..=KEPT {
+            let rotated = scratch.0.join(format!("{FILE_NAME}.{number}"));
+            if rotated.exists() {
+                assert!(fs::metadata(&rotated).unwrap().len() <= 10_000);
+                all.extend(lines(&rotated));
+            }
+        }
+        assert!(scratch.0.join(format!("{FILE_NAME}.2")).exists());
+        assert_eq!(all.len(), writers * each);
+        let mut seen: Vec<_> = all.iter().map(|line| (line["run"].to_string(), line["seq"].as_u64())).collect();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), writers * each);
+    }
+
+    #[test]
+    fn rotation_keeps_sixteen_and_the_newest_is_one() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.small(1);
+        for _ in 0..30 {
+            audit.record(&plain()).unwrap();
+        }
+        assert_eq!(fs::read_dir(&scratch.0).unwrap().count() as u32, KEPT + 1);
+        assert_eq!(scratch.lines()[0]["seq"], 30);
+        assert_eq!(lines(&scratch.0.join(format!("{FILE_NAME}.1")))[0]["seq"], 29);
+        assert_eq!(lines(&scratch.0.join(format!("{FILE_NAME}.16")))[0]["seq"], 14);
+    }
+
+    #[test]
+    fn a_removed_file_is_made_again() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        audit.record(&plain()).unwrap();
+        fs::remove_file(scratch.file()).unwrap();
+        audit.record(&plain()).unwrap();
+        assert_eq!(scratch.lines()[0]["seq"], 2);
+    }
+
+    #[test]
+    fn a_lock_held_for_ever_is_an_error_and_no_hang() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        let holder = fs::File::open(scratch.file()).unwrap();
+        rustix::fs::flock(&holder, FlockOperation::LockExclusive).unwrap();
+        assert!(matches!(audit.record(&plain()), Err(AuditError::Io { doing: "lock", .. })));
+        drop(holder);
+        audit.record(&plain()).unwrap();
+    }
+
+    #[test]
+    fn a_flood_of_refusals_is_counted_and_not_written() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        for n in 0..100_000 {
+            audit.refused(Refusal::Wrong, Some("192.0.2.1".parse().unwrap()), at(n / 1000)).unwrap();
+        }
+        audit.record(&Record { time: at(200), ..plain() }).unwrap();
+        audit.finish(at(200)).unwrap();
+        let lines = scratch.lines();
+        let refused = lines.iter().filter(|line| line["kind"] == "wrong").count() as u64;
+        let counted: u64 = lines.iter().filter_map(|line| line["suppressed"].as_u64()).sum();
+        assert_eq!((refused, refused + counted), (u64::from(REFUSALS.1), 100_000), "none is lost");
+        assert!(lines.len() < 1010);
+        assert_eq!(lines[0]["decision"], "denied");
+        assert!(lines[0].get("tool").is_none());
+    }
+
+    #[test]
+    fn twenty_refusals_in_a_second_are_written_and_the_rest_counted_soon() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        (0..25).for_each(|_| audit.refused(Refusal::Unknown, None, at(0)).unwrap());
+        assert_eq!(scratch.lines().len(), 20);
+        audit.record(&Record { time: at(1), ..plain() }).unwrap();
+        assert_eq!(scratch.lines()[20]["suppressed"], 5);
+        assert_eq!(scratch.lines()[21]["tool"], "overview");
+    }
+}
