@@ -35,7 +35,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use self::log::Log;
+use self::{line::Line, log::Log};
 use crate::{
     auth::{Caller, Refusal},
     failure::Failure,
@@ -234,16 +234,16 @@ impl Audit {
     /// Writes one record. On an error the call must be refused; the record is then not in the log, or, if the log was only too slow,
     /// gets there late.
     pub async fn record(&self, record: &Record<'_>) -> Result<(), AuditError> {
-        let kept = Kept::of(record);
-        self.ask(move |log| log.record(&kept.record())).await
+        let (line, time) = (Line::of(record)?, record.time);
+        self.ask(move |log| log.record(&line, time)).await
     }
 
     /// Writes that credentials were refused, or counts it if there were many. Nobody waits for it.
     pub fn refused(&self, refusal: Refusal, peer: Option<IpAddr>, time: SystemTime) {
         let lost = Arc::clone(&self.lost);
         let sent = self.jobs.try_send(Box::new(move |log| {
-            log.state.refusals.suppressed += lost.swap(0, Ordering::Relaxed);
-            let was_well = log.state.failing == 0;
+            log.refusals.suppressed += lost.swap(0, Ordering::Relaxed);
+            let was_well = log.failing == 0;
             if let Err(error) = log.refused(refusal, peer, time)
                 && was_well
             {
@@ -265,7 +265,7 @@ impl Audit {
         let (reply, answer) = mpsc::sync_channel(1);
         let lost = Arc::clone(&self.lost);
         let job: Job = Box::new(move |log| {
-            log.state.refusals.suppressed += lost.swap(0, Ordering::Relaxed);
+            log.refusals.suppressed += lost.swap(0, Ordering::Relaxed);
             drop(reply.send(log.finish(time)));
         });
         self.jobs.try_send(job).map_err(|_| AuditError::Slow)?;
@@ -282,80 +282,6 @@ impl Audit {
         match tokio::time::timeout(WRITTEN_IN, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(AuditError::Slow),
-        }
-    }
-}
-
-/// A [`Record`] on its way to the thread that writes it.
-struct Kept {
-    time: SystemTime,
-    request: Option<RequestId>,
-    caller: Option<Caller>,
-    peer: Option<IpAddr>,
-    client: Option<(String, String)>,
-    tool: Option<String>,
-    args: Option<Map<String, Value>>,
-    target: Option<String>,
-    decision: Decision,
-    phase: Phase,
-    outcome: Option<Outcome>,
-    kind: Option<String>,
-    bytes: Option<u64>,
-    ms: Option<u64>,
-}
-
-impl Kept {
-    fn of(record: &Record<'_>) -> Self {
-        let Record {
-            time,
-            request,
-            caller,
-            peer,
-            client,
-            tool,
-            args,
-            target,
-            decision,
-            phase,
-            outcome,
-            kind,
-            bytes,
-            ms,
-        } = record;
-        Self {
-            time: *time,
-            request: request.cloned(),
-            caller: caller.cloned(),
-            peer: *peer,
-            client: client.map(|client| (client.name.to_owned(), client.version.to_owned())),
-            tool: tool.map(str::to_owned),
-            args: args.cloned(),
-            target: target.map(str::to_owned),
-            decision: *decision,
-            phase: *phase,
-            outcome: *outcome,
-            kind: kind.map(str::to_owned),
-            bytes: *bytes,
-            ms: *ms,
-        }
-    }
-
-    fn record(&self) -> Record<'_> {
-        Record {
-            time: self.time,
-            request: self.request.as_ref(),
-            caller: self.caller.as_ref(),
-            peer: self.peer,
-            client: self.client.as_ref().map(|(name, version)| Client { name, version }),
-            tool: self.tool.as_deref(),
-            args: self.args.as_ref(),
-            target: self.target.as_deref(),
-            decision: self.decision,
-            phase: self.phase,
-            outcome: self.outcome,
-            kind: self.kind.as_deref(),
-            bytes: self.bytes,
-            ms: self.ms,
         }
     }
 }

@@ -2,55 +2,85 @@
 
 use std::{
     borrow::Cow,
-    net::IpAddr,
     time::{Duration, SystemTime},
 };
 
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
-use super::{Decision, Outcome, Phase, Record, RequestId};
+use super::{AuditError, Client, Decision, Record, RequestId};
+use crate::failure::Failure;
 
 const LABEL: usize = 64;
 const TEXT: usize = 256;
 /// What all arguments of a call may take together, in bytes of JSON.
 const ARGUMENTS: usize = 4096;
 
-/// A record as it is written. The order of the fields is the format.
-#[derive(Serialize)]
-pub(super) struct Line<'a> {
-    v: u8,
-    run: &'a str,
-    seq: u64,
-    time: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<Request<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caller: Option<Who<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    auth: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<Program<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    args: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<Cow<'a, str>>,
-    decision: Decision,
-    phase: Phase,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<Outcome>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+/// A record as text, but for what only the thread that writes it knows: its run and its number before, a chain behind. Made by
+/// whoever asks for the record, so that nothing but this has to be carried to that thread.
+#[derive(Debug)]
+pub(super) struct Line(Vec<u8>);
+
+impl Line {
+    pub(super) fn of(record: &Record<'_>) -> Result<Self, AuditError> {
+        Self::from(&Body { record, suppressed: None })
+    }
+
+    /// The line that stands for so many records of refusals that were not written.
+    pub(super) fn counting(suppressed: u64, time: SystemTime) -> Result<Self, AuditError> {
+        Self::from(&Body { record: &Record::new(time, Decision::Denied), suppressed: Some(suppressed) })
+    }
+
+    fn from(body: &Body<'_>) -> Result<Self, AuditError> {
+        Ok(Self(serde_json::to_vec(body).map_err(|error| Failure::internal(error.to_string()))?))
+    }
+
+    /// Appends the whole line, without its end, to `text`.
+    pub(super) fn write(&self, run: &str, seq: u64, text: &mut Vec<u8>) {
+        text.extend_from_slice(format!("{{\"v\":1,\"run\":\"{run}\",\"seq\":{seq},").as_bytes());
+        // its own first brace stands there already
+        text.extend_from_slice(self.0.get(1..).unwrap_or_default());
+    }
+}
+
+/// The order of the fields is the format.
+struct Body<'a> {
+    record: &'a Record<'a>,
     suppressed: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ms: Option<u64>,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { record, suppressed } = self;
+        let time = humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since_epoch(record.time));
+        let mut fields = Fields(serializer.serialize_map(None)?);
+        fields.put("time", Some(time.to_string()))?;
+        fields.put("request", record.request)?;
+        fields.put("caller", record.caller.map(|who| Who { id: cut(&who.id, LABEL), name: cut(&who.name, LABEL) }))?;
+        fields.put("auth", record.caller.map(|who| who.auth.name()))?;
+        fields.put("peer", record.peer.map(|peer| peer.to_canonical()))?;
+        fields.put("client", record.client)?;
+        fields.put("tool", record.tool.map(|tool| cut(tool, LABEL)))?;
+        fields.put("args", record.args.map(bounded))?;
+        fields.put("target", record.target.map(|target| cut(target, TEXT)))?;
+        fields.put("decision", Some(record.decision))?;
+        fields.put("phase", Some(record.phase))?;
+        fields.put("outcome", record.outcome)?;
+        fields.put("kind", record.kind.map(|kind| cut(kind, LABEL)))?;
+        fields.put("suppressed", *suppressed)?;
+        fields.put("bytes", record.bytes)?;
+        fields.put("ms", record.ms)?;
+        fields.0.end()
+    }
+}
+
+/// Fields of which the absent ones are left out.
+struct Fields<M>(M);
+
+impl<M: SerializeMap> Fields<M> {
+    fn put(&mut self, name: &'static str, value: Option<impl Serialize>) -> Result<(), M::Error> {
+        value.map_or(Ok(()), |value| self.0.serialize_entry(name, &value))
+    }
 }
 
 #[derive(Serialize)]
@@ -59,56 +89,24 @@ struct Who<'a> {
     name: Cow<'a, str>,
 }
 
-#[derive(Serialize)]
-struct Program<'a> {
-    name: Cow<'a, str>,
-    version: Cow<'a, str>,
+impl Serialize for Client<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields(serializer.serialize_map(None)?);
+        fields.put("name", Some(cut(self.name, LABEL)))?;
+        fields.put("version", Some(cut(self.version, LABEL)))?;
+        fields.0.end()
+    }
 }
 
-enum Request<'a> {
-    Number(i64),
-    Text(Cow<'a, str>),
-}
-
-impl Serialize for Request<'_> {
+impl Serialize for RequestId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Number(number) => serializer.serialize_i64(*number),
-            Self::Text(text) => serializer.serialize_str(text),
+            Self::Text(text) => serializer.serialize_str(&cut(text, LABEL)),
         }
     }
 }
 
-impl<'a> Line<'a> {
-    pub(super) fn of(run: &'a str, seq: u64, record: &Record<'a>, suppressed: Option<u64>) -> Self {
-        Self {
-            v: 1,
-            run,
-            seq,
-            time: humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since_epoch(record.time)).to_string(),
-            request: record.request.map(|request| match request {
-                RequestId::Number(number) => Request::Number(*number),
-                RequestId::Text(text) => Request::Text(cut(text, LABEL)),
-            }),
-            caller: record.caller.map(|who| Who { id: cut(&who.id, LABEL), name: cut(&who.name, LABEL) }),
-            auth: record.caller.map(|who| who.auth.name()),
-            peer: record.peer.map(|peer| peer.to_canonical()),
-            client: record
-                .client
-                .map(|client| Program { name: cut(client.name, LABEL), version: cut(client.version, LABEL) }),
-            tool: record.tool.map(|tool| cut(tool, LABEL)),
-            args: record.args.map(bounded),
-            target: record.target.map(|target| cut(target, TEXT)),
-            decision: record.decision,
-            phase: record.phase,
-            outcome: record.outcome,
-            kind: record.kind.map(|kind| cut(kind, LABEL)),
-            suppressed,
-            bytes: record.bytes,
-            ms: record.ms,
-        }
-    }
-}
 /// The time since 1970, kept within what RFC 3339 can write: a clock gone wild must not keep calls from being recorded.
 pub(super) fn since_epoch(time: SystemTime) -> Duration {
     let longest = Duration::from_secs(253_402_300_799);

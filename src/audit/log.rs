@@ -8,25 +8,14 @@ use super::{
     line::Line,
     refusals::Refusals,
 };
-use crate::{
-    auth::{Refusal, token},
-    failure::Failure,
-};
-
-/// The kind of a record that only tries whether one can be written.
-const PROBE: &str = "probe";
+use crate::auth::{Refusal, token};
 
 /// The log as its thread has it.
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) run: String,
-    pub(super) state: State,
-}
-
-#[derive(Debug)]
-pub(super) struct State {
     seq: u64,
-    line: Vec<u8>,
+    text: Vec<u8>,
     out: Out,
     pub(super) refusals: Refusals,
     /// The length of the last record if it could not be written, else 0.
@@ -52,16 +41,14 @@ impl Log {
 
     fn with(out: Out) -> Result<Self, AuditError> {
         let run = token::hex(&token::random::<8>()?);
-        let state = State { seq: 0, line: Vec::with_capacity(1024), out, refusals: Refusals::default(), failing: 0 };
-        Ok(Self { run, state })
+        Ok(Self { run, seq: 0, text: Vec::with_capacity(1024), out, refusals: Refusals::default(), failing: 0 })
     }
 
-    /// Writes one record. On an error it is not in the log (on a stream, at most its torn beginning is), and the call
+    /// Writes one record of this time. On an error it is not in the log (on a stream, at most its torn beginning is), and the call
     /// must be refused.
-    pub(super) fn record(&mut self, record: &Record<'_>) -> Result<(), AuditError> {
-        let state = &mut self.state;
-        state.summarize(&self.run, record.time)?;
-        state.write(&self.run, record, None)
+    pub(super) fn record(&mut self, line: &Line, time: SystemTime) -> Result<(), AuditError> {
+        self.summarize(time)?;
+        self.write(line, 0)
     }
 
     /// Writes that credentials were refused, or counts it if there were many. The counts are written with a later
@@ -72,66 +59,58 @@ impl Log {
         peer: Option<IpAddr>,
         time: SystemTime,
     ) -> Result<(), AuditError> {
-        let state = &mut self.state;
-        state.summarize(&self.run, time)?;
-        if !state.refusals.admit(time) {
+        self.summarize(time)?;
+        if !self.refusals.admit(time) {
             return Ok(());
         }
-        let record = Record { peer, kind: Some(refusal.kind()), ..Record::new(time, Decision::Denied) };
-        state.write(&self.run, &record, None)
+        self.write(&Line::of(&Record { peer, kind: Some(refusal.kind()), ..Record::new(time, Decision::Denied) })?, 0)
     }
 
     /// Whether records can be written. After one that could not be, a record of the kind `probe` tries again.
     pub(super) fn check(&mut self, time: SystemTime) -> Result<(), AuditError> {
-        let state = &mut self.state;
-        if state.failing == 0 {
+        if self.failing == 0 {
             return Ok(());
         }
-        state.write(&self.run, &Record { kind: Some(PROBE), ..Record::new(time, Decision::Allowed) }, None)
+        let probe = Line::of(&Record { kind: Some("probe"), ..Record::new(time, Decision::Allowed) })?;
+        // where a short record fits, the call's that did not would be refused again
+        self.write(&probe, self.failing)
     }
 
     /// Writes what is still only counted: to be called on shutdown.
     pub(super) fn finish(&mut self, time: SystemTime) -> Result<(), AuditError> {
-        let state = &mut self.state;
-        match state.refusals.suppressed {
+        match self.refusals.suppressed {
             0 => Ok(()),
             // now or never, however young they are
-            suppressed => {
-                state.write(&self.run, &Record::new(time, Decision::Denied), Some(suppressed))?;
-                state.refusals.summarized(time);
-                Ok(())
-            }
+            suppressed => self.count(suppressed, time),
         }
     }
-}
 
-impl State {
-    fn summarize(&mut self, run: &str, time: SystemTime) -> Result<(), AuditError> {
-        if let Some(suppressed) = self.refusals.due(time) {
-            self.write(run, &Record::new(time, Decision::Denied), Some(suppressed))?;
-            self.refusals.summarized(time);
-        }
+    fn summarize(&mut self, time: SystemTime) -> Result<(), AuditError> {
+        self.refusals.due(time).map_or(Ok(()), |suppressed| self.count(suppressed, time))
+    }
+
+    fn count(&mut self, suppressed: u64, time: SystemTime) -> Result<(), AuditError> {
+        self.write(&Line::counting(suppressed, time)?, 0)?;
+        self.refusals.summarized(time);
         Ok(())
     }
 
-    fn write(&mut self, run: &str, record: &Record<'_>, suppressed: Option<u64>) -> Result<(), AuditError> {
-        let line = Line::of(run, self.seq + 1, record, suppressed);
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, &line).map_err(|error| Failure::internal(error.to_string()))?;
-        if record.kind == Some(PROBE) {
-            // where a short record fits, the call's that did not would be refused again
-            self.line.resize(self.line.len().max(self.failing.saturating_sub(1)), b' ');
-        }
-        self.line.push(b'\n');
-        let written = self.out.append(&self.line);
-        self.failing = if written.is_err() { self.line.len() } else { 0 };
+    /// Writes a line of at least so many bytes.
+    fn write(&mut self, line: &Line, at_least: usize) -> Result<(), AuditError> {
+        self.text.clear();
+        line.write(&self.run, self.seq + 1, &mut self.text);
+        self.text.resize(self.text.len().max(at_least.saturating_sub(1)), b' ');
+        self.text.push(b'\n');
+        let written = self.out.append(&self.text);
+        self.failing = if written.is_err() { self.text.len() } else { 0 };
         written?;
         self.seq += 1;
         // one huge line must not be kept in memory for good
-        self.line.shrink_to(16 * 1024);
+        self.text.shrink_to(16 * 1024);
         Ok(())
     }
 }
+
 #[derive(Debug)]
 enum Out {
     File(LogFile),
@@ -173,6 +152,7 @@ mod tests {
     use crate::{
         audit::{Client, FILE_NAME, KEPT, Outcome, REFUSALS, RequestId, line::misleads},
         auth::Caller,
+        failure::Failure,
         scope::Scopes,
     };
 
@@ -218,6 +198,12 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123) + Duration::from_secs(seconds)
     }
 
+    impl Log {
+        fn put(&mut self, record: &Record<'_>) -> Result<(), AuditError> {
+            self.record(&Line::of(record)?, record.time)
+        }
+    }
+
     fn plain() -> Record<'static> {
         Record { tool: Some("overview"), outcome: Some(Outcome::Ok), ..Record::new(at(0), Decision::Allowed) }
     }
@@ -228,7 +214,7 @@ mod tests {
         let mut audit = scratch.audit();
         let args = serde_json::json!({"limit": 3, "name": "x".repeat(300)});
         audit
-            .record(&Record {
+            .put(&Record {
                 request: Some(&RequestId::Text("r".repeat(65))),
                 caller: Some(&Caller::stdio(Scopes::all())),
                 peer: Some("::ffff:192.0.2.1".parse().unwrap()),
@@ -241,7 +227,7 @@ mod tests {
                 ..plain()
             })
             .unwrap();
-        audit.record(&Record { request: Some(&RequestId::Number(-7)), ..plain() }).unwrap();
+        audit.put(&Record { request: Some(&RequestId::Number(-7)), ..plain() }).unwrap();
         let text = fs::read_to_string(scratch.file()).unwrap();
         let mut written = text.lines();
         let expected = format!(
@@ -266,7 +252,7 @@ mod tests {
         let args = serde_json::json!({hostile: [hostile, {hostile: hostile}]});
         scratch
             .audit()
-            .record(&Record {
+            .put(&Record {
                 request: Some(&RequestId::Text(hostile.into())),
                 client: Some(Client { name: hostile, version: hostile }),
                 tool: Some(hostile),
@@ -287,7 +273,7 @@ mod tests {
         let scratch = Scratch::new();
         let args: Map<_, _> = (0..10_000).map(|n| (n.to_string(), Value::Null)).collect();
         let long = "é".repeat(100_000);
-        scratch.audit().record(&Record { args: Some(&args), tool: Some(&long), ..plain() }).unwrap();
+        scratch.audit().put(&Record { args: Some(&args), tool: Some(&long), ..plain() }).unwrap();
         assert!(fs::metadata(scratch.file()).unwrap().len() < 1000);
         assert!(scratch.lines()[0]["args"]["omitted_bytes"].as_u64().unwrap() > 100_000);
         assert_eq!(scratch.lines()[0]["tool"].as_str().unwrap().chars().count(), 65);
@@ -300,7 +286,7 @@ mod tests {
         let before = SystemTime::UNIX_EPOCH - Duration::from_secs(9);
         let after = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(u32::MAX) * 100);
         for time in [before, after] {
-            audit.record(&Record { time, ..plain() }).unwrap();
+            audit.put(&Record { time, ..plain() }).unwrap();
             audit.refused(Refusal::Wrong, None, time).unwrap();
         }
         assert_eq!(scratch.lines()[0]["time"], "1970-01-01T00:00:00.000Z");
@@ -327,9 +313,9 @@ mod tests {
     fn a_full_stream_is_an_error_and_takes_no_number() {
         let full = rustix::fs::open("/dev/full", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let mut audit = Log::with(Out::Stream { stream: full, torn: false }).unwrap();
-        let error = audit.record(&plain()).unwrap_err();
+        let error = audit.put(&plain()).unwrap_err();
         assert!(matches!(&error, AuditError::Io { doing: "write", .. }), "{error}");
-        assert_eq!(audit.state.seq, 0);
+        assert_eq!(audit.seq, 0);
         assert_eq!(Failure::from(error).kind(), "internal");
     }
 
@@ -343,15 +329,13 @@ mod tests {
         let mut audit = Log::open(&Sink::File(file.clone())).unwrap();
         let target = "x".repeat(250);
         let record = Record { target: Some(&target), ..plain() };
-        let written = (0..1000).take_while(|_| audit.record(&record).is_ok()).count();
+        let written = (0..1000).take_while(|_| audit.put(&record).is_ok()).count();
         assert!((5..900).contains(&written), "{written}");
-        assert!(
-            audit.record(&record).is_err() && Log::open(&Sink::File(file.clone())).unwrap().record(&record).is_err()
-        );
+        assert!(audit.put(&record).is_err() && Log::open(&Sink::File(file.clone())).unwrap().put(&record).is_err());
         assert_eq!(lines(&file).len(), written, "every line is whole");
         assert!(fs::read(&file).unwrap().ends_with(b"\n"));
         fs::remove_file(&ballast).unwrap();
-        audit.record(&record).unwrap();
+        audit.put(&record).unwrap();
         let seqs: Vec<_> = lines(&file).iter().map(|line| line["seq"].as_u64().unwrap()).collect();
         assert_eq!(seqs, (1..=written as u64 + 1).collect::<Vec<_>>(), "no gap");
         fs::remove_file(&file).unwrap();
@@ -361,11 +345,11 @@ mod tests {
     fn half_a_line_left_by_the_killed_costs_nobody_elses_record() {
         let scratch = Scratch::new();
         let mut audit = scratch.audit();
-        audit.record(&plain()).unwrap();
+        audit.put(&plain()).unwrap();
         let half = fs::OpenOptions::new().append(true).open(scratch.file()).unwrap();
         io::Write::write_all(&mut &half, b"{\"v\":1,\"run\":\"0").unwrap();
-        audit.record(&plain()).unwrap();
-        scratch.audit().record(&plain()).unwrap();
+        audit.put(&plain()).unwrap();
+        scratch.audit().put(&plain()).unwrap();
         let text = fs::read_to_string(scratch.file()).unwrap();
         let whole = text.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count();
         assert_eq!((text.lines().count(), whole), (4, 3));
@@ -379,7 +363,7 @@ mod tests {
             for _ in 0..writers {
                 // about 130 bytes a record: some 10 rotations of 10 kB
                 let mut audit = scratch.small(10_000);
-                scope.spawn(move || (0..each).for_each(|_| audit.record(&plain()).unwrap()));
+                scope.spawn(move || (0..each).for_each(|_| audit.put(&plain()).unwrap()));
             }
         });
         let mut all = scratch.lines();
@@ -403,7 +387,7 @@ mod tests {
         let scratch = Scratch::new();
         let mut audit = scratch.small(1);
         for _ in 0..30 {
-            audit.record(&plain()).unwrap();
+            audit.put(&plain()).unwrap();
         }
         assert_eq!(fs::read_dir(&scratch.0).unwrap().count() as u32, KEPT + 1);
         assert_eq!(scratch.lines()[0]["seq"], 30);
@@ -415,9 +399,9 @@ mod tests {
     fn a_removed_file_is_made_again() {
         let scratch = Scratch::new();
         let mut audit = scratch.audit();
-        audit.record(&plain()).unwrap();
+        audit.put(&plain()).unwrap();
         fs::remove_file(scratch.file()).unwrap();
-        audit.record(&plain()).unwrap();
+        audit.put(&plain()).unwrap();
         assert_eq!(scratch.lines()[0]["seq"], 2);
     }
 
@@ -427,9 +411,9 @@ mod tests {
         let mut audit = scratch.audit();
         let holder = fs::File::open(scratch.file()).unwrap();
         rustix::fs::flock(&holder, FlockOperation::LockExclusive).unwrap();
-        assert!(matches!(audit.record(&plain()), Err(AuditError::Io { doing: "lock", .. })));
+        assert!(matches!(audit.put(&plain()), Err(AuditError::Io { doing: "lock", .. })));
         drop(holder);
-        audit.record(&plain()).unwrap();
+        audit.put(&plain()).unwrap();
     }
 
     #[test]
@@ -439,7 +423,7 @@ mod tests {
         for n in 0..100_000 {
             audit.refused(Refusal::Wrong, Some("192.0.2.1".parse().unwrap()), at(n / 1000)).unwrap();
         }
-        audit.record(&Record { time: at(200), ..plain() }).unwrap();
+        audit.put(&Record { time: at(200), ..plain() }).unwrap();
         audit.finish(at(200)).unwrap();
         let lines = scratch.lines();
         let refused = lines.iter().filter(|line| line["kind"] == "wrong").count() as u64;
@@ -456,7 +440,7 @@ mod tests {
         let mut audit = scratch.audit();
         (0..25).for_each(|_| audit.refused(Refusal::Unknown, None, at(0)).unwrap());
         assert_eq!(scratch.lines().len(), 20);
-        audit.record(&Record { time: at(1), ..plain() }).unwrap();
+        audit.put(&Record { time: at(1), ..plain() }).unwrap();
         assert_eq!(scratch.lines()[20]["suppressed"], 5);
         assert_eq!(scratch.lines()[21]["tool"], "overview");
     }
