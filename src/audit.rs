@@ -11,6 +11,9 @@
 //! broken line alone; and rotation happens once, the others noticing by the inode that the name now means another file.
 //! A record that cannot be written is an error, on which the call is to be refused.
 //!
+//! A call that only reads has one record, its `result`. One that changes something has an `attempt` before, which is on disk before
+//! anything is changed: a machine that goes down in between still tells who did it.
+//!
 //! Refused credentials are recorded too, but only so many: whoever knocks can otherwise fill the disk, or rotate the
 //! evidence away.
 
@@ -91,6 +94,8 @@ pub enum Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
+    /// The first of two, on disk before anything is changed.
+    Attempt,
     /// The last, and for what only reads the only one.
     Result,
 }
@@ -238,6 +243,13 @@ impl Audit {
         self.ask(move |log| log.record(&line, time)).await
     }
 
+    /// Writes that something is about to be changed, and waits until that is on disk (on a stream: until it is written). On an error
+    /// nothing may be changed; the record can be in the log all the same. What came of it is a record of its own.
+    pub async fn attempt(&self, record: &Record<'_>) -> Result<(), AuditError> {
+        let (line, time) = (Line::of(&Record { phase: Phase::Attempt, ..record.clone() })?, record.time);
+        self.ask(move |log| log.attempt(&line, time)).await
+    }
+
     /// Writes that credentials were refused, or counts it if there were many. Nobody waits for it.
     pub fn refused(&self, refusal: Refusal, peer: Option<IpAddr>, time: SystemTime) {
         let lost = Arc::clone(&self.lost);
@@ -283,5 +295,26 @@ impl Audit {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(AuditError::Slow),
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "files of the tests' own")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_attempt_and_its_result_are_two_records() {
+        let scratch = std::env::temp_dir().join(format!("smcp-attempt-{}", std::process::id()));
+        let file = scratch.join(FILE_NAME);
+        let audit = Audit::open(&Sink::File(file.clone())).unwrap();
+        let record = Record { tool: Some("service_control"), ..Record::new(SystemTime::now(), Decision::Allowed) };
+        audit.attempt(&record).await.unwrap();
+        audit.record(&Record { outcome: Some(Outcome::Ok), ..record }).await.unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::remove_dir_all(&scratch).unwrap();
+        let phases: Vec<_> =
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["phase"].clone()).collect();
+        assert_eq!(phases, ["attempt", "result"]);
     }
 }

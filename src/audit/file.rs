@@ -27,7 +27,9 @@ pub(super) struct LogFile {
     path: PathBuf,
     directory: OwnedFd,
     name: OsString,
-    file: OwnedFd,
+    pub(super) file: OwnedFd,
+    /// The directory is on disk with the file's name in it.
+    pub(super) named: bool,
     /// Where our last record ended. If the file still ends there, it ends with a newline.
     end: Option<u64>,
     rotate_at: u64,
@@ -45,7 +47,7 @@ impl LogFile {
         let directory =
             rustix::fs::open(parent, flags, Mode::empty()).map_err(|errno| io("open its directory", errno.into()))?;
         let file = open_log(&directory, &name, path)?;
-        Ok(Self { path: path.into(), directory, name, file, end: None, rotate_at, stuck: false })
+        Ok(Self { path: path.into(), directory, name, file, named: false, end: None, rotate_at, stuck: false })
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(Errno) -> AuditError + use<> {
@@ -57,6 +59,22 @@ impl LogFile {
         let appended = self.lock(line.len() as u64).and_then(|size| self.append_locked(line, size));
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
         appended
+    }
+
+    /// Waits until all that was appended is on disk, and the file's name too: what cannot be found after a power cut is lost.
+    pub(super) fn sync(&mut self) -> Result<(), AuditError> {
+        rustix::fs::fdatasync(&self.file).map_err(self.failed("sync"))?;
+        if !self.named {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            // the directory is held by a descriptor that only leads on (O_PATH), which cannot be synced
+            let directory = rustix::fs::openat(&self.directory, ".", flags, Mode::empty());
+            match directory.and_then(rustix::fs::fsync) {
+                // some file systems have nothing to sync there
+                Ok(()) | Err(Errno::INVAL) => self.named = true,
+                Err(errno) => return Err(self.failed("sync its directory")(errno)),
+            }
+        }
+        Ok(())
     }
 
     fn append_locked(&mut self, line: &[u8], size: u64) -> Result<(), AuditError> {
@@ -96,6 +114,7 @@ impl LogFile {
             }
             // closing the old file lets go of its lock
             self.file = open_log(&self.directory, &self.name, &self.path)?;
+            self.named = false;
             self.end = None;
         }
         Err(self.failed("keep up with its rotation")(Errno::AGAIN))

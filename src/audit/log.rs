@@ -66,6 +66,13 @@ impl Log {
         self.write(&Line::of(&Record { peer, kind: Some(refusal.kind()), ..Record::new(time, Decision::Denied) })?, 0)
     }
 
+    /// Writes one record and waits until it is on disk. On an error it may be in the log all the same, but nothing may be done that
+    /// needs it there.
+    pub(super) fn attempt(&mut self, line: &Line, time: SystemTime) -> Result<(), AuditError> {
+        self.record(line, time)?;
+        self.sync()
+    }
+
     /// Whether records can be written. After one that could not be, a record of the kind `probe` tries again.
     pub(super) fn check(&mut self, time: SystemTime) -> Result<(), AuditError> {
         if self.failing == 0 {
@@ -73,7 +80,8 @@ impl Log {
         }
         let probe = Line::of(&Record { kind: Some("probe"), ..Record::new(time, Decision::Allowed) })?;
         // where a short record fits, the call's that did not would be refused again
-        self.write(&probe, self.failing)
+        self.write(&probe, self.failing)?;
+        self.sync()
     }
 
     /// Writes what is still only counted: to be called on shutdown.
@@ -93,6 +101,10 @@ impl Log {
         self.write(&Line::counting(suppressed, time)?, 0)?;
         self.refusals.summarized(time);
         Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), AuditError> {
+        self.out.sync().inspect_err(|_| self.failing = self.text.len())
     }
 
     /// Writes a line of at least so many bytes.
@@ -133,7 +145,15 @@ impl Out {
             }
         }
     }
+    fn sync(&mut self) -> Result<(), AuditError> {
+        match self {
+            Self::File(file) => file.sync(),
+            // whoever reads it keeps it, or does not
+            Self::Stream { .. } => Ok(()),
+        }
+    }
 }
+
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "files of the tests' own")]
 mod tests {
@@ -291,6 +311,45 @@ mod tests {
         }
         assert_eq!(scratch.lines()[0]["time"], "1970-01-01T00:00:00.000Z");
         assert_eq!(scratch.lines()[2]["time"], "9999-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn an_attempt_is_on_disk_and_so_is_the_name_of_its_file() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        let is_synced = |audit: &Log| matches!(&audit.out, Out::File(file) if file.named);
+        audit.put(&plain()).unwrap();
+        assert!(!is_synced(&audit), "a call that changes nothing waits for no disk");
+        audit.attempt(&Line::of(&plain()).unwrap(), at(0)).unwrap();
+        assert!(is_synced(&audit));
+        assert_eq!(scratch.lines().len(), 2);
+    }
+
+    #[test]
+    fn an_attempt_that_is_not_written_or_not_on_disk_is_an_error() {
+        let line = Line::of(&plain()).unwrap();
+        let full = rustix::fs::open("/dev/full", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let mut audit = Log::with(Out::Stream { stream: full, torn: false }).unwrap();
+        assert!(matches!(audit.attempt(&line, at(0)), Err(AuditError::Io { doing: "write", .. })));
+
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        audit.put(&plain()).unwrap();
+        let Out::File(file) = &mut audit.out else { panic!("a file") };
+        // no pipe can be synced
+        file.file = io::pipe().unwrap().1.into();
+        assert!(matches!(audit.sync(), Err(AuditError::Io { doing: "sync", .. })));
+        assert!(audit.failing > 0, "so that /readyz says it");
+        audit.check(at(0)).unwrap();
+        let sequence: Vec<_> = scratch.lines().iter().map(|line| line["seq"].clone()).collect();
+        assert_eq!(sequence, [1, 2], "what stands in the file has taken its number");
+    }
+
+    #[test]
+    fn a_stream_has_nothing_to_sync() {
+        let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let mut audit = Log::with(Out::Stream { stream: null, torn: false }).unwrap();
+        audit.attempt(&Line::of(&plain()).unwrap(), at(0)).unwrap();
     }
 
     #[test]
