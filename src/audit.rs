@@ -1,6 +1,6 @@
 //! Who asked for what, from where, and what became of it: one JSON line per record.
 //!
-//! Fields, always in this order, absent ones left out: `v`, `run`, `seq`, `time`, `request`, `caller`, `auth`, `peer`,
+//! Fields, always in this order, absent ones left out: `v`, `run`, `seq`, `time`, `request`, `caller`, `auth`, `token`, `peer`,
 //! `client`, `tool`, `args`, `target`, `decision`, `phase`, `outcome`, `kind`, `suppressed`, `bytes`, `ms`. `seq` counts
 //! the records of one `run` (process) without a gap: a record that could not be written takes no number. The names
 //! `prev` and `mac` are kept for a chain; they will stand last, so that a MAC can cover every byte before it.
@@ -14,8 +14,8 @@
 //! A call that only reads has one record, its `result`. One that changes something has an `attempt` before, which is on disk before
 //! anything is changed: a machine that goes down in between still tells who did it.
 //!
-//! Refused credentials are recorded too, but only so many: whoever knocks can otherwise fill the disk, or rotate the
-//! evidence away.
+//! Refused credentials are recorded too, with the public id of a token that was one, but only so many of each kind: whoever knocks can
+//! otherwise fill the disk, or rotate the evidence away. The rest is counted: `suppressed` of that `kind`.
 
 mod file;
 mod line;
@@ -27,8 +27,7 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{self, SyncSender},
     },
     time::{Duration, SystemTime},
@@ -38,7 +37,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use self::{line::Line, log::Log};
+use self::{line::Line, log::Log, refusals::Refusals};
 use crate::{
     auth::{Caller, Refusal},
     failure::Failure,
@@ -50,8 +49,9 @@ pub const FILE_NAME: &str = "audit.jsonl";
 pub const ROTATE_AT: u64 = 64 * 1024 * 1024;
 /// How many rotated files are kept, `.1` the newest.
 pub const KEPT: u32 = 16;
-/// Refusals written one by one: in one second, and in one hour. The rest is counted.
-pub const REFUSALS: (u32, u32) = (20, 1000);
+/// Refusals of one kind written one by one: in one second, and in one hour. The rest is counted. There are seven kinds, so that all
+/// together are bounded as well.
+pub const REFUSALS: (u32, u32) = (10, 150);
 
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +119,8 @@ pub struct Record<'a> {
     pub request: Option<&'a RequestId>,
     /// Who; `None` if nobody was recognized.
     pub caller: Option<&'a Caller>,
+    /// The public id of a token that was shown and refused; `None` if nothing was shown that has the form of one.
+    pub token: Option<&'a str>,
     /// From where; `None` over a pipe or a Unix socket.
     pub peer: Option<IpAddr>,
     /// With what.
@@ -150,6 +152,7 @@ impl Record<'_> {
             time,
             request: None,
             caller: None,
+            token: None,
             peer: None,
             client: None,
             tool: None,
@@ -206,8 +209,7 @@ impl From<AuditError> for Failure {
 pub struct Audit {
     run: String,
     jobs: SyncSender<Job>,
-    /// Refusals that found no place to wait, to be counted with those that are not written.
-    lost: Arc<AtomicU64>,
+    refusals: Arc<Mutex<Refusals>>,
 }
 
 type Job = Box<dyn FnOnce(&mut Log) + Send>;
@@ -223,12 +225,12 @@ impl Audit {
     pub fn open(sink: &Sink) -> Result<Self, AuditError> {
         let mut log = Log::open(sink)?;
         let (jobs, given) = mpsc::sync_channel::<Job>(WAITING);
-        let run = log.run.clone();
+        let (run, refusals) = (log.run.clone(), Arc::clone(&log.refusals));
         let writer = std::thread::Builder::new().name("audit".into()).stack_size(128 << 10);
         writer
             .spawn(move || given.into_iter().for_each(|job| job(&mut log)))
             .map_err(|error| AuditError::Internal(Failure::Internal(error.into())))?;
-        Ok(Self { run, jobs, lost: Arc::default() })
+        Ok(Self { run, jobs, refusals })
     }
 
     /// Sixteen hex digits that tell this process's records from others'.
@@ -250,20 +252,29 @@ impl Audit {
         self.ask(move |log| log.attempt(&line, time)).await
     }
 
-    /// Writes that credentials were refused, or counts it if there were many. Nobody waits for it.
-    pub fn refused(&self, refusal: Refusal, peer: Option<IpAddr>, time: SystemTime) {
-        let lost = Arc::clone(&self.lost);
+    /// Writes that credentials were refused (of a token that was one, by its public id), or counts it if there were many of that kind.
+    /// Nobody waits for it. Counts are written with a later record of any kind, once a minute at most.
+    pub fn refused(&self, refusal: Refusal, token: Option<&str>, peer: Option<IpAddr>, time: SystemTime) {
+        let kind = refusal.kind();
+        let (admitted, due) = {
+            let mut refusals = self.refusals();
+            (refusals.admit(kind, time), !refusals.due(time).is_empty())
+        };
+        if !admitted && !due {
+            return;
+        }
+        let record = Record { kind: Some(kind), token, peer, ..Record::new(time, Decision::Denied) };
+        let line = admitted.then(|| Line::of(&record)).and_then(Result::ok);
         let sent = self.jobs.try_send(Box::new(move |log| {
-            log.refusals.suppressed += lost.swap(0, Ordering::Relaxed);
             let was_well = log.failing == 0;
-            if let Err(error) = log.refused(refusal, peer, time)
+            if let Err(error) = log.refused(line.as_ref(), kind, time)
                 && was_well
             {
                 tracing::error!(%error, "a refusal could not be put on record");
             }
         }));
-        if sent.is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        if sent.is_err() && admitted {
+            self.refusals().lost(kind);
         }
     }
 
@@ -275,13 +286,13 @@ impl Audit {
     /// Writes what waits and what is still only counted: to be called on shutdown. Waits half a second at most.
     pub fn finish(&self, time: SystemTime) -> Result<(), AuditError> {
         let (reply, answer) = mpsc::sync_channel(1);
-        let lost = Arc::clone(&self.lost);
-        let job: Job = Box::new(move |log| {
-            log.refusals.suppressed += lost.swap(0, Ordering::Relaxed);
-            drop(reply.send(log.finish(time)));
-        });
+        let job: Job = Box::new(move |log| drop(reply.send(log.finish(time))));
         self.jobs.try_send(job).map_err(|_| AuditError::Slow)?;
         answer.recv_timeout(Duration::from_millis(500)).map_err(|_| AuditError::Slow)?
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(

@@ -419,6 +419,12 @@ impl Memory {
     }
 }
 
+/// The public id of the token in an `Authorization` header, for the record of its refusal. `None` if it holds no text that is whole and
+/// well-formed: what only looks like a token may be anybody's secret.
+pub fn id_shown(presented: Option<&[u8]>) -> Option<String> {
+    bearer(presented).ok().map(|token| token.id().to_owned())
+}
+
 /// The token in an `Authorization` header; the scheme's case does not matter (RFC 9110).
 fn bearer(presented: Option<&[u8]>) -> Result<Token, Refusal> {
     let presented = presented.ok_or(Refusal::Missing)?.trim_ascii();
@@ -527,6 +533,17 @@ mod tests {
         assert_eq!(auth.verify(Some(&twice), None, now()).await, Err(Refusal::Malformed));
         assert_eq!(auth.verify(None, None, now()).await, Err(Refusal::Missing));
         assert_eq!(auth.verify(Some(b" "), None, now()).await, Err(Refusal::Missing));
+    }
+
+    #[test]
+    fn the_id_of_a_token_is_shown_and_of_what_looks_like_one_nothing() {
+        let token = Token::generate().unwrap();
+        let whole = header(&token);
+        assert_eq!(id_shown(Some(&whole)).as_deref(), Some(token.id()));
+        for other in [&whole[..whole.len() - 1], &whole[7..], b"Bearer smcp_12345678_", b""] {
+            assert_eq!(id_shown(Some(other)), None);
+        }
+        assert_eq!(id_shown(None), None);
     }
 
     #[tokio::test]

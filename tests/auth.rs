@@ -117,6 +117,9 @@ fn the_log_knows_what_the_client_is_not_told() {
         assert_eq!(record["decision"], "denied", "{record}");
         assert_eq!(record["peer"], "127.0.0.1", "{record}");
         assert!(record.get("caller").is_none() && record.get("tool").is_none(), "nobody was recognized: {record}");
+        let id = credentials.first().and_then(|value| value.strip_prefix("Bearer smcp_")).map(|rest| &rest[..8]);
+        let shown = if ["missing", "malformed"].contains(&kind) { None } else { id };
+        assert_eq!(record["token"].as_str(), shown, "{record}");
     }
 }
 

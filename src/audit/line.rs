@@ -26,9 +26,10 @@ impl Line {
         Self::from(&Body { record, suppressed: None })
     }
 
-    /// The line that stands for so many records of refusals that were not written.
-    pub(super) fn counting(suppressed: u64, time: SystemTime) -> Result<Self, AuditError> {
-        Self::from(&Body { record: &Record::new(time, Decision::Denied), suppressed: Some(suppressed) })
+    /// The line that stands for so many records of refusals of this kind that were not written.
+    pub(super) fn counting(kind: &'static str, suppressed: u64, time: SystemTime) -> Result<Self, AuditError> {
+        let record = Record { kind: Some(kind), ..Record::new(time, Decision::Denied) };
+        Self::from(&Body { record: &record, suppressed: Some(suppressed) })
     }
 
     fn from(body: &Body<'_>) -> Result<Self, AuditError> {
@@ -58,6 +59,7 @@ impl Serialize for Body<'_> {
         fields.put("request", record.request)?;
         fields.put("caller", record.caller.map(|who| Who { id: cut(&who.id, LABEL), name: cut(&who.name, LABEL) }))?;
         fields.put("auth", record.caller.map(|who| who.auth.name()))?;
+        fields.put("token", record.token.map(|id| cut(id, LABEL)))?;
         fields.put("peer", record.peer.map(|peer| peer.to_canonical()))?;
         fields.put("client", record.client)?;
         fields.put("tool", record.tool.map(|tool| cut(tool, LABEL)))?;

@@ -1,6 +1,12 @@
 //! The log as its one thread has it: numbers, counts of refusals, and where it all goes.
 
-use std::{borrow::Cow, io, net::IpAddr, os::fd::OwnedFd, time::SystemTime};
+use std::{
+    borrow::Cow,
+    io,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
 
 use super::{
     AuditError, Decision, ROTATE_AT, Record, Sink,
@@ -8,7 +14,7 @@ use super::{
     line::Line,
     refusals::Refusals,
 };
-use crate::auth::{Refusal, token};
+use crate::auth::token;
 
 /// The log as its thread has it.
 #[derive(Debug)]
@@ -17,7 +23,8 @@ pub(super) struct Log {
     seq: u64,
     text: Vec<u8>,
     out: Out,
-    pub(super) refusals: Refusals,
+    /// Shared with those who ask, so that what is only counted does not queue for the thread.
+    pub(super) refusals: Arc<Mutex<Refusals>>,
     /// The length of the last record if it could not be written, else 0.
     pub(super) failing: usize,
 }
@@ -41,7 +48,7 @@ impl Log {
 
     fn with(out: Out) -> Result<Self, AuditError> {
         let run = token::hex(&token::random::<8>()?);
-        Ok(Self { run, seq: 0, text: Vec::with_capacity(1024), out, refusals: Refusals::default(), failing: 0 })
+        Ok(Self { run, seq: 0, text: Vec::with_capacity(1024), out, refusals: Arc::default(), failing: 0 })
     }
 
     /// Writes one record of this time. On an error it is not in the log (on a stream, at most its torn beginning is), and the call
@@ -51,19 +58,19 @@ impl Log {
         self.write(line, 0)
     }
 
-    /// Writes that credentials were refused, or counts it if there were many. The counts are written with a later
-    /// record of any kind, once a minute at most.
+    /// Writes that credentials of this kind were refused, and what is due of those that are only counted. One that cannot be written
+    /// is counted too.
     pub(super) fn refused(
         &mut self,
-        refusal: Refusal,
-        peer: Option<IpAddr>,
+        admitted: Option<&Line>,
+        kind: &'static str,
         time: SystemTime,
     ) -> Result<(), AuditError> {
-        self.summarize(time)?;
-        if !self.refusals.admit(time) {
-            return Ok(());
+        let written = self.summarize(time).and_then(|()| admitted.map_or(Ok(()), |line| self.write(line, 0)));
+        if written.is_err() && admitted.is_some() {
+            self.refusals().lost(kind);
         }
-        self.write(&Line::of(&Record { peer, kind: Some(refusal.kind()), ..Record::new(time, Decision::Denied) })?, 0)
+        written
     }
 
     /// Writes one record and waits until it is on disk. On an error it may be in the log all the same, but nothing may be done that
@@ -86,20 +93,25 @@ impl Log {
 
     /// Writes what is still only counted: to be called on shutdown.
     pub(super) fn finish(&mut self, time: SystemTime) -> Result<(), AuditError> {
-        match self.refusals.suppressed {
-            0 => Ok(()),
-            // now or never, however young they are
-            suppressed => self.count(suppressed, time),
-        }
+        // now or never, however young they are
+        let counts = self.refusals().left();
+        self.count(counts, time)
+    }
+
+    pub(super) fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn summarize(&mut self, time: SystemTime) -> Result<(), AuditError> {
-        self.refusals.due(time).map_or(Ok(()), |suppressed| self.count(suppressed, time))
+        let counts = self.refusals().due(time);
+        self.count(counts, time)
     }
 
-    fn count(&mut self, suppressed: u64, time: SystemTime) -> Result<(), AuditError> {
-        self.write(&Line::counting(suppressed, time)?, 0)?;
-        self.refusals.summarized(time);
+    fn count(&mut self, counts: Vec<(&'static str, u64)>, time: SystemTime) -> Result<(), AuditError> {
+        for (kind, count) in counts {
+            self.write(&Line::counting(kind, count, time)?, 0)?;
+            self.refusals().summarized(kind, count, time);
+        }
         Ok(())
     }
 
@@ -171,7 +183,7 @@ mod tests {
     use super::*;
     use crate::{
         audit::{Client, FILE_NAME, KEPT, Outcome, REFUSALS, RequestId, line::misleads},
-        auth::Caller,
+        auth::{Caller, Refusal},
         failure::Failure,
         scope::Scopes,
     };
@@ -221,6 +233,13 @@ mod tests {
     impl Log {
         fn put(&mut self, record: &Record<'_>) -> Result<(), AuditError> {
             self.record(&Line::of(record)?, record.time)
+        }
+
+        fn refuse(&mut self, refusal: Refusal, time: SystemTime) -> Result<(), AuditError> {
+            let kind = refusal.kind();
+            let line = Line::of(&Record { kind: Some(kind), ..Record::new(time, Decision::Denied) })?;
+            let admitted = self.refusals().admit(kind, time).then_some(line);
+            self.refused(admitted.as_ref(), kind, time)
         }
     }
 
@@ -307,7 +326,7 @@ mod tests {
         let after = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(u32::MAX) * 100);
         for time in [before, after] {
             audit.put(&Record { time, ..plain() }).unwrap();
-            audit.refused(Refusal::Wrong, None, time).unwrap();
+            audit.refuse(Refusal::Wrong, time).unwrap();
         }
         assert_eq!(scratch.lines()[0]["time"], "1970-01-01T00:00:00.000Z");
         assert_eq!(scratch.lines()[2]["time"], "9999-12-31T23:59:59.000Z");
@@ -480,27 +499,39 @@ mod tests {
         let scratch = Scratch::new();
         let mut audit = scratch.audit();
         for n in 0..100_000 {
-            audit.refused(Refusal::Wrong, Some("192.0.2.1".parse().unwrap()), at(n / 1000)).unwrap();
+            audit.refuse(Refusal::Wrong, at(n / 1000)).unwrap();
         }
         audit.put(&Record { time: at(200), ..plain() }).unwrap();
         audit.finish(at(200)).unwrap();
         let lines = scratch.lines();
-        let refused = lines.iter().filter(|line| line["kind"] == "wrong").count() as u64;
+        assert!(lines.iter().all(|line| line["kind"] == "wrong" || line["tool"] == "overview"), "each says its kind");
         let counted: u64 = lines.iter().filter_map(|line| line["suppressed"].as_u64()).sum();
+        let refused =
+            lines.iter().filter(|line| line["kind"] == "wrong" && line.get("suppressed").is_none()).count() as u64;
         assert_eq!((refused, refused + counted), (u64::from(REFUSALS.1), 100_000), "none is lost");
-        assert!(lines.len() < 1010);
+        assert!(lines.len() < 160);
         assert_eq!(lines[0]["decision"], "denied");
         assert!(lines[0].get("tool").is_none());
     }
 
     #[test]
-    fn twenty_refusals_in_a_second_are_written_and_the_rest_counted_soon() {
+    fn a_refusal_that_could_not_be_written_is_counted() {
+        let full = rustix::fs::open("/dev/full", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let mut audit = Log::with(Out::Stream { stream: full, torn: false }).unwrap();
+        assert!(audit.refuse(Refusal::Wrong, at(0)).is_err());
+        assert_eq!(audit.refusals().left(), [("wrong", 1)]);
+    }
+
+    #[test]
+    fn ten_refusals_of_a_kind_in_a_second_are_written_and_the_rest_counted_soon() {
         let scratch = Scratch::new();
         let mut audit = scratch.audit();
-        (0..25).for_each(|_| audit.refused(Refusal::Unknown, None, at(0)).unwrap());
-        assert_eq!(scratch.lines().len(), 20);
+        (0..15).for_each(|_| audit.refuse(Refusal::Unknown, at(0)).unwrap());
+        assert_eq!(scratch.lines().len(), 10);
+        audit.refuse(Refusal::Wrong, at(0)).unwrap();
+        assert_eq!(scratch.lines()[10]["kind"], "wrong");
         audit.put(&Record { time: at(1), ..plain() }).unwrap();
-        assert_eq!(scratch.lines()[20]["suppressed"], 5);
-        assert_eq!(scratch.lines()[21]["tool"], "overview");
+        assert_eq!((&scratch.lines()[11]["suppressed"], &scratch.lines()[11]["kind"]), (&5.into(), &"unknown".into()));
+        assert_eq!(scratch.lines()[12]["tool"], "overview");
     }
 }

@@ -22,7 +22,7 @@ pub use guard::Guard;
 
 use super::{Sender, Server};
 use crate::{
-    auth::{Auth, Refusal},
+    auth::{self, Auth, Refusal},
     gate::{Counted, Gate},
 };
 
@@ -123,15 +123,20 @@ impl Http {
         let peer = peer.to_canonical();
         let now = SystemTime::now();
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
-        let result = match (given.next(), given.next()) {
-            (one, None) => self.inner.auth.verify(one.map(HeaderValue::as_bytes), Some(peer), now).await,
+        let presented = match (given.next(), given.next()) {
+            (one, None) => Ok(one.map(HeaderValue::as_bytes)),
             (_, Some(_)) => Err(Refusal::Malformed),
+        };
+        let result = match presented {
+            Ok(presented) => self.inner.auth.verify(presented, Some(peer), now).await,
+            Err(refusal) => Err(refusal),
         };
         let refusal = match result {
             Ok(caller) => return Ok(Sender { caller: Arc::new(caller), peer }),
             Err(refusal) => refusal,
         };
-        self.inner.gate.audit().refused(refusal, Some(peer), now);
+        let token = presented.ok().and_then(auth::id_shown);
+        self.inner.gate.audit().refused(refusal, token.as_deref(), Some(peer), now);
         Err(match refusal {
             Refusal::Busy(seconds) => busy("too many credentials are being checked", seconds),
             // which of these it was is for the log: a stranger learns nothing by trying
