@@ -157,6 +157,7 @@ const TRIAL: &[Flag] = &[
     repeated("allow-host", "NAME", "a name clients may call this server by; can be repeated"),
     switch("plain-text", "listen beyond loopback without TLS"),
     flag("audit", "FILE|stderr", "where to record calls; default: audit.jsonl in the state directory"),
+    flag("docker", "SOCKET", "the Docker Engine's socket; default: $DOCKER_HOST, else where it usually is"),
 ];
 
 const TOKEN_FILE: &[Flag] = &[
@@ -398,6 +399,7 @@ impl Given {
             allow_hosts: texts("allow-host").map(|name| utf8("--allow-host", name)).collect::<Result<_, _>>()?,
             plain_text: self.has("plain-text"),
             audit: self.one("audit").map(|sink| if sink == "stderr" { Sink::Stderr } else { Sink::File(sink.into()) }),
+            docker: self.one("docker").map(PathBuf::from),
         }))
     }
 
@@ -540,9 +542,10 @@ mod tests {
             allow_hosts: vec!["a".into(), "b:1".into()],
             plain_text: true,
             audit: Some(Sink::Stderr),
+            docker: Some("/d".into()),
         };
-        let line = "--listen 127.0.0.1:1 --listen=[::1]:2 --root=/r --token-file /t --scopes=system:read \
-                    --allow-host a --allow-host=b:1 --plain-text --audit stderr";
+        let line = "--listen 127.0.0.1:1 --listen=[::1]:2 --root=/r --token-file /t --scopes=system:read,docker:read,docker:logs,docker:control,docker:deploy \
+                    --allow-host a --allow-host=b:1 --plain-text --audit stderr --docker /d";
         assert_eq!(read(&format!("serve {line}")), Ok(Command::Serve(Source::Flags(expected.clone()))));
         assert_eq!(read(&format!("stdio {line}")), Ok(Command::Stdio(Source::Flags(expected.clone()))));
         assert_eq!(read(&format!("doctor {line}")), Ok(Command::Doctor(Source::Flags(expected))));

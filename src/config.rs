@@ -23,7 +23,11 @@ use serde::{
 use crate::{
     audit::{self, Sink},
     auth::store,
-    scope::Scopes,
+    docker::{
+        self, Socket,
+        allow::{Allow, Rule},
+    },
+    scope::{Scope, Scopes},
 };
 
 /// The configuration read if none is named and it is there.
@@ -80,6 +84,10 @@ pub struct Environment {
     pub xdg_state_home: Option<OsString>,
     /// `$HOME`.
     pub home: Option<OsString>,
+    /// `$XDG_RUNTIME_DIR`, where rootless engines listen.
+    pub xdg_runtime_dir: Option<OsString>,
+    /// `$DOCKER_HOST`, which all programs that speak to Docker heed.
+    pub docker_host: Option<OsString>,
     /// Whether root runs this, whose state is the machine's and not a home's.
     pub is_root: bool,
 }
@@ -91,7 +99,17 @@ impl Environment {
             state_directory: env::var_os("STATE_DIRECTORY"),
             xdg_state_home: env::var_os("XDG_STATE_HOME"),
             home: env::var_os("HOME"),
+            xdg_runtime_dir: env::var_os("XDG_RUNTIME_DIR"),
+            docker_host: env::var_os("DOCKER_HOST"),
             is_root: rustix::process::geteuid().is_root(),
+        }
+    }
+
+    /// Where the Docker Engine listens unless the configuration says.
+    pub fn docker_socket(&self) -> Socket {
+        match self.docker_host.as_ref().filter(|host| !host.is_empty()) {
+            Some(host) => Socket::of_docker_host(&host.to_string_lossy()),
+            None => Socket::usual(self.xdg_runtime_dir.as_ref().map(Path::new).filter(|path| path.is_absolute())),
         }
     }
 
@@ -128,6 +146,8 @@ pub struct Flags {
     pub plain_text: bool,
     /// `--audit`.
     pub audit: Option<Sink>,
+    /// `--docker`.
+    pub docker: Option<PathBuf>,
 }
 
 /// Where settings come from: never from both.
@@ -195,6 +215,8 @@ pub struct Limits {
     pub waiting: usize,
     /// The longest a call may take.
     pub deadline: Duration,
+    /// Acting calls of one caller a minute.
+    pub acting: u32,
     /// The largest request body, in bytes.
     pub body_bytes: usize,
     /// The longest a request's header may take to arrive.
@@ -232,6 +254,8 @@ pub struct Settings {
     pub audit: Sink,
     /// What callers can use up.
     pub limits: Limits,
+    /// How the Docker Engine is asked, and for what.
+    pub docker: docker::Settings,
     /// How much the program says about itself.
     pub log: Level,
 }
@@ -319,6 +343,13 @@ impl Settings {
             scopes: flags.scopes.unwrap_or_else(Scopes::read_only),
             audit,
             limits: defaults.limits.meaning(),
+            docker: docker::Settings {
+                socket: match &flags.docker {
+                    Some(socket) => Socket::At(absolute(socket)?),
+                    None => environment.docker_socket(),
+                },
+                ..docker::Settings::default()
+            },
             log: defaults.log,
             state_directory,
         })
@@ -339,8 +370,30 @@ struct Written {
     root: As<PathBuf>,
     token_file: Option<As<PathBuf>>,
     audit: Option<WrittenSink>,
+    docker: WrittenDocker,
     limits: WrittenLimits,
     log: Level,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+struct WrittenDocker {
+    off: bool,
+    socket: Option<As<PathBuf>>,
+    allow: Vec<WrittenRule>,
+    binds: Vec<As<PathBuf>>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+struct WrittenRule {
+    scope: As<DockerScope>,
+    #[serde(default)]
+    names: Vec<String>,
+    #[serde(default)]
+    labels: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -365,6 +418,7 @@ struct WrittenLimits {
     running: UpTo<4096>,
     waiting: UpTo<65_536>,
     deadline_seconds: UpTo<3600>,
+    acting_per_minute: UpTo<6000>,
     body_bytes: UpTo<262_144>,
     header_seconds: UpTo<300>,
     body_seconds: UpTo<300>,
@@ -385,6 +439,7 @@ impl Default for Written {
             root: As("/".into()),
             token_file: None,
             audit: None,
+            docker: WrittenDocker::default(),
             limits: WrittenLimits::default(),
             log: Level::default(),
         }
@@ -397,6 +452,7 @@ impl Default for WrittenLimits {
             running: UpTo(64),
             waiting: UpTo(2048),
             deadline_seconds: UpTo(30),
+            acting_per_minute: UpTo(30),
             body_bytes: UpTo(262_144),
             header_seconds: UpTo(10),
             body_seconds: UpTo(10),
@@ -442,7 +498,40 @@ impl Written {
             scopes: Scopes::read_only(),
             audit,
             limits: self.limits.meaning(),
+            docker: self.docker.check(environment)?,
             log: self.log,
+        })
+    }
+}
+
+impl WrittenDocker {
+    fn check(self, environment: &Environment) -> Result<docker::Settings, (&'static str, String)> {
+        if self.off && self.socket.is_some() {
+            return Err(("off", "off: true and a socket contradict each other; remove one".into()));
+        }
+        let mut rules: Vec<(Scope, Rule)> = vec![];
+        for WrittenRule { scope, names, labels } in self.allow {
+            let scope = scope.0.0;
+            if rules.iter().any(|(earlier, _)| *earlier == scope) {
+                return Err(("allow", format!("expected one rule for {scope}: two would contradict each other")));
+            }
+            if names.is_empty() && labels.is_empty() {
+                return Err((
+                    "allow",
+                    format!("expected names or labels in the rule for {scope}: without both it allows everything"),
+                ));
+            }
+            rules.push((scope, Rule { names, labels }));
+        }
+        Ok(docker::Settings {
+            socket: match self.socket {
+                _ if self.off => Socket::None,
+                Some(socket) => Socket::At(socket.0),
+                None => environment.docker_socket(),
+            },
+            allow: Allow(rules),
+            binds: self.binds.into_iter().map(|path| path.0).collect(),
+            own: None,
         })
     }
 }
@@ -453,6 +542,7 @@ impl WrittenLimits {
             running: self.running.count(),
             waiting: self.waiting.count(),
             deadline: self.deadline_seconds.seconds(),
+            acting: self.acting_per_minute.0,
             body_bytes: self.body_bytes.count(),
             header: self.header_seconds.seconds(),
             body: self.body_seconds.seconds(),
@@ -539,6 +629,19 @@ impl FromText for PathBuf {
 
     fn read(text: &str) -> Option<Self> {
         (text.starts_with('/') && !text.contains('\0')).then(|| text.into())
+    }
+}
+
+/// One of the scopes that reach containers.
+#[derive(Debug, PartialEq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+struct DockerScope(Scope);
+
+impl FromText for DockerScope {
+    const EXPECTED: &'static str = "\"docker:read\", \"docker:logs\", \"docker:control\" or \"docker:deploy\"";
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|scope| *scope != Scope::SystemRead).map(Self)
     }
 }
 
@@ -768,7 +871,7 @@ mod tests {
         let all = serde_json::to_value(Written { tls: Some(tls), ..Written::default() }).unwrap();
         let mut names = Vec::new();
         keys(&all, &mut names);
-        assert_eq!(names.len(), 22);
+        assert_eq!(names.len(), 28);
         for name in names {
             assert!(EXAMPLE.contains(&format!("{name}: ")), "{name}");
         }
@@ -939,6 +1042,7 @@ mod tests {
             xdg_state_home: Some("/x".into()),
             home: Some("/home/a".into()),
             is_root: false,
+            ..Environment::default()
         };
         assert_eq!(environment.state_directory(), Path::new("/run/s"));
         environment.state_directory = Some("".into());

@@ -16,6 +16,18 @@ pub enum Failure {
     /// The kernel or a service does not offer this here.
     #[error("{0} is not available on this machine")]
     Unavailable(String),
+    /// A service that this needs is away, or does not speak as it should. A whole sentence that says what to do.
+    #[error("{0}")]
+    Away(String),
+    /// The operator's configuration does not let this caller do it, or the server never does. A whole sentence.
+    #[error("{0}")]
+    Forbidden(String),
+    /// A service would not do it as things stand. A whole sentence, with what it said.
+    #[error("{0}")]
+    Refused(String),
+    /// It takes longer than a client waits. It goes on, and is on record. A whole sentence that says where to look.
+    #[error("{0}")]
+    StillRunning(String),
     /// The work did not end within its time limit.
     #[error("{0} did not answer in time")]
     TimedOut(String),
@@ -65,6 +77,10 @@ impl Failure {
             Self::NotFound(_) => "not_found",
             Self::Denied(_) => "denied",
             Self::Unavailable(_) => "unavailable",
+            Self::Away(_) => "away",
+            Self::Forbidden(_) => "forbidden",
+            Self::Refused(_) => "refused",
+            Self::StillRunning(_) => "still_running",
             Self::TimedOut(_) => "timed_out",
             Self::Busy(..) => "busy",
             Self::Unaudited => "unaudited",

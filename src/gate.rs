@@ -2,6 +2,7 @@
 //!
 //! No answer leaves except through [`Gate::call`]: nothing unscoped, unbounded, unsanitized or unaudited.
 
+mod bucket;
 mod shape;
 mod share;
 
@@ -17,7 +18,8 @@ use std::{
 
 use futures_util::FutureExt;
 use rmcp::model::JsonObject;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use shape::Answer;
 
@@ -26,7 +28,7 @@ use crate::{
     auth::Caller,
     failure::Failure,
     host::Host,
-    tool::{Entry, Turn},
+    tool::{Entry, Step, Turn},
 };
 
 /// How much may be asked for at once, and how long a call may take.
@@ -36,13 +38,21 @@ pub struct Limits {
     pub running: usize,
     /// Calls that may wait for their turn; one more is refused.
     pub waiting: usize,
-    /// How long a call may wait and run together.
+    /// How long a call may wait and run together; one that acts runs to its end.
     pub deadline: Duration,
+    /// Calls that act, each minute, of one caller. All together may make four times as many.
+    pub acting: u32,
 }
+
+/// How long a client is kept waiting for a call that acts: most give up after 60 seconds.
+pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(50);
+
+/// The same for one that is told how far it has come.
+const TOLD_WITHIN: Duration = Duration::from_secs(30 * 60);
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { running: 64, waiting: 2048, deadline: Duration::from_secs(30) }
+        Self { running: 64, waiting: 2048, deadline: Duration::from_secs(30), acting: 30 }
     }
 }
 
@@ -61,6 +71,8 @@ pub struct Call<'a> {
     pub client: Option<Client<'a>>,
     /// The JSON-RPC id.
     pub request: Option<RequestId>,
+    /// Where to say how far it has come, if the client asked for that.
+    pub steps: Option<mpsc::Sender<Step>>,
 }
 
 /// Why there is no answer.
@@ -82,6 +94,9 @@ pub struct Gate {
     places: RwLock<Arc<Semaphore>>,
     waiting: AtomicUsize,
     shared: share::Shared,
+    buckets: bucket::Buckets,
+    /// The calls that act right now.
+    acting: TaskTracker,
     /// What `tools/list` says of each tool, made when it is first asked for: schemas are slow to make, and the same for all.
     described: OnceLock<Vec<rmcp::model::Tool>>,
 }
@@ -97,6 +112,8 @@ impl Gate {
             limits: RwLock::new(limits),
             waiting: AtomicUsize::new(0),
             shared: share::Shared::default(),
+            buckets: bucket::Buckets::default(),
+            acting: TaskTracker::new(),
             described: OnceLock::new(),
         }
     }
@@ -145,72 +162,133 @@ impl Gate {
         visible.map(|(_, described)| described.clone()).collect()
     }
 
-    /// Makes one call. `cancelled` ends a reading one early.
+    /// Makes one call. `cancelled` ends a reading one early; one that acts runs to its end all the same.
     pub async fn call(&self, call: Call<'_>, cancelled: impl Future<Output = ()>) -> Result<Arc<Answer>, Refusal> {
-        let began = Instant::now();
+        let asked = self.asked(&call);
         let found = self.visible(call.caller).find(|tool| tool.name == call.tool);
         let Some(tool) = found else {
             let kind = Some("no_such_tool");
-            let record = Record { decision: Decision::Denied, outcome: None, kind, ..self.record(&call, None, began) };
+            let record = Record { decision: Decision::Denied, outcome: None, kind, ..asked.record() };
             let recorded = self.audit.record(&record).await;
             return Err(recorded.map_or_else(|error| Refusal::Failed(unaudited(&error)), |()| Refusal::NoSuchTool));
         };
-        let audited = allowed(&call.arguments, tool.audited);
-        let result = {
-            let work = AssertUnwindSafe(self.run(tool, &call)).catch_unwind();
-            tokio::select! {
-                result = tokio::time::timeout(self.limits().deadline, work) => match result {
-                    Ok(Ok(result)) => result,
-                    Ok(Err(panic)) => Err(Failure::internal(panic_message(&*panic))),
-                    Err(_) => Err(Failure::TimedOut(format!("{} (limit {} s)", tool.name, self.limits().deadline.as_secs()))),
-                },
-                () = cancelled => Err(Failure::Cancelled),
+        let asked = Asked { args: allowed(&call.arguments, tool.audited), ..asked };
+        match tool.look {
+            None => {
+                let result = self.read(tool, &call, cancelled).await;
+                asked.conclude(result).await
+            }
+            Some(look) => self.act(tool, look, call, asked, cancelled).await,
+        }
+    }
+
+    async fn read(
+        &self,
+        tool: &'static Entry,
+        call: &Call<'_>,
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<Arc<Answer>, Failure> {
+        let stop = CancellationToken::new();
+        // whatever ends the waiting ends the search on a thread as well
+        let _stop = stop.clone().drop_guard();
+        let deadline = self.limits().deadline;
+        let work = tokio::time::timeout(deadline, unpanicked(self.answer(tool, call, &stop)));
+        tokio::select! {
+            result = work => result.unwrap_or_else(|_| Err(Failure::TimedOut(format!("{} (limit {} s)", tool.name, deadline.as_secs())))),
+            () = cancelled => Err(Failure::Cancelled),
+        }
+    }
+
+    async fn answer(
+        &self,
+        tool: &'static Entry,
+        call: &Call<'_>,
+        stop: &CancellationToken,
+    ) -> Result<Arc<Answer>, Failure> {
+        let key = tool.shared.then(|| share::Key::new(tool.name, &call.arguments)).flatten();
+        let ask = || async {
+            let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), self.place().await?);
+            let turn = turn.telling(call.steps.clone());
+            // others may wait for a shared answer when the first who asked is gone
+            let turn = if tool.shared { turn } else { turn.stopped_by(stop.clone()) };
+            shape::shape(tool, &self.host, tool.run(&turn, call.arguments.clone()).await?)
+        };
+        match key {
+            Some(key) => self.shared.get(key, ask).await,
+            None => ask().await.map(Arc::new),
+        }
+    }
+
+    async fn act(
+        &self,
+        tool: &'static Entry,
+        look: &'static str,
+        call: Call<'_>,
+        asked: Asked,
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<Arc<Answer>, Refusal> {
+        if let Err(busy) = self.buckets.take(&call.caller.id, self.limits().acting) {
+            return asked.conclude(Err(busy)).await;
+        }
+        let place = match tokio::time::timeout(self.limits().deadline, self.place()).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(busy)) => return asked.conclude(Err(busy)).await,
+            Err(_) => {
+                return asked.conclude(Err(Failure::Busy("the server has as much to do as it takes on", 1))).await;
             }
         };
-        let mut record = self.record(&call, audited.as_ref(), began);
-        match &result {
-            Ok(answer) => record.bytes = Some(answer.bytes() as u64),
-            Err(failure) => {
-                record.outcome = Some(Outcome::Error);
-                record.kind = Some(failure.kind());
-                if let Failure::Internal(source) = failure {
-                    tracing::error!(tool = tool.name, error = %source, "a tool failed");
-                }
+        let is_told = call.steps.is_some();
+        let asked = Arc::new(asked);
+        let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), place).telling(call.steps);
+        let turn = turn.recording({
+            let asked = Arc::clone(&asked);
+            Box::new(move |target: &str| {
+                let (asked, target) = (Arc::clone(&asked), target.to_owned());
+                Box::pin(async move { asked.attempt(target).await })
+            })
+        });
+        let (host, arguments) = (self.host.clone(), call.arguments);
+        let work = self.acting.spawn(async move {
+            let result =
+                unpanicked(async { shape::shape(tool, &host, tool.run(&turn, arguments).await?).map(Arc::new) });
+            asked.conclude(result.await).await
+        });
+        // a client that is told how far the call has come waits longer
+        let patience = if is_told { TOLD_WITHIN } else { ANSWERED_WITHIN };
+        tokio::select! {
+            result = work => result.unwrap_or_else(|error| Err(Refusal::Failed(Failure::Internal(error.into())))),
+            () = tokio::time::sleep(patience) => {
+                let words = format!("{} takes longer than a client waits; it goes on and is on record: {look}", tool.name);
+                Err(Refusal::Failed(Failure::StillRunning(words)))
             }
+            () = cancelled => Err(Refusal::Failed(Failure::Cancelled)),
         }
-        if let Err(error) = self.audit.record(&record).await {
-            return Err(Refusal::Failed(unaudited(&error)));
-        }
-        result.map_err(Refusal::Failed)
     }
 
-    async fn run(&self, tool: &'static Entry, call: &Call<'_>) -> Result<Arc<Answer>, Failure> {
-        if !tool.shared {
-            return self.answer(tool, call).await.map(Arc::new);
-        }
-        let Some(key) = share::Key::new(tool.name, &call.arguments) else {
-            return self.answer(tool, call).await.map(Arc::new);
-        };
-        self.shared.get(key, || self.answer(tool, call)).await
+    /// Waits until no call acts any more.
+    pub async fn rest(&self) {
+        self.acting.close();
+        self.acting.wait().await;
+        self.acting.reopen();
     }
 
-    async fn answer(&self, tool: &'static Entry, call: &Call<'_>) -> Result<Answer, Failure> {
-        let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), self.place().await?);
-        let report = tool.run(&turn, call.arguments.clone()).await?;
-        shape::shape(tool, &self.host, report)
+    /// How many calls act right now.
+    pub fn acting(&self) -> usize {
+        self.acting.len()
     }
 
-    fn record<'a>(&self, call: &'a Call<'_>, args: Option<&'a JsonObject>, began: Instant) -> Record<'a> {
-        Record {
-            request: call.request.as_ref(),
-            caller: Some(call.caller),
+    fn asked(&self, call: &Call<'_>) -> Asked {
+        Asked {
+            tool: call.tool.to_owned(),
+            caller: Arc::clone(call.caller),
             peer: call.peer,
-            client: call.client,
-            tool: Some(call.tool),
-            args,
-            outcome: Some(Outcome::Ok),
-            ms: Some(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)),
-            ..Record::new(self.host.machine().kernel.wall(), Decision::Allowed)
+            client: call.client.map(|client| (client.name.to_owned(), client.version.to_owned())),
+            request: call.request.clone(),
+            args: None,
+            target: OnceLock::new(),
+            began: Instant::now(),
+            host: self.host.clone(),
+            audit: Arc::clone(&self.audit),
         }
     }
 
@@ -224,6 +302,69 @@ impl Gate {
         let _counted = Counted::enter(&self.waiting, self.limits().waiting).ok_or(BUSY)?;
         places.acquire_owned().await.map_err(|_| BUSY)
     }
+}
+
+/// A call as the log knows it.
+struct Asked {
+    tool: String,
+    caller: Arc<Caller>,
+    peer: Option<IpAddr>,
+    client: Option<(String, String)>,
+    request: Option<RequestId>,
+    args: Option<JsonObject>,
+    /// What is acted on, once it is known.
+    target: OnceLock<String>,
+    began: Instant,
+    host: Host,
+    audit: Arc<Audit>,
+}
+
+impl Asked {
+    fn record(&self) -> Record<'_> {
+        Record {
+            request: self.request.as_ref(),
+            caller: Some(&self.caller),
+            peer: self.peer,
+            client: self.client.as_ref().map(|(name, version)| Client { name, version }),
+            tool: Some(&self.tool),
+            args: self.args.as_ref(),
+            target: self.target.get().map(String::as_str),
+            outcome: Some(Outcome::Ok),
+            ms: Some(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            ..Record::new(self.host.machine().kernel.wall(), Decision::Allowed)
+        }
+    }
+
+    /// Puts on disk that `target` is about to be changed.
+    async fn attempt(&self, target: String) -> Result<(), Failure> {
+        let _ = self.target.set(target);
+        let record = Record { outcome: None, ms: None, ..self.record() };
+        self.audit.attempt(&record).await.map_err(|error| unaudited(&error))
+    }
+
+    /// Puts on record how it ended. What is not on record is not answered.
+    async fn conclude(&self, result: Result<Arc<Answer>, Failure>) -> Result<Arc<Answer>, Refusal> {
+        let mut record = self.record();
+        match &result {
+            Ok(answer) => record.bytes = Some(answer.bytes() as u64),
+            Err(failure) => {
+                record.outcome = Some(Outcome::Error);
+                record.kind = Some(failure.kind());
+                if let Failure::Internal(source) = failure {
+                    tracing::error!(tool = self.tool, error = %source, "a tool failed");
+                }
+            }
+        }
+        match self.audit.record(&record).await {
+            Ok(()) => result.map_err(Refusal::Failed),
+            Err(error) => Err(Refusal::Failed(unaudited(&error))),
+        }
+    }
+}
+
+/// What `work` gives; a panic is our own bug, and its words are for the log.
+async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(Failure::internal(panic_message(&*panic))))
 }
 
 /// One of a bounded number, counted until dropped, however that comes about.

@@ -21,7 +21,7 @@ pub use place::{Container, Limits, Place, Whose};
 pub use sample::{Sample, Window};
 pub use scan::{Process, Scan};
 
-use crate::{failure::Failure, root::Root};
+use crate::{docker::Docker, failure::Failure, root::Root};
 
 /// How often the counters are sampled.
 pub const TICK: Duration = Duration::from_secs(5);
@@ -54,6 +54,7 @@ impl Machine {
 #[derive(Clone, Debug)]
 pub struct Host {
     inner: Arc<Inner>,
+    docker: Docker,
 }
 
 #[derive(Debug)]
@@ -99,7 +100,17 @@ impl Host {
             scans: tokio::sync::Mutex::default(),
             still,
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), docker: Docker::none() }
+    }
+
+    /// The same machine, whose Docker Engine is this one. A recorded machine has none.
+    pub fn with_docker(self, docker: Docker) -> Self {
+        if self.inner.still { self } else { Self { docker, ..self } }
+    }
+
+    /// Its Docker Engine.
+    pub fn docker(&self) -> &Docker {
+        &self.docker
     }
 
     /// The machine itself.

@@ -43,6 +43,7 @@ pub mod audit;
 pub mod auth;
 pub mod command;
 pub mod config;
+pub mod docker;
 pub mod failure;
 pub mod gate;
 pub mod host;

@@ -10,23 +10,37 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// Read the machine's figures.
     SystemRead,
+    /// Read containers, images, volumes and networks; never the values of environment variables.
+    DockerRead,
+    /// Read what containers write.
+    DockerLogs,
+    /// Start, stop, restart, pause and kill containers.
+    DockerControl,
+    /// Pull images, and run, update and remove containers and images.
+    DockerDeploy,
 }
 
 impl Scope {
     /// Every scope, in the order the documentation lists them.
-    pub const ALL: &[Self] = &[Self::SystemRead];
+    pub const ALL: &[Self] =
+        &[Self::SystemRead, Self::DockerRead, Self::DockerLogs, Self::DockerControl, Self::DockerDeploy];
 
     /// As it is written.
     pub fn name(self) -> &'static str {
         match self {
             Self::SystemRead => "system:read",
+            Self::DockerRead => "docker:read",
+            Self::DockerLogs => "docker:logs",
+            Self::DockerControl => "docker:control",
+            Self::DockerDeploy => "docker:deploy",
         }
     }
 
     /// Whether a tool with this scope leaves the machine as it found it.
     pub fn is_read_only(self) -> bool {
         match self {
-            Self::SystemRead => true,
+            Self::SystemRead | Self::DockerRead | Self::DockerLogs => true,
+            Self::DockerControl | Self::DockerDeploy => false,
         }
     }
 }

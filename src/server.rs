@@ -3,7 +3,7 @@
 pub mod http;
 pub mod listen;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, pin::pin, sync::Arc};
 
 use ::http::request::Parts;
 
@@ -12,12 +12,13 @@ use rmcp::{
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
         ContentBlock, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-        ListToolsResult, NumberOrString, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
-        ServerCapabilities, ServerConfig, Tool,
+        ListToolsResult, NumberOrString, PaginatedRequestParams, ProgressNotificationParam, ReadResourceRequestParams,
+        ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::{
     audit::{Client, RequestId},
@@ -25,6 +26,7 @@ use crate::{
     failure::Failure,
     gate::{Call, Gate, Refusal},
     text,
+    tool::Step,
 };
 
 /// What an agent is told before it asks anything.
@@ -119,6 +121,13 @@ impl ServerHandler for Server {
             None => context.client_info(),
             Some(_) => None, // without a session rmcp only has a filler
         });
+        let (steps, told) = match context.meta.get_progress_token() {
+            Some(_) => {
+                let (steps, told) = mpsc::channel(16);
+                (Some(steps), Some(told))
+            }
+            None => (None, None),
+        };
         let call = Call {
             tool: &request.name,
             arguments: request.arguments.unwrap_or_default(),
@@ -129,8 +138,15 @@ impl ServerHandler for Server {
                 NumberOrString::Number(number) => RequestId::Number(*number),
                 NumberOrString::String(text) => RequestId::Text(text.to_string()),
             }),
+            steps,
         };
-        match self.gate.call(call, context.ct.cancelled()).await {
+        let (mut calling, mut telling) =
+            (pin!(self.gate.call(call, context.ct.cancelled())), pin!(tell(&context, told)));
+        let result = tokio::select! {
+            result = &mut calling => result,
+            () = &mut telling => calling.await,
+        };
+        match result {
             Ok(answer) => {
                 let mut result = CallToolResult::success(vec![ContentBlock::text(answer.text.clone())]);
                 result.structured_content = Some(answer.structured.clone());
@@ -188,6 +204,24 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
         Ok(CompleteResult::default())
+    }
+}
+
+/// Tells the client how far its call has come, until it has ended.
+async fn tell(context: &RequestContext<RoleServer>, told: Option<mpsc::Receiver<Step>>) {
+    let (Some(mut told), Some(token)) = (told, context.meta.get_progress_token()) else { return };
+    let mut done = f64::NEG_INFINITY;
+    while let Some(step) = told.recv().await {
+        // the protocol wants it to grow
+        if step.done <= done {
+            continue;
+        }
+        done = step.done;
+        let words = text::clean(&text::redact_line(&step.words), 200).into_owned();
+        let mut progress = ProgressNotificationParam::new(token.clone(), step.done).with_message(words);
+        progress.total = step.of;
+        // a client that is gone is noticed elsewhere
+        let _ = context.peer.notify_progress(progress).await;
     }
 }
 

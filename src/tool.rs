@@ -9,6 +9,8 @@ use rmcp::{
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Caller,
@@ -39,18 +41,108 @@ pub trait Tool: DeserializeOwned + JsonSchema + Send + 'static {
     fn run(self, turn: &Turn) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
 }
 
+/// A tool that changes something. Between [`Acting::aim`] and [`Acting::act`] stands the attempt's record: nothing is changed that is
+/// not on disk before. Once it acts, it runs to its end or its rollback, whether anybody still waits for the answer or not.
+pub trait Acting: DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// See [`Tool::NAME`].
+    const NAME: &'static str;
+    /// See [`Tool::TITLE`].
+    const TITLE: &'static str;
+    /// See [`Tool::SCOPE`].
+    const SCOPE: Scope;
+    /// Whether it can lose something that cannot be had back.
+    const DESTRUCTIVE: bool;
+    /// Whether doing it twice does no more than doing it once.
+    const IDEMPOTENT: bool;
+    /// Where a caller finds out what became of a call that takes longer than clients wait.
+    const LOOK: &'static str;
+    /// See [`Tool::UNTRUSTED`].
+    const UNTRUSTED: Option<&'static str> = None;
+    /// See [`Tool::AUDITED`].
+    const AUDITED: &'static [&'static str] = &[];
+    /// See [`Tool::Output`].
+    type Output: Serialize + JsonSchema + Send + 'static;
+    /// What is acted on: found, unambiguous, and allowed to this caller.
+    type Target: Send + Sync + 'static;
+
+    /// Finds what is to be acted on and checks that it may be; changes nothing. Names it as the record does.
+    fn aim(&self, turn: &Turn) -> impl Future<Output = Result<Aim<Self::Target>, Failure>> + Send;
+
+    /// Does it.
+    fn act(self, turn: &Turn, target: Self::Target) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
+}
+
+/// What a call is about to act on.
+#[derive(Debug)]
+pub struct Aim<T> {
+    /// The thing itself.
+    pub target: T,
+    /// As the audit log names it: a full id where there is one.
+    pub name: String,
+}
+
+/// How far a call has come, for a client that asked to be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// How much is done; only ever grows.
+    pub done: f64,
+    /// Of how much, if that is known.
+    pub of: Option<f64>,
+    /// In words.
+    pub words: String,
+}
+
+/// Puts an attempt on record, given what is aimed at.
+pub type Attempt = Box<dyn Fn(&str) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
+
 /// What a running call has: the machine, who asks, and its place among those that run.
 #[derive(Clone)]
 pub struct Turn {
     host: Host,
     caller: Arc<Caller>,
     place: Arc<dyn Any + Send + Sync>,
+    stop: CancellationToken,
+    steps: Option<mpsc::Sender<Step>>,
+    attempt: Option<Arc<Attempt>>,
 }
 
 impl Turn {
     /// A turn on `host` for `caller`. `place` is dropped when the call and all work that it started have ended.
     pub fn new(host: Host, caller: Arc<Caller>, place: impl Any + Send + Sync) -> Self {
-        Self { host, caller, place: Arc::new(place) }
+        let stop = CancellationToken::new();
+        Self { host, caller, place: Arc::new(place), stop, steps: None, attempt: None }
+    }
+
+    /// Told here when the caller no longer waits.
+    pub fn stopped_by(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Tells here how far it has come.
+    pub fn telling(self, steps: Option<mpsc::Sender<Step>>) -> Self {
+        Self { steps, ..self }
+    }
+
+    /// Puts its attempt on record like this; without, it may not act.
+    pub fn recording(self, attempt: Attempt) -> Self {
+        Self { attempt: Some(Arc::new(attempt)), ..self }
+    }
+
+    /// Cancelled when the caller no longer waits: a search then stops. What acts does not look at it.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Whether the client asked to be told how far the call has come.
+    pub fn is_told(&self) -> bool {
+        self.steps.is_some()
+    }
+
+    /// Says how far it has come. A client that does not keep up misses some of it.
+    pub fn tell(&self, step: Step) {
+        if let Some(steps) = &self.steps {
+            let _ = steps.try_send(step);
+        }
     }
 
     /// The machine.
@@ -100,6 +192,8 @@ pub struct Entry {
     pub untrusted: Option<&'static str>,
     /// See [`Tool::AUDITED`].
     pub audited: &'static [&'static str],
+    /// See [`Acting::LOOK`]. `None` for those that only read.
+    pub look: Option<&'static str>,
     describe: fn() -> rmcp::model::Tool,
     run: for<'a> fn(&'a Turn, JsonObject) -> Running<'a>,
 }
@@ -113,8 +207,23 @@ impl Entry {
             shared: T::SHARED,
             untrusted: T::UNTRUSTED,
             audited: T::AUDITED,
-            describe: describe::<T>,
+            look: None,
+            describe: describe_reading::<T>,
             run: run::<T>,
+        }
+    }
+
+    /// The entry for a tool that acts.
+    pub const fn acting<T: Acting>() -> Self {
+        Self {
+            name: T::NAME,
+            scope: T::SCOPE,
+            shared: false,
+            untrusted: T::UNTRUSTED,
+            audited: T::AUDITED,
+            look: Some(T::LOOK),
+            describe: describe_acting::<T>,
+            run: act::<T>,
         }
     }
 
@@ -135,7 +244,22 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-fn describe<T: Tool>() -> rmcp::model::Tool {
+fn describe_reading<T: Tool>() -> rmcp::model::Tool {
+    let annotations = ToolAnnotations::new().read_only(true).destructive(false).idempotent(true).open_world(false);
+    describe::<T, T::Output>(T::NAME, T::TITLE, T::UNTRUSTED.is_some(), annotations)
+}
+
+fn describe_acting<T: Acting>() -> rmcp::model::Tool {
+    let annotations = ToolAnnotations::new().read_only(false).destructive(T::DESTRUCTIVE).idempotent(T::IDEMPOTENT);
+    describe::<T, T::Output>(T::NAME, T::TITLE, T::UNTRUSTED.is_some(), annotations.open_world(false))
+}
+
+fn describe<T: JsonSchema + 'static, Output: JsonSchema + 'static>(
+    name: &'static str,
+    title: &str,
+    untrusted: bool,
+    annotations: ToolAnnotations,
+) -> rmcp::model::Tool {
     let description = schema_for_type::<T>()
         .get("description")
         .and_then(Value::as_str)
@@ -143,12 +267,10 @@ fn describe<T: Tool>() -> rmcp::model::Tool {
     // schemars gives an object for every struct, and a tool that is no struct fails the first test that lists it
     #[expect(clippy::expect_used, reason = "the type of T is wrong, not the input")]
     let input = schema_for_input::<T>().expect("a request is a struct");
-    let mut tool = rmcp::model::Tool::new_with_raw(T::NAME, description, lean(input, &[]));
-    tool.title = Some(T::TITLE.to_owned());
-    tool.output_schema = Some(lean(schema_for_output::<T::Output>(), &envelope(T::UNTRUSTED.is_some())));
-    let reads = T::SCOPE.is_read_only();
-    tool.annotations =
-        Some(ToolAnnotations::new().read_only(reads).destructive(!reads).idempotent(reads).open_world(false));
+    let mut tool = rmcp::model::Tool::new_with_raw(name, description, lean(input, &[]));
+    tool.title = Some(title.to_owned());
+    tool.output_schema = Some(lean(schema_for_output::<Output>(), &envelope(untrusted)));
+    tool.annotations = Some(annotations);
     tool
 }
 
@@ -225,9 +347,26 @@ fn trim(schema: &mut Value) {
 
 fn run<T: Tool>(turn: &Turn, arguments: JsonObject) -> Running<'_> {
     Box::pin(async move {
-        let request: T = serde_json::from_value(Value::Object(arguments))
-            .map_err(|error| Failure::Invalid(format!("{}: {error}", T::NAME)))?;
-        let report = request.run(turn).await?;
-        serde_json::to_value(report).map_err(|error| Failure::Internal(error.into()))
+        let request: T = request(T::NAME, arguments)?;
+        report(request.run(turn).await?)
     })
+}
+
+fn act<T: Acting>(turn: &Turn, arguments: JsonObject) -> Running<'_> {
+    Box::pin(async move {
+        let request: T = request(T::NAME, arguments)?;
+        let Aim { target, name } = request.aim(turn).await?;
+        let attempt =
+            turn.attempt.as_ref().ok_or_else(|| Failure::internal("there is nothing to put an attempt on record"))?;
+        attempt(&name).await?;
+        report(request.act(turn, target).await?)
+    })
+}
+
+fn request<T: DeserializeOwned>(name: &str, arguments: JsonObject) -> Result<T, Failure> {
+    serde_json::from_value(Value::Object(arguments)).map_err(|error| Failure::Invalid(format!("{name}: {error}")))
+}
+
+fn report(report: impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(report).map_err(|error| Failure::Internal(error.into()))
 }

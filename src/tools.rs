@@ -1,5 +1,6 @@
 //! Every tool there is, one line each, in the order the README lists them.
 
+mod docker;
 mod system;
 
 use crate::tool::Entry;
@@ -15,4 +16,5 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<system::processes::Processes>(),
     Entry::of::<system::process::Process>(),
     Entry::of::<system::history::History>(),
+    Entry::acting::<docker::container_control::ContainerControl>(),
 ];

@@ -21,7 +21,7 @@ use std::{
 use argon2::{Argon2, PasswordHasher};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use serde_json::{Value, json};
-use systemmanager_mcp::auth::token::Token;
+use systemmanager_mcp::{auth::token::Token, scope::Scope};
 
 /// Who the program runs as, when the tests run as root.
 pub(crate) const USER: u32 = 65_532;
@@ -181,7 +181,7 @@ pub(crate) fn run(scratch: &Scratch, arguments: &[&str]) -> Said {
 pub(crate) struct Key {
     pub(crate) token: Token,
     pub(crate) name: String,
-    scopes: &'static str,
+    scopes: String,
     expires: Option<&'static str>,
     source: Option<&'static str>,
     cost: u32,
@@ -192,7 +192,7 @@ impl Key {
         Self {
             token: Token::generate().unwrap(),
             name: name.to_owned(),
-            scopes: "\"system:read\"",
+            scopes: "\"system:read\"".to_owned(),
             expires: None,
             source: None,
             cost: 64,
@@ -200,7 +200,17 @@ impl Key {
     }
 
     pub(crate) fn without_scopes(self) -> Self {
-        Self { scopes: "", ..self }
+        Self { scopes: String::new(), ..self }
+    }
+
+    /// With these, as a token file has them.
+    pub(crate) fn with_scopes(self, scopes: &[Scope]) -> Self {
+        let scopes: Vec<_> = scopes.iter().map(|scope| format!("{:?}", scope.name())).collect();
+        Self { scopes: scopes.join(", "), ..self }
+    }
+
+    pub(crate) fn with_all_scopes(self) -> Self {
+        self.with_scopes(Scope::ALL)
     }
 
     pub(crate) fn expired(self) -> Self {

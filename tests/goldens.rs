@@ -12,7 +12,7 @@ use systemmanager_mcp::{
     auth::Caller,
     gate::{Call, Gate, Limits},
     host::Host,
-    scope::Scopes,
+    scope::{Scope, Scopes},
     tool::Entry,
     tools::TOOLS,
 };
@@ -87,7 +87,8 @@ async fn every_tool_answers_as_agreed_on_every_machine() {
     for machine in machines() {
         let gate = gate(&machine);
         let caller = Arc::new(Caller::local(Scopes::all()));
-        for tool in TOOLS {
+        // a recorded machine has no Docker Engine to ask: tests/docker.rs has real ones
+        for tool in TOOLS.iter().filter(|tool| tool.scope == Scope::SystemRead) {
             let call = Call {
                 tool: tool.name,
                 arguments: arguments(tool, &machine),
@@ -95,6 +96,7 @@ async fn every_tool_answers_as_agreed_on_every_machine() {
                 peer: None,
                 client: None,
                 request: None,
+                steps: None,
             };
             let answer = gate.call(call, std::future::pending()).await;
             let answer = match answer {
@@ -159,7 +161,7 @@ async fn no_secret_in_any_argument_of_any_process_is_shown() {
     let caller = Arc::new(Caller::local(Scopes::all()));
     let ask = async |tool: &str, arguments: Value| {
         let arguments = arguments.as_object().unwrap().clone();
-        let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None };
+        let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };
         gate.call(call, std::future::pending()).await.unwrap()
     };
     let all = ask("processes", serde_json::json!({ "limit": 200, "kernel_threads": true, "sort": "pid" })).await;

@@ -245,8 +245,15 @@ impl Bench {
     async fn call(&self, tool: &str, arguments: Value) -> Result<Arc<Answer>, Failure> {
         let caller = Arc::new(Caller::local(Scopes::all()));
         let arguments: Map<String, Value> = arguments.as_object().unwrap().clone();
-        let call =
-            Call { tool, arguments, caller: &caller, peer: None, client: None, request: Some(RequestId::Number(1)) };
+        let call = Call {
+            tool,
+            arguments,
+            caller: &caller,
+            peer: None,
+            client: None,
+            request: Some(RequestId::Number(1)),
+            steps: None,
+        };
         match self.gate.call(call, std::future::pending()).await {
             Ok(answer) => Ok(answer),
             Err(Refusal::Failed(failure)) => Err(failure),
@@ -365,7 +372,8 @@ impl Tool for LeftBehind {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_that_outlives_its_caller_keeps_its_place() {
-    let bench = Bench::new(Limits { running: 2, waiting: 0, deadline: Duration::from_millis(100) });
+    let bench =
+        Bench::new(Limits { running: 2, waiting: 0, deadline: Duration::from_millis(100), ..Limits::default() });
     for _ in 0..2 {
         assert_eq!(bench.call("left_behind", json!({})).await.unwrap_err().kind(), "timed_out");
     }
@@ -381,7 +389,8 @@ async fn work_that_outlives_its_caller_keeps_its_place() {
 
 #[tokio::test]
 async fn one_more_than_may_wait_is_told_to_come_back() {
-    let bench = Bench::new(Limits { running: 1, waiting: 1, deadline: Duration::from_millis(500) });
+    let bench =
+        Bench::new(Limits { running: 1, waiting: 1, deadline: Duration::from_millis(500), ..Limits::default() });
     let calls = (0..5).map(|_| bench.call("endless", json!({})));
     let kinds: Vec<_> =
         futures_util::future::join_all(calls).await.into_iter().map(|answer| answer.unwrap_err().kind()).collect();

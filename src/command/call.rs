@@ -23,7 +23,7 @@ pub(super) async fn run(
     super::log(settings.log);
     let gate = Machinery::open(&settings)?.gate;
     let caller = Arc::new(Caller::local(settings.scopes));
-    let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None };
+    let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };
     match gate.call(call, std::future::pending()).await {
         Ok(answer) if json => say(&serde_json::to_string_pretty(&answer.structured).map_err(Error::other)?),
         Ok(answer) => say(&answer.text),

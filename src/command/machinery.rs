@@ -6,8 +6,10 @@ use super::Error;
 use crate::{
     audit::Audit,
     config::Settings,
+    docker::{self, Docker},
     gate::{Gate, Limits},
     host::Host,
+    root::read_own,
     tools::TOOLS,
 };
 
@@ -20,7 +22,8 @@ impl Machinery {
     /// Opens what the settings name.
     pub(super) fn open(settings: &Settings) -> Result<Self, Error> {
         let host = Host::open(&settings.root)
-            .map_err(|error| Error::Other(format!("the root {}: {error}", settings.root.display())))?;
+            .map_err(|error| Error::Other(format!("the root {}: {error}", settings.root.display())))?
+            .with_docker(Docker::new(docker::Settings { own: own_container(), ..settings.docker.clone() }));
         let audit = Audit::open(&settings.audit).map_err(|error| {
             Error::Other(format!(
                 "{error}; name another place with --audit FILE or --audit stderr, or set audit in the config"
@@ -30,8 +33,17 @@ impl Machinery {
     }
 }
 
+/// The container that this program runs in, whatever machine it is to look at.
+fn own_container() -> Option<String> {
+    let read = |file: &str| read_own(file.as_ref(), 1 << 20).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    docker::own::container(
+        &read("/proc/self/mountinfo").unwrap_or_default(),
+        &read("/proc/self/cgroup").unwrap_or_default(),
+    )
+}
+
 /// The gate's part of the limits.
 pub(super) fn limits(settings: &Settings) -> Limits {
     let limits = &settings.limits;
-    Limits { running: limits.running, waiting: limits.waiting, deadline: limits.deadline }
+    Limits { running: limits.running, waiting: limits.waiting, deadline: limits.deadline, acting: limits.acting }
 }

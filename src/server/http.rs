@@ -23,7 +23,7 @@ pub use guard::Guard;
 use super::{Sender, Server};
 use crate::{
     auth::{self, Auth, Refusal},
-    gate::{Counted, Gate},
+    gate::{ANSWERED_WITHIN, Counted, Gate},
 };
 
 /// An answer on its way out.
@@ -192,8 +192,9 @@ impl Http {
         }
         parts.extensions.insert(sender);
         let answer = self.inner.mcp.handle(Request::from_parts(parts, Full::new(body)));
-        // the gate's deadline ends a call before this; it is here for whatever is no call
-        match tokio::time::timeout(limits.deadline + Duration::from_secs(5), answer).await {
+        // the gate ends a call before this; it is here for whatever is no call
+        let longest = limits.deadline.max(ANSWERED_WITHIN) + Duration::from_secs(5);
+        match tokio::time::timeout(longest, answer).await {
             // how rmcp says that the JSON is no message: the type of the body was right, or it would not have come so far
             Ok(answer) if answer.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 rpc_error(StatusCode::BAD_REQUEST, -32600, "Invalid Request")

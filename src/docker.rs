@@ -1,0 +1,292 @@
+//! The Docker Engine, or Podman's service in its stead, over its socket.
+//!
+//! Three things are ours: the way there ([`transport`]: one connection a request, held to a time and a size), what is read of the
+//! answers ([`model`]: a word that a newer or another engine says differently costs one figure and not the whole list), and who may act
+//! on what ([`allow`], [`run`]). What remains, bollard does over the same transport: it knows the API's requests and streams.
+//!
+//! A container is named once, found once ([`Docker::find`]) and then called by its full id, so that what was checked is what is acted
+//! on, and no name ever stands in a path.
+
+pub mod allow;
+pub mod model;
+pub mod own;
+mod socket;
+mod transport;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use serde::{Deserialize, de::DeserializeOwned};
+
+pub use socket::Socket;
+
+use crate::{failure::Failure, scope::Scope};
+use allow::Allow;
+use model::{Inspect, Summary};
+
+/// How long the Engine has for an answer that it only has to look up.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest answer that is read, in bytes: ten thousand containers take about 15 MiB.
+const LARGEST: u64 = 64 << 20;
+
+/// The API version that bollard writes down; requests go out without one, so that the Engine answers in its newest form.
+const VERSION: &bollard::ClientVersion = &bollard::ClientVersion { major_version: 1, minor_version: 41 };
+
+/// What the operator says of Docker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it listens.
+    pub socket: Socket,
+    /// Which containers may be seen and acted on.
+    pub allow: Allow,
+    /// The directories of the machine that a new container may be given, with all below them. None by default.
+    pub binds: Vec<PathBuf>,
+    /// The container that this program runs in itself, which nobody may act on.
+    pub own: Option<String>,
+}
+
+/// The Engine. Nothing is connected until something is asked.
+#[derive(Clone, Debug)]
+pub struct Docker {
+    settings: Arc<Settings>,
+}
+
+impl Docker {
+    /// The Engine that `settings` name.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings: Arc::new(settings) }
+    }
+
+    /// No Engine: for a recorded machine, which has none to ask.
+    pub fn none() -> Self {
+        Self::new(Settings { socket: Socket::None, ..Settings::default() })
+    }
+
+    /// What the operator says of it.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether there is a socket to ask at all. One that is there and does not answer is there.
+    pub fn is_there(&self) -> bool {
+        self.settings.socket.path().is_ok_and(|path| rustix::fs::stat(&path).is_ok())
+    }
+
+    /// Asks `path` (with its query, percent-encoded), and reads the answer.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.get_within(path, PATIENCE).await
+    }
+
+    /// The same, with another time limit: for what the Engine has to work out.
+    pub async fn get_within<T: DeserializeOwned>(&self, path: &str, patience: Duration) -> Result<T, Failure> {
+        let body = self.ask(Method::GET, path, None, patience).await?;
+        serde_json::from_slice(&body).map_err(|error| self.garbage(path, &error))
+    }
+
+    /// Sends `body` to `path`, and gives the answer's bytes.
+    pub async fn post(&self, path: &str, body: Option<Vec<u8>>, patience: Duration) -> Result<Bytes, Failure> {
+        self.ask(Method::POST, path, body, patience).await
+    }
+
+    /// bollard, over the same way there. `patience` is for the beginning of each answer; streams go on.
+    pub fn api(&self, patience: Duration) -> Result<bollard::Docker, Failure> {
+        let docker = self.clone();
+        let transport = move |request: bollard::BollardRequest| {
+            let docker = docker.clone();
+            async move {
+                let (mut parts, body) = request.into_parts();
+                parts.uri = unversioned(&parts.uri);
+                let answer = docker.send(Request::from_parts(parts, body), u64::MAX).await;
+                answer.map_err(|failure| bollard::errors::Error::IOError { err: std::io::Error::other(failure) })
+            }
+        };
+        // no host, so that every path is the one that was meant
+        bollard::Docker::connect_with_custom_transport(transport, Some("http://docker"), patience.as_secs(), VERSION)
+            .map_err(|error| Failure::Internal(error.into()))
+    }
+
+    /// What an error of bollard's means to a caller; `doing` says what was tried: `read the log of web`.
+    pub fn failed(&self, doing: &str, error: bollard::errors::Error) -> Failure {
+        use bollard::errors::Error;
+        match error {
+            Error::DockerResponseServerError { status_code, message } => {
+                refused(StatusCode::from_u16(status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), doing, &message)
+            }
+            Error::RequestTimeoutError => Failure::TimedOut(format!("the Docker Engine, asked to {doing},")),
+            Error::DockerStreamError { error } => Failure::Refused(format!("Docker could not {doing}: {error}")),
+            Error::IOError { err } => match err.downcast::<Failure>() {
+                Ok(failure) => failure,
+                Err(error) => self.broke(doing, &error),
+            },
+            other => self.broke(doing, &other),
+        }
+    }
+
+    /// Every container that this server may see, whatever its state, in the Engine's order: the youngest first.
+    pub async fn containers(&self) -> Result<Vec<Summary>, Failure> {
+        let all: Vec<Summary> = self.get("/containers/json?all=1").await?;
+        Ok(all.into_iter().filter(|one| self.settings.allow.permits(Scope::DockerRead, one)).collect())
+    }
+
+    /// The one container that `name` means: its name, its id or the beginning of no other's; if `scope` lets callers at it.
+    pub async fn find(&self, name: &str, scope: Scope) -> Result<Summary, Failure> {
+        let found = one_of(self.containers().await?, name)?;
+        if !self.settings.allow.permits(scope, &found) {
+            let name = found.name();
+            let why =
+                format!("the configuration does not let {scope} at the container {name}: docker.allow says at which");
+            return Err(Failure::Forbidden(why));
+        }
+        if !scope.is_read_only() && self.settings.own.as_ref() == Some(&found.id) {
+            let why = format!(
+                "{} is the container that this server runs in itself: it is not acted on from within",
+                found.name()
+            );
+            return Err(Failure::Forbidden(why));
+        }
+        Ok(found)
+    }
+
+    /// All there is to know of the container with this full id.
+    pub async fn inspect(&self, id: &str) -> Result<Inspect, Failure> {
+        self.get(&format!("/containers/{id}/json")).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+        patience: Duration,
+    ) -> Result<Bytes, Failure> {
+        let mut request = Request::builder().method(method).uri(path);
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = Full::new(Bytes::from(body.unwrap_or_default()));
+        let request = request.body(body).map_err(|error| Failure::Internal(error.into()))?;
+        let work = async {
+            let answer = self.send(request, LARGEST).await?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await.map_err(|error| self.broke(path, &error))?.to_bytes();
+            Ok::<_, Failure>((status, body))
+        };
+        let (status, body) = match tokio::time::timeout(patience, work).await {
+            Ok(result) => result?,
+            Err(_) => return Err(Failure::TimedOut(format!("the Docker Engine at {}", self.settings.socket))),
+        };
+        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+            return Ok(body);
+        }
+        let words = serde_json::from_slice::<Said>(&body).map(|said| said.message).unwrap_or_default();
+        Err(refused(status, "do it", &words))
+    }
+
+    async fn send<B>(&self, request: Request<B>, largest: u64) -> Result<Response<Incoming>, Failure>
+    where
+        B: hyper::body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let path = self.settings.socket.path()?;
+        transport::send(&path, request, largest).await.map_err(|error| self.settings.socket.away(&path, &error))
+    }
+
+    fn broke(&self, doing: &str, error: &dyn std::fmt::Display) -> Failure {
+        tracing::debug!(doing, %error, "the Docker Engine broke off");
+        Failure::Away(format!(
+            "the Docker Engine at {} broke off in the middle of its answer; try again",
+            self.settings.socket
+        ))
+    }
+
+    fn garbage(&self, path: &str, error: &serde_json::Error) -> Failure {
+        tracing::warn!(path, line = error.line(), column = error.column(), "the Docker Engine's answer makes no sense");
+        Failure::Away(format!("what listens at {} does not answer as a Docker Engine does", self.settings.socket))
+    }
+}
+
+/// What the Engine says of a failure.
+#[derive(Debug, Deserialize)]
+struct Said {
+    #[serde(default)]
+    message: String,
+}
+
+/// The one of these that `name` means.
+fn one_of(all: Vec<Summary>, name: &str) -> Result<Summary, Failure> {
+    if name.is_empty() {
+        return Err(Failure::Invalid("name is a container's name or id".to_owned()));
+    }
+    let wanted = name.strip_prefix('/').unwrap_or(name);
+    if let Some(exact) = all.iter().find(|one| one.id == wanted || one.has_name(wanted)) {
+        return Ok(exact.clone());
+    }
+    let begin: Vec<&Summary> = all.iter().filter(|one| one.id.starts_with(wanted)).collect();
+    match &begin[..] {
+        [] => Err(Failure::NotFound(format!("a container called {name:?}"))),
+        [one] => Ok((*one).clone()),
+        several => {
+            let candidates: Vec<_> =
+                several.iter().take(10).map(|one| format!("{} ({})", one.name(), one.short_id())).collect();
+            Err(Failure::Invalid(format!("{name:?} may be each of {}; say which", candidates.join(", "))))
+        }
+    }
+}
+
+/// What a refusal of the Engine's means to a caller.
+fn refused(status: StatusCode, doing: &str, words: &str) -> Failure {
+    match status {
+        StatusCode::FORBIDDEN => {
+            Failure::Forbidden(format!("docker-guard, or what guards this socket, does not let it through: {words}"))
+        }
+        StatusCode::NOT_FOUND => Failure::Refused(format!("Docker does not have that (any more): {words}")),
+        _ => Failure::Refused(format!("Docker would not {doing} ({}): {words}", status.as_u16())),
+    }
+}
+
+/// The path without the version that bollard puts before it.
+fn unversioned(uri: &http::Uri) -> http::Uri {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let after = path.strip_prefix("/v").and_then(|rest| {
+        rest.find('/')
+            .filter(|at| rest[..*at].bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+            .map(|at| &rest[at..])
+    });
+    after.unwrap_or(path).parse().unwrap_or_else(|_| uri.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(id: &str, name: &str) -> Summary {
+        Summary { id: id.into(), names: vec![format!("/{name}")], ..Summary::default() }
+    }
+
+    #[test]
+    fn a_name_means_one_container_or_none() {
+        let all = || vec![named("abc1", "web"), named("abc2", "abc"), named("def3", "db")];
+        assert_eq!(one_of(all(), "web").unwrap().id, "abc1");
+        assert_eq!(one_of(all(), "/web").unwrap().id, "abc1");
+        assert_eq!(one_of(all(), "de").unwrap().id, "def3");
+        // a name goes before the beginning of an id
+        assert_eq!(one_of(all(), "abc").unwrap().id, "abc2");
+        let why = one_of(all(), "ab").unwrap_err().to_string();
+        assert!(why.contains("web (abc1)") && why.contains("abc (abc2)"), "{why}");
+        assert!(matches!(one_of(all(), "x"), Err(Failure::NotFound(_))));
+        assert!(matches!(one_of(all(), ""), Err(Failure::Invalid(_))));
+    }
+
+    #[test]
+    fn a_version_before_a_path_is_left_out() {
+        let of = |uri: &str| unversioned(&uri.parse().unwrap()).to_string();
+        assert_eq!(of("http://docker/v1.41/containers/json?all=1"), "/containers/json?all=1");
+        assert_eq!(of("http://docker/containers/json"), "/containers/json");
+        assert_eq!(of("http://docker/volumes/x"), "/volumes/x");
+    }
+}

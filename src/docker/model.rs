@@ -1,0 +1,263 @@
+//! What is read of the Engine's answers. Everything but an id may be missing or null: engines of ten years and Podman differ.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+/// A value, or its default where the Engine says `null`.
+pub fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+/// One of `GET /containers/json`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Summary {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Each with a slash before it; Podman has none.
+    #[serde(default, deserialize_with = "or_default")]
+    pub names: Vec<String>,
+    /// The image as it was asked for.
+    #[serde(default, deserialize_with = "or_default")]
+    pub image: String,
+    /// The image that it was.
+    #[serde(default, rename = "ImageID", deserialize_with = "or_default")]
+    pub image_id: String,
+    /// `running`, `exited` and so on; Podman has words of its own.
+    #[serde(default, deserialize_with = "or_default")]
+    pub state: String,
+    /// For reading: `Up 2 hours (healthy)`.
+    #[serde(default, deserialize_with = "or_default")]
+    pub status: String,
+    /// When it was made, in seconds since 1970.
+    #[serde(default, deserialize_with = "or_default")]
+    pub created: i64,
+    /// Its labels.
+    #[serde(default, deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+    /// Its ports.
+    #[serde(default, deserialize_with = "or_default")]
+    pub ports: Vec<Port>,
+    /// Its mounts.
+    #[serde(default, deserialize_with = "or_default")]
+    pub mounts: Vec<Mount>,
+    /// Its networks.
+    #[serde(default, deserialize_with = "or_default")]
+    pub network_settings: Networks,
+}
+
+/// A port of a container.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase")]
+pub struct Port {
+    /// The address it is published on.
+    #[serde(default, rename = "IP", deserialize_with = "or_default")]
+    pub ip: String,
+    /// Inside.
+    #[serde(default, deserialize_with = "or_default")]
+    pub private_port: u16,
+    /// Outside, if it is published.
+    #[serde(default)]
+    pub public_port: Option<u16>,
+    /// `tcp`, `udp`, `sctp`.
+    #[serde(default, rename = "Type", deserialize_with = "or_default")]
+    pub protocol: String,
+}
+
+/// A mount of a container.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase")]
+pub struct Mount {
+    /// `bind`, `volume`, `tmpfs`.
+    #[serde(default, rename = "Type", deserialize_with = "or_default")]
+    pub kind: String,
+    /// The volume's name.
+    #[serde(default, deserialize_with = "or_default")]
+    pub name: String,
+    /// On the machine.
+    #[serde(default, deserialize_with = "or_default")]
+    pub source: String,
+    /// In the container.
+    #[serde(default, deserialize_with = "or_default")]
+    pub destination: String,
+    /// Whether it may be written.
+    #[serde(default, rename = "RW", deserialize_with = "or_default")]
+    pub writable: bool,
+}
+
+/// The networks of a container, by name.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Networks {
+    /// Each with its address there.
+    #[serde(default, deserialize_with = "or_default")]
+    pub networks: BTreeMap<String, Endpoint>,
+}
+
+/// A container's place in a network.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Endpoint {
+    /// Its IPv4 address.
+    #[serde(default, rename = "IPAddress", deserialize_with = "or_default")]
+    pub ip_address: String,
+    /// Its global IPv6 address.
+    #[serde(default, rename = "GlobalIPv6Address", deserialize_with = "or_default")]
+    pub ipv6_address: String,
+}
+
+/// What is read of `GET /containers/{id}/json`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Inspect {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// With a slash before it.
+    #[serde(default, deserialize_with = "or_default")]
+    pub name: String,
+    /// What it does.
+    #[serde(default, deserialize_with = "or_default")]
+    pub state: State,
+    /// How often its restart policy has started it again.
+    #[serde(default, deserialize_with = "or_default")]
+    pub restart_count: u64,
+}
+
+/// A container's state.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct State {
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`; Podman has more.
+    #[serde(default, deserialize_with = "or_default")]
+    pub status: String,
+    /// Also while it is paused or about to be started again.
+    #[serde(default, deserialize_with = "or_default")]
+    pub running: bool,
+    /// Frozen.
+    #[serde(default, deserialize_with = "or_default")]
+    pub paused: bool,
+    /// Killed for want of memory; may stay false on cgroup v1.
+    #[serde(default, rename = "OOMKilled", deserialize_with = "or_default")]
+    pub oom_killed: bool,
+    /// Of the last time it ended.
+    #[serde(default, deserialize_with = "or_default")]
+    pub exit_code: i64,
+    /// Why it could not be started.
+    #[serde(default, deserialize_with = "or_default")]
+    pub error: String,
+    /// RFC 3339; the year 1 for never.
+    #[serde(default, deserialize_with = "or_default")]
+    pub started_at: String,
+    /// RFC 3339; the year 1 for never.
+    #[serde(default, deserialize_with = "or_default")]
+    pub finished_at: String,
+    /// Its health check, if it has one.
+    #[serde(default)]
+    pub health: Option<Health>,
+}
+
+/// What a health check has found.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Health {
+    /// `starting`, `healthy`, `unhealthy`; `none` or nothing without a check.
+    #[serde(default, deserialize_with = "or_default")]
+    pub status: String,
+    /// Failures in a row.
+    #[serde(default, deserialize_with = "or_default")]
+    pub failing_streak: u64,
+}
+
+impl State {
+    /// What the health check says; `None` without one.
+    pub fn health(&self) -> Option<&str> {
+        let status = self.health.as_ref()?.status.as_str();
+        (!matches!(status, "" | "none")).then_some(status)
+    }
+}
+
+/// A time of the Engine's to the second; `None` for the year 1, by which it means never.
+pub fn known_time(time: &str) -> Option<String> {
+    if time.is_empty() || time.starts_with("0001-") {
+        return None;
+    }
+    let second = time.find('.').map_or(time, |at| &time[..at]);
+    Some(if second.ends_with('Z') || second.len() > 19 { second.to_owned() } else { format!("{second}Z") })
+}
+
+/// The compose project of a container, as its labels say.
+pub const PROJECT: &str = "com.docker.compose.project";
+/// The service of it.
+pub const SERVICE: &str = "com.docker.compose.service";
+
+impl Summary {
+    /// Its name, without a slash; without one its short id.
+    pub fn name(&self) -> &str {
+        // `/a/b` is what `--link` calls it; its own has one slash
+        let own = self.names.iter().map(|name| name.strip_prefix('/').unwrap_or(name)).find(|name| !name.contains('/'));
+        own.unwrap_or_else(|| self.short_id())
+    }
+
+    /// Whether it is called this.
+    pub fn has_name(&self, wanted: &str) -> bool {
+        self.names.iter().any(|name| name.strip_prefix('/').unwrap_or(name) == wanted)
+    }
+
+    /// The twelve digits that people know it by.
+    pub fn short_id(&self) -> &str {
+        short(&self.id)
+    }
+
+    /// Its compose project.
+    pub fn project(&self) -> Option<&str> {
+        self.labels.get(PROJECT).map(String::as_str)
+    }
+
+    /// What its health check says, as `status` has it: `healthy`, `unhealthy`, `starting`.
+    pub fn health(&self) -> Option<&'static str> {
+        let within = self.status.rsplit_once('(').map(|(_, rest)| rest.trim_end_matches(')'))?;
+        match within {
+            "healthy" => Some("healthy"),
+            "unhealthy" => Some("unhealthy"),
+            "health: starting" | "starting" => Some("starting"),
+            _ => None,
+        }
+    }
+}
+
+/// The first twelve digits of an id, without the `sha256:` before an image's.
+pub fn short(id: &str) -> &str {
+    let digits = id.strip_prefix("sha256:").unwrap_or(id);
+    digits.get(..12).unwrap_or(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nulls_and_what_is_missing_cost_nothing() {
+        let one: Summary =
+            serde_json::from_str(r#"{"Id":"ab","Names":null,"Labels":null,"Ports":null,"State":"initialized"}"#)
+                .unwrap();
+        assert_eq!((one.name(), one.state.as_str(), one.health()), ("ab", "initialized", None));
+    }
+
+    #[test]
+    fn the_health_stands_in_the_status() {
+        let of = |status: &str| Summary { status: status.into(), ..Summary::default() }.health();
+        assert_eq!(of("Up 2 hours (healthy)"), Some("healthy"));
+        assert_eq!(of("Up 2 seconds (health: starting)"), Some("starting"));
+        assert_eq!(of("Up 2 hours (unhealthy)"), Some("unhealthy"));
+        assert_eq!(of("Exited (1) 3 days ago"), None);
+        assert_eq!(of("Up 2 hours (Paused)"), None);
+    }
+
+    #[test]
+    fn a_link_is_not_the_containers_own_name() {
+        let one = Summary { names: vec!["/web/db".into(), "/db".into()], ..Summary::default() };
+        assert_eq!(one.name(), "db");
+        assert!(one.has_name("web/db"));
+    }
+}

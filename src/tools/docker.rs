@@ -1,0 +1,3 @@
+//! Containers and what they are made of.
+
+pub(crate) mod container_control;

@@ -1,0 +1,248 @@
+//! Start, stop, restart, pause, resume or kill one container, and see that it follows.
+
+use std::time::Duration;
+
+use bollard::query_parameters::{KillContainerOptions, RestartContainerOptions, StopContainerOptions};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    docker::{
+        Docker, PATIENCE,
+        model::{Inspect, Summary, known_time, short},
+    },
+    failure::Failure,
+    scope::Scope,
+    tool::{Acting, Aim, Turn},
+};
+
+/// How long a container has to end by itself before it is killed, unless the caller says otherwise: Docker's own default.
+const GRACE: u32 = 10;
+
+/// How long a state, or a health check, is waited for beyond that.
+const FOLLOWS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Start, stop, restart, pause, unpause or kill a container. Waits until its state follows and says what changed; a container that is
+/// already so is left alone. With `healthy` it waits for the health check as well.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ContainerControl {
+    /// Its name, its id, or the beginning of no other's.
+    name: String,
+    action: Action,
+    /// Seconds it has to end by itself before it is killed: 0 to 300, default 10. For stop and restart.
+    grace_seconds: Option<u32>,
+    /// What to send with kill: KILL (default), TERM, INT, HUP, QUIT, USR1 or USR2.
+    signal: Option<Signal>,
+    /// Wait until its health check succeeds, 30 seconds at most. For start and restart.
+    #[serde(default)]
+    healthy: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Action {
+    Start,
+    Stop,
+    Restart,
+    Pause,
+    Unpause,
+    Kill,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Signal {
+    Kill,
+    Term,
+    Int,
+    Hup,
+    Quit,
+    Usr1,
+    Usr2,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Report {
+    pub name: String,
+    /// The first twelve digits.
+    pub id: String,
+    pub action: Action,
+    /// Whether anything is other than before.
+    pub changed: bool,
+    pub before: State,
+    pub after: State,
+    /// What to know about it: that it exited again, that its health is not known yet.
+    pub note: Option<String>,
+}
+
+/// A container's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct State {
+    /// created, running, paused, restarting, removing, exited or dead.
+    pub state: String,
+    /// healthy, unhealthy or starting; null without a health check.
+    pub health: Option<String>,
+    pub exit_code: Option<i64>,
+    /// When it was started last: RFC 3339.
+    pub started: Option<String>,
+}
+
+impl Acting for ContainerControl {
+    const NAME: &'static str = "container_control";
+    const TITLE: &'static str = "Control a container";
+    const SCOPE: Scope = Scope::DockerControl;
+    const DESTRUCTIVE: bool = true;
+    const IDEMPOTENT: bool = false;
+    const LOOK: &'static str = "look with `container`";
+    const UNTRUSTED: Option<&'static str> = Some("name");
+    const AUDITED: &'static [&'static str] = &["name", "action", "grace_seconds", "signal", "healthy"];
+    type Output = Report;
+    type Target = Summary;
+
+    async fn aim(&self, turn: &Turn) -> Result<Aim<Summary>, Failure> {
+        if self.grace_seconds.is_some_and(|grace| grace > 300) {
+            return Err(Failure::Invalid("grace_seconds is from 0 to 300".to_owned()));
+        }
+        if self.grace_seconds.is_some() && !matches!(self.action, Action::Stop | Action::Restart) {
+            return Err(Failure::Invalid("grace_seconds is for stop and restart".to_owned()));
+        }
+        if self.signal.is_some() && self.action != Action::Kill {
+            return Err(Failure::Invalid("signal is for kill".to_owned()));
+        }
+        if self.healthy && !matches!(self.action, Action::Start | Action::Restart) {
+            return Err(Failure::Invalid("healthy is for start and restart".to_owned()));
+        }
+        let target = turn.host().docker().find(&self.name, Scope::DockerControl).await?;
+        let name = format!("{} {}", target.id, target.name());
+        Ok(Aim { target, name })
+    }
+
+    async fn act(self, turn: &Turn, target: Summary) -> Result<Report, Failure> {
+        let docker = turn.host().docker();
+        let before = docker.inspect(&target.id).await?;
+        self.send(docker, &target).await?;
+        let (after, note) = self.follow(docker, &target.id).await?;
+        let (before, after) = (State::of(&before), State::of(&after));
+        Ok(Report {
+            name: target.name().to_owned(),
+            id: short(&target.id).to_owned(),
+            action: self.action,
+            changed: before != after,
+            before,
+            after,
+            note,
+        })
+    }
+}
+
+impl ContainerControl {
+    async fn send(&self, docker: &Docker, target: &Summary) -> Result<(), Failure> {
+        let grace = self.grace_seconds.unwrap_or(GRACE);
+        let t = i32::try_from(grace).ok();
+        let api = docker.api(PATIENCE + Duration::from_secs(grace.into()))?;
+        let id = &target.id;
+        let sent = match self.action {
+            Action::Start => api.start_container(id, None).await,
+            Action::Stop => api.stop_container(id, Some(StopContainerOptions { t, signal: None })).await,
+            Action::Restart => api.restart_container(id, Some(RestartContainerOptions { t, signal: None })).await,
+            Action::Pause => api.pause_container(id).await,
+            Action::Unpause => api.unpause_container(id).await,
+            Action::Kill => {
+                let signal = self.signal.unwrap_or(Signal::Kill).name().to_owned();
+                api.kill_container(id, Some(KillContainerOptions { signal })).await
+            }
+        };
+        sent.map_err(|error| docker.failed(&format!("{} {}", self.action.name(), target.name()), error))
+    }
+
+    /// Waits until the state is what was asked for, and says what is odd about it.
+    async fn follow(&self, docker: &Docker, id: &str) -> Result<(Inspect, Option<String>), Failure> {
+        let until = tokio::time::Instant::now() + FOLLOWS_WITHIN;
+        loop {
+            let now = docker.inspect(id).await?;
+            let state = now.state.status.as_str();
+            let health = now.state.health();
+            let followed = match self.action {
+                // one that has ended again has been started all the same
+                Action::Start | Action::Restart => {
+                    let waits = self.healthy && state == "running" && health == Some("starting");
+                    !waits && !matches!(state, "created" | "stopping")
+                }
+                Action::Stop => !now.state.running,
+                // a signal need not end it
+                Action::Kill => !now.state.running || self.signal.is_some_and(|signal| signal != Signal::Kill),
+                Action::Pause => now.state.paused,
+                Action::Unpause => !now.state.paused,
+            };
+            let late = tokio::time::Instant::now() >= until;
+            if followed || late {
+                let note = self.note(&now, late && !followed);
+                return Ok((now, note));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn note(&self, now: &Inspect, late: bool) -> Option<String> {
+        let health = now.state.health();
+        let started = matches!(self.action, Action::Start | Action::Restart);
+        let status = now.state.status.as_str();
+        if started && matches!(status, "exited" | "dead" | "restarting") {
+            return Some(format!(
+                "it was started and ended again with exit code {}: look into container_logs",
+                now.state.exit_code
+            ));
+        }
+        match (self.healthy, health) {
+            (true, None) => return Some("it has no health check to wait for".to_owned()),
+            (true, Some("unhealthy")) => {
+                return Some("its health check fails: `container` shows what it says".to_owned());
+            }
+            (true, Some("starting")) => {
+                return Some(format!("its health is not known after {} s", FOLLOWS_WITHIN.as_secs()));
+            }
+            _ => (),
+        }
+        late.then(|| format!("its state did not follow within {} s", FOLLOWS_WITHIN.as_secs()))
+    }
+}
+
+impl State {
+    pub(super) fn of(inspect: &Inspect) -> Self {
+        let state = &inspect.state;
+        Self {
+            state: state.status.clone(),
+            health: state.health().map(str::to_owned),
+            exit_code: (!state.running).then_some(state.exit_code),
+            started: known_time(&state.started_at),
+        }
+    }
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Unpause => "unpause",
+            Self::Kill => "kill",
+        }
+    }
+}
+
+impl Signal {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "SIGKILL",
+            Self::Term => "SIGTERM",
+            Self::Int => "SIGINT",
+            Self::Hup => "SIGHUP",
+            Self::Quit => "SIGQUIT",
+            Self::Usr1 => "SIGUSR1",
+            Self::Usr2 => "SIGUSR2",
+        }
+    }
+}
