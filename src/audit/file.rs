@@ -7,7 +7,7 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -17,6 +17,9 @@ use rustix::{
 
 use super::{AuditError, KEPT};
 use crate::auth::store;
+
+/// How often to look whether the path still leads to the directory that is held. It is looked at before a rotation as well.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// How long to wait for another process's lock before the record counts as not written.
 const PATIENCE: (u32, Duration) = (500, Duration::from_millis(1));
@@ -35,19 +38,31 @@ pub(super) struct LogFile {
     rotate_at: u64,
     /// Rotation failed (a file mounted on its own cannot be renamed): said once, and the log goes on growing.
     stuck: bool,
+    /// When the path was last seen to lead to the directory that is held.
+    pub(super) looked: Option<Instant>,
 }
 
 impl LogFile {
     pub(super) fn open(path: &Path, rotate_at: u64) -> Result<Self, AuditError> {
         let io = |doing, source: io::Error| AuditError::Io { sink: path.into(), doing, source };
         let name = path.file_name().ok_or_else(|| AuditError::NotAFile { file: path.into() })?.to_owned();
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = parent(path);
         DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|e| io("make its directory", e))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory =
             rustix::fs::open(parent, flags, Mode::empty()).map_err(|errno| io("open its directory", errno.into()))?;
         let file = open_log(&directory, &name, path)?;
-        Ok(Self { path: path.into(), directory, name, file, named: false, end: None, rotate_at, stuck: false })
+        Ok(Self {
+            path: path.into(),
+            directory,
+            name,
+            file,
+            named: false,
+            end: None,
+            rotate_at,
+            stuck: false,
+            looked: Some(Instant::now()),
+        })
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(Errno) -> AuditError + use<> {
@@ -98,6 +113,9 @@ impl LogFile {
     /// Locks the file the name stands for now, rotated if `more` bytes would make it too large. Gives its size.
     fn lock(&mut self, more: u64) -> Result<u64, AuditError> {
         for _ in 0..100 {
+            if self.looked.is_none_or(|last| last.elapsed() >= LOOK) {
+                self.follow_path()?;
+            }
             self.wait_for_lock()?;
             let held = rustix::fs::fstat(&self.file).map_err(self.failed("look at"))?;
             let named = rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW);
@@ -105,6 +123,9 @@ impl LogFile {
             let size = u64::try_from(held.st_size).unwrap_or(0);
             if current && (self.stuck || size == 0 || size + more <= self.rotate_at) {
                 return Ok(size);
+            }
+            if self.follow_path()? {
+                continue;
             }
             // whoever holds the lock on the file the name stands for is the one to rotate it
             if current && let Err(errno) = self.rotate() {
@@ -118,6 +139,21 @@ impl LogFile {
             self.end = None;
         }
         Err(self.failed("keep up with its rotation")(Errno::AGAIN))
+    }
+
+    /// Opens all anew if the path leads elsewhere by now, and says whether it did: in a directory that was moved or removed nobody
+    /// finds a record.
+    fn follow_path(&mut self) -> Result<bool, AuditError> {
+        // what fails is tried again with the next record
+        self.looked = None;
+        let held = rustix::fs::fstat(&self.directory).map_err(self.failed("look at its directory"))?;
+        if rustix::fs::stat(parent(&self.path)).is_ok_and(|there| same(&there, &held)) {
+            self.looked = Some(Instant::now());
+            return Ok(false);
+        }
+        *self = Self::open(&self.path, self.rotate_at)?;
+        tracing::warn!(file = %self.path.display(), "the audit log's directory was another one, and was opened anew");
+        Ok(true)
     }
 
     /// Not for ever: a stopped process may hold the lock, and calls must then fail rather than hang.
@@ -151,6 +187,11 @@ impl LogFile {
         name.push(format!(".{number}"));
         name
     }
+}
+
+/// The directory of a file.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn same(one: &Stat, other: &Stat) -> bool {

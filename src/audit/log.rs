@@ -483,6 +483,71 @@ mod tests {
         assert_eq!(scratch.lines()[0]["seq"], 2);
     }
 
+    /// The log's directory is moved away, with all that is in it.
+    fn moved(scratch: &Scratch, audit: &mut Log) -> PathBuf {
+        audit.put(&plain()).unwrap();
+        let away = scratch.0.with_extension("away");
+        fs::rename(&scratch.0, &away).unwrap();
+        away
+    }
+
+    fn look_now(audit: &mut Log) {
+        let Out::File(file) = &mut audit.out else { panic!("a file") };
+        file.looked = None;
+    }
+
+    #[test]
+    fn a_moved_directory_is_noticed_in_time_and_what_is_in_it_is_left_alone() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        let away = moved(&scratch, &mut audit);
+        audit.put(&plain()).unwrap();
+        assert!(!scratch.file().exists(), "it does not look at every record");
+        look_now(&mut audit);
+        audit.put(&plain()).unwrap();
+        assert_eq!(scratch.lines()[0]["seq"], 3);
+        assert_eq!(lines(&away.join(FILE_NAME)).len(), 2);
+        fs::remove_dir_all(away).unwrap();
+    }
+
+    #[test]
+    fn a_moved_directory_is_noticed_at_rotation() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.small(1);
+        let away = moved(&scratch, &mut audit);
+        audit.put(&plain()).unwrap();
+        assert_eq!(scratch.lines()[0]["seq"], 2);
+        assert_eq!(fs::read_dir(&away).unwrap().count(), 1, "nothing is rotated there");
+        fs::remove_dir_all(away).unwrap();
+    }
+
+    #[test]
+    fn a_removed_directory_is_made_again_at_once() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        audit.put(&plain()).unwrap();
+        fs::remove_dir_all(&scratch.0).unwrap();
+        audit.put(&plain()).unwrap();
+        assert_eq!(scratch.lines()[0]["seq"], 2);
+    }
+
+    #[test]
+    fn where_the_path_leads_nowhere_no_record_is_taken() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.audit();
+        let away = moved(&scratch, &mut audit);
+        fs::write(&scratch.0, "in its place").unwrap();
+        look_now(&mut audit);
+        for _ in 0..3 {
+            assert!(matches!(audit.put(&plain()), Err(AuditError::Io { .. })));
+        }
+        assert_eq!(lines(&away.join(FILE_NAME)).len(), 1);
+        fs::remove_file(&scratch.0).unwrap();
+        fs::rename(&away, &scratch.0).unwrap();
+        audit.put(&plain()).unwrap();
+        assert_eq!(scratch.lines()[1]["seq"], 2);
+    }
+
     #[test]
     fn a_lock_held_for_ever_is_an_error_and_no_hang() {
         let scratch = Scratch::new();
