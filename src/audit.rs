@@ -37,6 +37,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+pub use self::file::{Found, look};
 use self::{line::Line, log::Log, refusals::Refusals};
 use crate::{
     auth::{Caller, Refusal},

@@ -24,7 +24,6 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::Subscriber
 
 use crate::{
     args::{Command, Health, TokenFile},
-    audit::Sink,
     auth::store::{self, Wanted},
     config::{ConfigError, DEFAULT_FILE, Environment, Flags, Level, Settings, Source, Tokens},
 };
@@ -153,14 +152,6 @@ fn listener(health: Health, environment: &Environment) -> Result<(SocketAddr, Op
     };
     let address = settings.listen.first().ok_or_else(|| Error::Other("the config names no listener".to_owned()))?;
     Ok((*address, settings.tls))
-}
-
-/// How the audit sink is called in messages.
-fn sink(sink: &Sink) -> String {
-    match sink {
-        Sink::File(file) => file.display().to_string(),
-        Sink::Stderr => "stderr".to_owned(),
-    }
 }
 
 /// Says on standard error what the program does, from `level` on.

@@ -228,6 +228,42 @@ fn doctor_says_line_by_line_what_works() {
 }
 
 #[test]
+fn doctor_changes_nothing_and_says_whose_the_audit_log_is() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let scratch = Scratch::new();
+    let owner = format!("uid {}", fs::metadata(&scratch.0).unwrap().uid());
+    let audit_log = || {
+        let said = run(&scratch, &["doctor"]);
+        said.out.lines().find(|line| line.contains("audit log: ")).expect("a line about it").to_owned()
+    };
+    let line = audit_log();
+    assert!(line.starts_with("ok ") && line.contains("not there yet") && line.contains(&owner), "{line}");
+    assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 0, "it made something");
+
+    run(&scratch, &["call", "memory"]);
+    let (log, before) = (scratch.path("state/audit.jsonl"), scratch.read("state/audit.jsonl"));
+    let line = audit_log();
+    assert!(line.starts_with("ok ") && line.contains("audit.jsonl") && line.contains(&owner), "{line}");
+    assert_eq!(scratch.read("state/audit.jsonl"), before);
+
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o400)).unwrap();
+    let line = audit_log();
+    assert!(line.starts_with("BAD ") && line.contains(&owner), "{line}");
+    fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &log).unwrap();
+    let line = audit_log();
+    assert!(line.starts_with("BAD ") && line.contains("regular file"), "{line}");
+    if crate::common::is_root() {
+        // made by root before the service first ran
+        fs::remove_file(&log).unwrap();
+        fs::write(&log, "").unwrap();
+        fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
+        let line = audit_log();
+        assert!(line.starts_with("less ") && line.contains("uid 0") && line.contains(&owner), "{line}");
+    }
+}
+
+#[test]
 fn a_health_check_tells_a_live_server_from_a_dead_one() {
     let scratch = Scratch::new();
     let mut server = Server::new();

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat},
+    fs::{Access, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat},
     io::Errno,
 };
 
@@ -23,6 +23,46 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// How long to wait for another process's lock before the record counts as not written.
 const PATIENCE: (u32, Duration) = (500, Duration::from_millis(1));
+
+/// What stands where the log is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The file is there; else it can only be said of the directory it would be made in.
+    pub is_there: bool,
+    /// Whether this process may write there.
+    pub is_writable: bool,
+    /// The uid of the owner.
+    pub owner: u32,
+    /// The uid of the owner of its directory.
+    pub directory_owner: u32,
+}
+
+/// Looks at the place of a log file, and changes nothing: neither the file nor its directory is made.
+pub fn look(path: &Path) -> Result<Found, AuditError> {
+    let io = |doing, errno: Errno| AuditError::Io { sink: path.into(), doing, source: errno.into() };
+    let may = |place: &Path, what| rustix::fs::accessat(rustix::fs::CWD, place, what, AtFlags::EACCESS).is_ok();
+    let directory = path.ancestors().skip(1).map(|place| if place == Path::new("") { Path::new(".") } else { place });
+    let found =
+        directory.map(|place| (place, rustix::fs::stat(place))).find(|(_, stat)| !matches!(stat, Err(Errno::NOENT)));
+    let (directory, stat) = found.ok_or_else(|| io("look at its directory", Errno::NOENT))?;
+    let directory_owner = stat.map_err(|errno| io("look at its directory", errno))?.st_uid;
+    match rustix::fs::lstat(path) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => Ok(Found {
+            is_there: true,
+            is_writable: may(path, Access::READ_OK | Access::WRITE_OK),
+            owner: stat.st_uid,
+            directory_owner,
+        }),
+        Ok(_) => Err(AuditError::NotAFile { file: path.into() }),
+        Err(Errno::NOENT) => Ok(Found {
+            is_there: false,
+            is_writable: may(directory, Access::WRITE_OK | Access::EXEC_OK),
+            owner: directory_owner,
+            directory_owner,
+        }),
+        Err(errno) => Err(io("look at", errno)),
+    }
+}
 
 /// The file, its directory held, so that rotation needs no path.
 #[derive(Debug)]

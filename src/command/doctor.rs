@@ -1,12 +1,13 @@
-//! `doctor`: line by line what works here, and what to do about the rest.
+//! `doctor`: line by line what works here, and what to do about the rest. It changes nothing: who looks may be root, and a file that
+//! root made is not the service's.
 
 use std::{fmt::Write, path::Path, time::SystemTime};
 
-use rustix::process::{Resource, getrlimit, getuid};
+use rustix::process::{Resource, geteuid, getrlimit, getuid};
 
 use super::{Error, say};
 use crate::{
-    audit::Audit,
+    audit::{self, Found, Sink},
     auth::store::Store,
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
     host::{Host, Place},
@@ -88,11 +89,22 @@ fn describe(settings: &Settings) -> String {
 }
 
 fn audit(settings: &Settings) -> Finding {
-    match Audit::open(&settings.audit) {
-        Ok(_) => Good(format!("can be written ({})", super::sink(&settings.audit))),
-        Err(error) => {
-            Bad(error.to_string(), "no call is answered without it: set audit in the config, or --audit".to_owned())
+    let remedy = "no call is answered without it: run as its owner, or set audit in the config, or --audit";
+    let Sink::File(file) = &settings.audit else { return Good("goes to stderr".to_owned()) };
+    let (shown, me) = (file.display(), geteuid().as_raw());
+    match audit::look(file) {
+        Err(error) => Bad(error.to_string(), remedy.to_owned()),
+        Ok(Found { owner, is_writable: false, .. }) => {
+            Bad(format!("{shown} belongs to uid {owner} and cannot be written by uid {me}"), remedy.to_owned())
         }
+        Ok(Found { owner, is_there: false, .. }) => {
+            Good(format!("{shown} is not there yet; uid {me} can make it, where all belongs to uid {owner}"))
+        }
+        Ok(Found { owner, directory_owner, .. }) if owner != directory_owner => Less(
+            format!("{shown} belongs to uid {owner}, its directory to uid {directory_owner}"),
+            "whoever made it is not the service's user: chown it to the directory's owner",
+        ),
+        Ok(Found { owner, .. }) => Good(format!("{shown} can be written by uid {me} and belongs to uid {owner}")),
     }
 }
 
