@@ -91,7 +91,7 @@ fn dispatch(command: Command, idle: fn()) -> Result<(), Error> {
         Command::Doctor(source) => doctor::run(&source, &environment),
         Command::Healthcheck(health) => {
             let (address, tls) = listener(health, &environment)?;
-            block_on(idle, healthcheck::run(address, tls.as_ref()))
+            block_on(idle, healthcheck::run(address, tls))
         }
         Command::Serve(source) => block_on(idle, serve::run(&source, &environment)),
         Command::Stdio(source) => block_on(idle, stdio::run(&source, &environment)),
@@ -143,15 +143,15 @@ fn token_file(file: TokenFile, environment: &Environment) -> Result<PathBuf, Err
     })
 }
 
-/// The address a health check asks, and the certificate it expects there.
-fn listener(health: Health, environment: &Environment) -> Result<(SocketAddr, Option<crate::config::Tls>), Error> {
+/// The address a health check asks, and whether TLS is spoken there.
+fn listener(health: Health, environment: &Environment) -> Result<(SocketAddr, bool), Error> {
     let settings = match health {
-        Health::At(address) => return Ok((address, None)),
+        Health::At(address) => return Ok((address, false)),
         Health::Config(config) => Settings::read(&config, environment)?,
         Health::Default => Settings::of(&Source::Flags(Flags::default()), Path::new(DEFAULT_FILE), environment)?,
     };
     let address = settings.listen.first().ok_or_else(|| Error::Other("the config names no listener".to_owned()))?;
-    Ok((*address, settings.tls))
+    Ok((*address, settings.tls.is_some()))
 }
 
 /// Says on standard error what the program does, from `level` on.

@@ -11,19 +11,18 @@ use tokio_rustls::{
     rustls::{
         self, ClientConfig, DigitallySignedStruct, SignatureScheme,
         client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        crypto::ring,
-        pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+        crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature},
+        pki_types::{CertificateDer, ServerName, UnixTime},
     },
 };
 
 use super::{Error, say};
-use crate::{config, root::read_own};
 
 /// How long the server has to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks `/healthz` at `address`, in TLS if there is a certificate.
-pub(super) async fn run(address: SocketAddr, tls: Option<&config::Tls>) -> Result<(), Error> {
+/// Asks `/healthz` at `address`, in TLS if that is what is spoken there.
+pub(super) async fn run(address: SocketAddr, tls: bool) -> Result<(), Error> {
     match tokio::time::timeout(PATIENCE, ask(address, tls)).await {
         Ok(result) => result.map_err(|error| Error::Other(format!("not healthy: {address}: {error}"))),
         Err(_) => Err(Error::Other(format!("not healthy: {address}: no answer within {} s", PATIENCE.as_secs()))),
@@ -31,7 +30,7 @@ pub(super) async fn run(address: SocketAddr, tls: Option<&config::Tls>) -> Resul
     say("healthy")
 }
 
-async fn ask(address: SocketAddr, tls: Option<&config::Tls>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn ask(address: SocketAddr, tls: bool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // a listener on every address is also on loopback
     let host = match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
@@ -39,14 +38,15 @@ async fn ask(address: SocketAddr, tls: Option<&config::Tls>) -> Result<(), Box<d
         other => other,
     };
     let stream = TcpStream::connect(host).await?;
-    let Some(tls) = tls else { return healthz(stream, host).await };
-    let pem = read_own(&tls.certificate, 1 << 20)?;
-    let own = CertificateDer::from_pem_slice(&pem)?.into_owned();
-    let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    if !tls {
+        return healthz(stream, host).await;
+    }
+    let provider = ring::default_provider();
+    let any = Any(provider.signature_verification_algorithms);
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Own { certificate: own, provider }))
+        .with_custom_certificate_verifier(Arc::new(any))
         .with_no_client_auth();
     let stream = TlsConnector::from(Arc::new(config)).connect(ServerName::from(host.ip()), stream).await?;
     healthz(stream, host).await
@@ -62,27 +62,22 @@ async fn healthz(
     if &head == b"HTTP/1.1 200" { Ok(()) } else { Err("it answers, and does not say 200".into()) }
 }
 
-/// Trusts the one certificate the config names: it may be self-signed, and is the server's own.
+/// Takes any certificate: who asks is on the same machine, shows no credentials and wants no more than a sign of life. The one on disk
+/// may be newer than the one in use until SIGHUP comes, and is no reason to restart a server that is well. That the other side has the
+/// key to what it shows is still proven, as rustls asks for it.
 #[derive(Debug)]
-struct Own {
-    certificate: CertificateDer<'static>,
-    provider: Arc<rustls::crypto::CryptoProvider>,
-}
+struct Any(WebPkiSupportedAlgorithms);
 
-impl ServerCertVerifier for Own {
+impl ServerCertVerifier for Any {
     fn verify_server_cert(
         &self,
-        shown: &CertificateDer<'_>,
+        _: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if *shown == self.certificate {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::Error::General("it shows another certificate than the config names".to_owned()))
-        }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -91,8 +86,7 @@ impl ServerCertVerifier for Own {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let schemes = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, schemes)
+        verify_tls12_signature(message, certificate, signature, &self.0)
     }
 
     fn verify_tls13_signature(
@@ -101,11 +95,10 @@ impl ServerCertVerifier for Own {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let schemes = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, schemes)
+        verify_tls13_signature(message, certificate, signature, &self.0)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.0.supported_schemes()
     }
 }
