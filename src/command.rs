@@ -4,6 +4,7 @@ mod call;
 mod client_config;
 mod doctor;
 mod healthcheck;
+mod log;
 mod machinery;
 mod serve;
 mod stdio;
@@ -11,7 +12,7 @@ mod token;
 mod tools;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -20,12 +21,11 @@ use std::{
 use rustix::io::Errno;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     args::{Command, Health, TokenFile},
     auth::store::{self, Wanted},
-    config::{ConfigError, DEFAULT_FILE, Environment, Flags, Level, Settings, Source, Tokens},
+    config::{ConfigError, DEFAULT_FILE, Environment, Flags, Settings, Source, Tokens},
 };
 
 /// Exit code of a config file that makes no sense (sysexits.h, EX_CONFIG).
@@ -65,7 +65,10 @@ impl Error {
 /// Does what the command line says. `idle` is called by worker threads that have nothing to do.
 pub fn run(command: Command, idle: fn()) -> ExitCode {
     match dispatch(command, idle) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            log::flush();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             complain(&error.to_string());
             ExitCode::from(error.code())
@@ -154,16 +157,6 @@ fn listener(health: Health, environment: &Environment) -> Result<(SocketAddr, bo
     Ok((*address, settings.tls.is_some()))
 }
 
-/// Says on standard error what the program does, from `level` on.
-fn log(level: Level) {
-    let level = tracing::Level::from(level);
-    // rmcp says three lines a request, and at DEBUG the arguments and results of every call: never those
-    let targets = Targets::new().with_default(level).with_target("rmcp", tracing::level_filters::LevelFilter::OFF);
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    // the second of two calls in one process (a test's) changes nothing
-    let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
-}
-
 /// Prints to standard output. A reader who has gone (`| head`) is no error.
 fn say(words: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
@@ -173,8 +166,7 @@ fn say(words: &str) -> Result<(), Error> {
     }
 }
 
-/// Prints to standard error.
+/// Prints to standard error, for a second at most.
 pub fn complain(words: &str) {
-    // there is nowhere left to say that this failed
-    let _ = writeln!(io::stderr(), "systemmanager-mcp: {words}");
+    log::complain(words);
 }

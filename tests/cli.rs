@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::common::{Key, PATIENCE, Program, Request, Scratch, Server, Setup, Wire, eventually, run, words};
+use crate::common::{Key, PATIENCE, Program, Request, Scratch, Server, Setup, Wire, eventually, run, token_file, words};
 
 #[test]
 fn a_wrong_command_line_is_64_and_says_what_would_be_right() {
@@ -206,6 +206,74 @@ fn a_token_file_that_others_may_read_is_refused() {
     let said = run(&scratch, &["token", "list", "--token-file", &file.display().to_string()]);
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("chmod 600"), "{}", said.err);
+}
+
+/// A pipe that takes nothing, as nobody reads it. Kept open by the first of the two.
+fn stuck() -> (std::io::PipeReader, std::io::PipeWriter) {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    while writer.write(&[0; 4096]).is_ok() {}
+    while writer.write(&[0]).is_ok() {}
+    fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let scratch = Scratch::new();
+    let key = Key::new("agent");
+    scratch.write("tokens.ron", token_file(&[&key]));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!("(listen: [\"{port}\"], state_directory: \"{}\", log: Trace)", scratch.0.display());
+    let config = scratch.write("config.ron", config).display().to_string();
+    let (_reader, writer) = stuck();
+    let mut command = Program::get().command((1024, None));
+    command.args(["serve", "--config", &config]).stdout(Stdio::null()).stderr(writer.try_clone().unwrap());
+    let mut child = command.spawn().unwrap();
+    let answered = std::panic::catch_unwind(|| {
+        eventually("it listens", || std::net::TcpStream::connect(port).ok());
+        for _ in 0..100 {
+            let mut wire = Wire::to(port);
+            assert_eq!(wire.ask(&Request::new("GET", "/healthz")).status, 200);
+            assert_eq!(wire.ask(&Request::post("{}")).status, 401);
+            let call = Request::call("memory", json!({})).token(key.text());
+            assert_eq!(wire.ask(&call).rpc()["result"]["isError"], false);
+        }
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    });
+    let ended = answered.is_ok().then(|| eventually("it ends all the same", || child.try_wait().unwrap()));
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(ended.expect("answers").success());
+
+    // nor does it keep a program that has nothing more to do than to say why
+    let mut command = Program::get().command((1024, None));
+    let mut child = command.args(["check-config", "/nowhere"]).stderr(writer).spawn().unwrap();
+    let ended = eventually("it ends", || child.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(78));
+}
+
+#[test]
+fn a_stranger_does_not_fill_the_log() {
+    let server = Server::limited("connections: 4");
+    let (words, token) = ("too many connections", server.token());
+    let head = format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
+    // they are busy, and so do not make room
+    let mut busy = vec![];
+    eventually("it says that it has too many", || {
+        let mut wire = server.connect();
+        let _ = wire.send(format!("{head}Content-Length: 9\r\n\r\n"));
+        busy.push(wire);
+        server.log().contains(words).then_some(())
+    });
+    let began = std::time::Instant::now();
+    (0..500).for_each(|_| drop(server.connect()));
+    let log = eventually("it counts the rest", || Some(server.log()).filter(|log| log.contains("left out")));
+    let lines = log.lines().filter(|line| line.contains(words)).count() as u64;
+    // five and a count in each second that began
+    assert!(lines <= 6 * (began.elapsed().as_secs() + 3), "{log}");
 }
 
 #[test]

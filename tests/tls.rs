@@ -9,7 +9,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 
-use crate::common::{Request, Scratch, Server, Setup, Wire, run};
+use crate::common::{Request, Scratch, Server, Setup, Wire, eventually, run};
 
 /// Makes a certificate that signs itself, and its key, in `scratch`.
 fn certificate(scratch: &Scratch, name: &str) {
@@ -63,7 +63,7 @@ fn https_works_and_the_token_is_asked_for() {
     assert_eq!(wire.ask(&list).status, 401);
     let answer = wire.ask(&list.token(server.token()));
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(server.log().contains("scheme=\"https\""));
+    assert!(server.log().contains("scheme=\"https\""), "{}", server.log());
 }
 
 #[test]
@@ -169,5 +169,5 @@ fn plain_text_said_out_loud_is_served_with_a_warning() {
     let mut server = Setup { config, listen: "0.0.0.0:0".to_owned(), scratch, ..Setup::default() }.start();
     server.address = ([127, 0, 0, 1], server.address.port()).into();
     server.answers();
-    assert!(server.log().contains("plain text"), "{}", server.log());
+    eventually("it warns", || server.log().contains("plain text").then_some(()));
 }

@@ -20,7 +20,7 @@ pub(super) async fn run(
     json: bool,
 ) -> Result<(), Error> {
     let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
-    super::log(settings.log);
+    super::log::start(settings.log);
     let gate = Machinery::open(&settings)?.gate;
     let caller = Arc::new(Caller::local(settings.scopes));
     let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };

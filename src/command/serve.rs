@@ -24,7 +24,7 @@ const RESERVED: usize = 256;
 /// Serves.
 pub(super) async fn run(source: &Source, environment: &Environment) -> Result<(), Error> {
     let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
-    super::log(settings.log);
+    super::log::start(settings.log);
     let most_files = raise_open_files();
     let machinery = Machinery::open(&settings)?;
     let (auth, token) = credentials(&settings)?;

@@ -15,7 +15,7 @@ use crate::{
 /// Serves standard input and output until the client closes them.
 pub(super) async fn run(source: &Source, environment: &Environment) -> Result<(), Error> {
     let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
-    super::log(settings.log);
+    super::log::start(settings.log);
     let gate = Machinery::open(&settings)?.gate;
     let sampling = tokio::spawn({
         let host = gate.host().clone();
