@@ -40,21 +40,51 @@ pub mod utmp;
 pub mod vmstat;
 pub mod zpool_state;
 
-/// A kernel file that does not read as expected.
+/// A kernel file that does not read as expected. It says where and never what stands there: that is other programs' text, and this
+/// goes into the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: cannot read {line:?}")]
+#[error("{file}: cannot read {place}")]
 pub struct Malformed {
     /// The file, as the kernel names it.
     pub file: &'static str,
-    /// The first line that made no sense, cut to 200 characters.
-    pub line: String,
+    /// The first place that made no sense.
+    pub place: Place,
+}
+
+/// A place in a kernel file.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Place {
+    /// The line of this number, the first being 1.
+    #[error("line {0}")]
+    Line(usize),
+    /// What stands behind this name, or should.
+    #[error("the field {0}")]
+    Field(&'static str),
+    /// From so many bytes on.
+    #[error("byte {0}")]
+    Byte(usize),
+    /// Nothing in particular.
+    #[error("it as a whole")]
+    Whole,
 }
 
 impl Malformed {
-    /// Says that `line` of `file` made no sense.
-    pub fn new(file: &'static str, line: impl AsRef<[u8]>) -> Self {
-        let line = String::from_utf8_lossy(line.as_ref()).chars().take(200).collect();
-        Self { file, line }
+    /// Says that `line`, a part of the text of `file`, made no sense.
+    pub fn line(file: &'static str, text: impl AsRef<[u8]>, line: impl AsRef<[u8]>) -> Self {
+        let (text, line) = (text.as_ref(), line.as_ref());
+        let before = line.as_ptr().addr().checked_sub(text.as_ptr().addr()).and_then(|length| text.get(..length));
+        let number = |before: &[u8]| before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Self { file, place: before.map_or(Place::Whole, |before| Place::Line(number(before))) }
+    }
+
+    /// Says that the field `name` of `file` made no sense, or is not there.
+    pub fn field(file: &'static str, name: &'static str) -> Self {
+        Self { file, place: Place::Field(name) }
+    }
+
+    /// Says that `file` made no sense.
+    pub fn whole(file: &'static str) -> Self {
+        Self { file, place: Place::Whole }
     }
 }
 
@@ -82,4 +112,19 @@ fn kibibytes(value: &str) -> Option<u64> {
 /// The lines that hold anything. Only `\n` ends a line: names may hold every other byte.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_named_and_what_stands_there_is_not() {
+        let text = "fine\n\nhunter2 \u{1b}[2J\nfine\n";
+        let line = text.lines().nth(2).unwrap();
+        assert_eq!(Malformed::line("mounts", text, line).to_string(), "mounts: cannot read line 3");
+        assert_eq!(Malformed::line("mounts", text, &line[8..]).place, Place::Line(3), "nor need it be the whole line");
+        assert_eq!(Malformed::line("mounts", line, text).place, Place::Whole, "from elsewhere");
+        assert_eq!(Malformed::field("status", "Uid").to_string(), "status: cannot read the field Uid");
+    }
 }

@@ -22,12 +22,11 @@ pub struct Arcstats {
 impl Arcstats {
     /// Reads the text of `arcstats`: name, type and value in columns.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let value = |name: &str| {
-            let mut lines = text.lines().map(|line| (line, line.split_ascii_whitespace()));
-            let line = lines.find_map(|(line, mut columns)| (columns.next() == Some(name)).then_some((line, columns)));
-            let (line, mut columns) = line.ok_or_else(|| Malformed::new("arcstats", name))?;
-            let value = columns.nth(1).and_then(|value| value.parse().ok());
-            value.ok_or_else(|| Malformed::new("arcstats", line))
+        let value = |name: &'static str| {
+            let mut lines = text.lines().map(str::split_ascii_whitespace);
+            let columns = lines.find_map(|mut columns| (columns.next() == Some(name)).then_some(columns));
+            let value = columns.and_then(|mut columns| columns.nth(1)?.parse().ok());
+            value.ok_or_else(|| Malformed::field("arcstats", name))
         };
         Ok(Self {
             size: value("size")?,
@@ -43,6 +42,7 @@ impl Arcstats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     #[test]
     fn names_are_matched_whole() {
@@ -63,7 +63,7 @@ size                            4    300
 
     #[test]
     fn a_missing_name_is_named() {
-        assert_eq!(Arcstats::parse("hits 4 12\n").unwrap_err().line, "size");
-        assert_eq!(Arcstats::parse("size 4\n").unwrap_err().line, "size 4");
+        assert_eq!(Arcstats::parse("hits 4 12\n").unwrap_err().place, Place::Field("size"));
+        assert_eq!(Arcstats::parse("size 4\n").unwrap_err().place, Place::Field("size"));
     }
 }

@@ -16,7 +16,7 @@ pub fn limit(text: &str) -> Result<Option<u64>, Malformed> {
 
 /// Reads a plain number (`memory.current`, `pids.current`; v1: `memory.usage_in_bytes`, `cpuacct.usage`).
 pub fn count(text: &str) -> Result<u64, Malformed> {
-    text.trim_ascii().parse().map_err(|_| Malformed::new("cgroup", text))
+    text.trim_ascii().parse().map_err(|_| Malformed::whole("cgroup"))
 }
 
 /// How much CPU time it may use in each period.
@@ -31,7 +31,7 @@ pub struct CpuMax {
 impl CpuMax {
     /// Reads `cpu.max` of v2.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let (quota, period) = text.trim_ascii().split_once(' ').ok_or_else(|| Malformed::new("cpu.max", text))?;
+        let (quota, period) = text.trim_ascii().split_once(' ').ok_or_else(|| Malformed::whole("cpu.max"))?;
         Self::of(quota, period)
     }
 
@@ -135,10 +135,10 @@ impl MemoryEvents {
 }
 
 /// The number after `name` in a file of `name number` lines.
-fn value(file: &'static str, text: &str, name: &str) -> Result<Option<u64>, Malformed> {
-    let line = text.lines().find_map(|line| Some((line, line.strip_prefix(name)?.strip_prefix(' ')?)));
-    let Some((line, value)) = line else { return Ok(None) };
-    value.trim_ascii().parse().map(Some).map_err(|_| Malformed::new(file, line))
+fn value(file: &'static str, text: &str, name: &'static str) -> Result<Option<u64>, Malformed> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let Some(value) = value else { return Ok(None) };
+    value.trim_ascii().parse().map(Some).map_err(|_| Malformed::field(file, name))
 }
 
 #[cfg(test)]

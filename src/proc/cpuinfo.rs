@@ -38,7 +38,7 @@ impl Cpuinfo {
             match name {
                 // Old ARM kernels write the model here, under a capital letter.
                 "processor" => {
-                    processor = value.parse().map_err(|_| Malformed::new("cpuinfo", value))?;
+                    processor = value.parse().map_err(|_| Malformed::field("cpuinfo", "processor"))?;
                     processors.insert(processor);
                     package = None;
                 }
@@ -57,7 +57,7 @@ impl Cpuinfo {
         };
         let flags = first(&["flags"]).unwrap_or_default();
         Ok(Self {
-            logical: some(processors.len()).ok_or_else(|| Malformed::new("cpuinfo", text))?,
+            logical: some(processors.len()).ok_or_else(|| Malformed::field("cpuinfo", "processor"))?,
             packages: some(packages.len()),
             cores: some(cores.len()),
             model_name: first(&["model name", "Processor", "uarch"]),

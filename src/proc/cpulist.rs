@@ -9,10 +9,10 @@ const MOST: u32 = 8192;
 pub fn parse(text: &str) -> Result<Vec<u32>, Malformed> {
     let mut numbers: Vec<u32> = Vec::new();
     for range in text.trim_ascii().split(',').filter(|range| !range.is_empty()) {
-        let (first, last) = bounds(range).ok_or_else(|| Malformed::new("cpulist", range))?;
+        let (first, last) = bounds(range).ok_or_else(|| Malformed::whole("cpulist"))?;
         // The kernel counts upwards; so does what comes out, which also bounds it.
         if last >= MOST || last < first || numbers.last().is_some_and(|before| *before >= first) {
-            return Err(Malformed::new("cpulist", range));
+            return Err(Malformed::whole("cpulist"));
         }
         numbers.extend(first..=last);
     }

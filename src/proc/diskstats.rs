@@ -52,7 +52,7 @@ pub struct Flushes {
 /// Reads the text of `/proc/diskstats`.
 pub fn parse(text: &str) -> Result<Vec<Disk>, Malformed> {
     let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
-    lines.map(|line| Disk::parse(line).ok_or_else(|| Malformed::new("diskstats", line))).collect()
+    lines.map(|line| Disk::parse(line).ok_or_else(|| Malformed::line("diskstats", text, line))).collect()
 }
 
 impl Disk {
@@ -97,6 +97,7 @@ impl Flushes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     #[test]
     fn linux_3_has_no_discards() {
@@ -124,6 +125,6 @@ mod tests {
 
     #[test]
     fn a_line_cut_short_is_named() {
-        assert_eq!(parse("8 0 sda 1 2 3\n").unwrap_err().line, "8 0 sda 1 2 3");
+        assert_eq!(parse("8 0 sda 1 2 3\n").unwrap_err().place, Place::Line(1));
     }
 }

@@ -13,7 +13,7 @@ pub fn parse(text: &str) -> Result<Vec<Ipv4Addr>, Malformed> {
     for line in text.lines() {
         let line = line.trim_ascii();
         if let Some(address) = line.strip_prefix("|-- ") {
-            leaf = Some(address.parse().map_err(|_| Malformed::new("net/fib_trie", line))?);
+            leaf = Some(address.parse().map_err(|_| Malformed::line("net/fib_trie", text, line))?);
         } else if line.starts_with("/32 host LOCAL") {
             addresses.extend(leaf);
         }
@@ -24,6 +24,7 @@ pub fn parse(text: &str) -> Result<Vec<Ipv4Addr>, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     #[test]
     fn networks_and_broadcasts_are_no_addresses() {
@@ -50,6 +51,6 @@ Local:
 
     #[test]
     fn a_leaf_without_an_address_is_named() {
-        assert_eq!(parse("  |-- here\n").unwrap_err().line, "|-- here");
+        assert_eq!(parse("  |-- here\n").unwrap_err().place, Place::Line(1));
     }
 }

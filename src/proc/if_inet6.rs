@@ -25,7 +25,7 @@ pub struct Address {
 /// Reads the text of `/proc/net/if_inet6`.
 pub fn parse(text: &str) -> Result<Vec<Address>, Malformed> {
     let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
-    lines.map(|line| Address::parse(line).ok_or_else(|| Malformed::new("net/if_inet6", line))).collect()
+    lines.map(|line| Address::parse(line).ok_or_else(|| Malformed::line("net/if_inet6", text, line))).collect()
 }
 
 impl Address {

@@ -46,7 +46,7 @@ impl Route {
 /// Reads the text of `/proc/net/ipv6_route`.
 pub fn parse(text: &str) -> Result<Vec<Route>, Malformed> {
     let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
-    lines.map(|line| Route::parse(line).ok_or_else(|| Malformed::new("net/ipv6_route", line))).collect()
+    lines.map(|line| Route::parse(line).ok_or_else(|| Malformed::line("net/ipv6_route", text, line))).collect()
 }
 
 /// 32 digits, in the order they are written everywhere.

@@ -17,7 +17,7 @@ impl KernelVersion {
         let mut numbers = release.trim_ascii().splitn(3, '.').map(leading_number);
         match (numbers.next().flatten(), numbers.next().flatten()) {
             (Some(major), Some(minor)) => Ok(Self { major, minor }),
-            _ => Err(Malformed::new("osrelease", release)),
+            _ => Err(Malformed::whole("osrelease")),
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Loadavg {
 impl Loadavg {
     /// Reads the text of `/proc/loadavg`.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        Self::columns(text).ok_or_else(|| Malformed::new("loadavg", text))
+        Self::columns(text).ok_or_else(|| Malformed::whole("loadavg"))
     }
 
     fn columns(text: &str) -> Option<Self> {

@@ -38,11 +38,11 @@ impl LoginSession {
             let mut lines = text.lines().filter_map(assignment);
             lines.find(|(have, _)| *have == name).map(|(_, value)| value).filter(|value| !value.is_empty())
         };
-        let required = |name: &str| optional(name).ok_or_else(|| Malformed::new("session", name));
+        let required = |name| optional(name).ok_or_else(|| Malformed::field("session", name));
         let uid = required("UID")?;
         Ok(Self {
             user: required("USER")?,
-            uid: uid.parse().map_err(|_| Malformed::new("session", &uid))?,
+            uid: uid.parse().map_err(|_| Malformed::field("session", "UID"))?,
             tty: optional("TTY"),
             remote_host: optional("REMOTE_HOST"),
             service: optional("SERVICE"),
@@ -59,6 +59,7 @@ impl LoginSession {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     #[test]
     fn a_session_over_ssh() {
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_session_of_nobody_is_refused() {
-        assert_eq!(LoginSession::parse("ACTIVE=1\n").unwrap_err().line, "UID");
-        assert_eq!(LoginSession::parse("UID=root\nUSER=root\n").unwrap_err().line, "root");
+        assert_eq!(LoginSession::parse("ACTIVE=1\n").unwrap_err().place, Place::Field("UID"));
+        assert_eq!(LoginSession::parse("UID=root\nUSER=root\n").unwrap_err().place, Place::Field("UID"));
     }
 }

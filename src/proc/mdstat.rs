@@ -185,7 +185,7 @@ pub fn parse(text: &str) -> Result<Vec<Array>, Malformed> {
     let mut arrays: Vec<Array> = Vec::new();
     let told = |line: &&str| !line.starts_with("Personalities") && !line.starts_with("unused devices");
     for line in text.lines().filter(told).filter(|line| !line.trim_ascii().is_empty()) {
-        let malformed = || Malformed::new("mdstat", line);
+        let malformed = || Malformed::line("mdstat", text, line);
         if line.starts_with(' ') {
             arrays.last_mut().ok_or_else(malformed)?.detail(line).ok_or_else(malformed)?;
         } else {
@@ -198,6 +198,7 @@ pub fn parse(text: &str) -> Result<Vec<Array>, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     const MDSTAT: &str = "\
 Personalities : [raid1] [raid6] [raid5] [raid4] 
@@ -249,7 +250,7 @@ unused devices: <none>
 
     #[test]
     fn a_line_of_no_array_is_named() {
-        assert_eq!(parse("      1 blocks\n").unwrap_err().line, "      1 blocks");
-        assert_eq!(parse("md0 : asleep\n").unwrap_err().line, "md0 : asleep");
+        assert_eq!(parse("      1 blocks\n").unwrap_err().place, Place::Line(1));
+        assert_eq!(parse("md0 : asleep\n").unwrap_err().place, Place::Line(1));
     }
 }

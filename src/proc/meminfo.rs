@@ -59,17 +59,16 @@ pub struct HugePages {
 impl Meminfo {
     /// Reads the text of `/proc/meminfo`.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let value =
-            |name: &str| text.lines().find_map(|line| Some((line, line.strip_prefix(name)?.strip_prefix(':')?)));
-        let bytes = |name: &str| {
-            let read = |(line, value)| kibibytes(value).ok_or_else(|| malformed(line));
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let bytes = |name: &'static str| {
+            let read = |value| kibibytes(value).ok_or_else(|| malformed(name));
             value(name).map(read).transpose()
         };
-        let pages = |name: &str| {
-            let read = |(line, value): (&str, &str)| value.trim().parse().map_err(|_| malformed(line));
+        let pages = |name: &'static str| {
+            let read = |value: &str| value.trim().parse().map_err(|_| malformed(name));
             value(name).map(read).transpose()
         };
-        let required = |name: &str| bytes(name)?.ok_or_else(|| malformed(name));
+        let required = |name: &'static str| bytes(name)?.ok_or_else(|| malformed(name));
         let pool = (pages("HugePages_Total")?, pages("HugePages_Free")?, bytes("Hugepagesize")?);
         let huge_pages = match pool {
             (Some(total), Some(free), Some(size)) => Some(HugePages { total, free, size }),
@@ -99,13 +98,14 @@ impl Meminfo {
     }
 }
 
-fn malformed(line: &str) -> Malformed {
-    Malformed::new("meminfo", line)
+fn malformed(name: &'static str) -> Malformed {
+    Malformed::field("meminfo", name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     const LINUX_2_6_32: &str = "\
 MemTotal:        2 kB
@@ -140,12 +140,12 @@ PageTables:     12 kB
     #[test]
     fn a_line_without_a_number_is_named() {
         let error = Meminfo::parse("MemTotal: many\n").unwrap_err();
-        assert_eq!(error.to_string(), r#"meminfo: cannot read "MemTotal: many""#);
+        assert_eq!(error.to_string(), "meminfo: cannot read the field MemTotal");
     }
 
     #[test]
     fn a_missing_line_is_named() {
-        assert_eq!(Meminfo::parse("MemTotal: 2 kB\n").unwrap_err().line, "MemFree");
+        assert_eq!(Meminfo::parse("MemTotal: 2 kB\n").unwrap_err().place, Place::Field("MemFree"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub struct Mount {
 
 /// Reads the bytes of `/proc/PID/mountinfo`.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Mount>, Malformed> {
-    lines(bytes).map(|line| Mount::parse(line).ok_or_else(|| Malformed::new("mountinfo", line))).collect()
+    lines(bytes).map(|line| Mount::parse(line).ok_or_else(|| Malformed::line("mountinfo", bytes, line))).collect()
 }
 
 impl Mount {
@@ -90,6 +90,7 @@ pub fn unescape(column: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     #[test]
     fn the_example_of_the_manual() {
@@ -139,6 +140,6 @@ mod tests {
 
     #[test]
     fn a_line_without_a_dash_is_named() {
-        assert_eq!(parse(b"1 0 0:1 / / rw shared:1\n").unwrap_err().line, "1 0 0:1 / / rw shared:1");
+        assert_eq!(parse(b"1 0 0:1 / / rw shared:1\n").unwrap_err().place, Place::Line(1));
     }
 }

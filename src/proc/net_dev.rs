@@ -55,7 +55,7 @@ pub struct Sent {
 pub fn parse(text: &str) -> Result<Vec<Interface>, Malformed> {
     // The two lines of heading have no colon.
     let lines = text.lines().filter(|line| line.contains(':'));
-    lines.map(|line| Interface::parse(line).ok_or_else(|| Malformed::new("net/dev", line))).collect()
+    lines.map(|line| Interface::parse(line).ok_or_else(|| Malformed::line("net/dev", text, line))).collect()
 }
 
 impl Interface {
@@ -89,6 +89,7 @@ impl Interface {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     const HEADING: &str = "\
 Inter-|   Receive                                                |  Transmit
@@ -117,6 +118,6 @@ Inter-|   Receive                                                |  Transmit
 
     #[test]
     fn a_line_cut_short_is_named() {
-        assert_eq!(parse("lo: 1 2 3\n").unwrap_err().line, "lo: 1 2 3");
+        assert_eq!(parse("lo: 1 2 3\n").unwrap_err().place, Place::Line(1));
     }
 }

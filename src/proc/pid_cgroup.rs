@@ -24,7 +24,7 @@ pub struct Membership {
 impl PidCgroup {
     /// Reads the bytes of `/proc/PID/cgroup`.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        let membership = |line| Membership::parse(line).ok_or_else(|| Malformed::new("PID/cgroup", line));
+        let membership = |line| Membership::parse(line).ok_or_else(|| Malformed::line("PID/cgroup", bytes, line));
         Ok(Self { memberships: lines(bytes).map(membership).collect::<Result<_, _>>()? })
     }
 
@@ -120,6 +120,7 @@ fn container(path: &[u8]) -> Option<Container> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -202,6 +203,6 @@ mod tests {
 
     #[test]
     fn a_line_without_a_path_is_named() {
-        assert_eq!(PidCgroup::parse(b"3:memory\n").unwrap_err().line, "3:memory");
+        assert_eq!(PidCgroup::parse(b"3:memory\n").unwrap_err().place, Place::Line(1));
     }
 }

@@ -24,11 +24,10 @@ pub struct PidIo {
 impl PidIo {
     /// Reads the text of `/proc/PID/io`.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let count = |name: &str| {
+        let count = |name: &'static str| {
             let mut lines = text.lines();
-            let value = lines.find_map(|line| Some((line, line.strip_prefix(name)?.strip_prefix(':')?)));
-            let (line, value) = value.ok_or_else(|| Malformed::new("PID/io", name))?;
-            value.trim().parse().map_err(|_| Malformed::new("PID/io", line))
+            let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.and_then(|value| value.trim().parse().ok()).ok_or_else(|| Malformed::field("PID/io", name))
         };
         Ok(Self {
             rchar: count("rchar")?,
@@ -45,6 +44,7 @@ impl PidIo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     #[test]
     fn cancelled_writes_are_not_writes() {
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        assert_eq!(PidIo::parse("rchar: -1\n").unwrap_err().line, "rchar: -1");
-        assert_eq!(PidIo::parse("rchar: 1\n").unwrap_err().line, "wchar");
+        assert_eq!(PidIo::parse("rchar: -1\n").unwrap_err().place, Place::Field("rchar"));
+        assert_eq!(PidIo::parse("rchar: 1\n").unwrap_err().place, Place::Field("wchar"));
     }
 }

@@ -18,7 +18,7 @@ pub struct Limit {
 /// Reads the text of `/proc/PID/limits`.
 pub fn parse(text: &str) -> Result<Vec<Limit>, Malformed> {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("Limit "));
-    lines.map(|line| Limit::parse(line).ok_or_else(|| Malformed::new("PID/limits", line))).collect()
+    lines.map(|line| Limit::parse(line).ok_or_else(|| Malformed::line("PID/limits", text, line))).collect()
 }
 
 impl Limit {

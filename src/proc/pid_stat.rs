@@ -115,7 +115,7 @@ impl State {
 impl<'a> PidStat<'a> {
     /// Reads the bytes of `/proc/PID/stat`, and holds on to them for the name.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        Self::columns(bytes).ok_or_else(|| Malformed::new("PID/stat", bytes))
+        Self::columns(bytes).ok_or_else(|| Malformed::whole("PID/stat"))
     }
 
     /// Whether this is a thread of the kernel (`PF_KTHREAD`), without memory or command line of its own.

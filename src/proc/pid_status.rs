@@ -134,16 +134,16 @@ impl Memory {
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
-    fn optional<T>(&self, name: &str, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, Malformed> {
+    fn optional<T>(&self, name: &'static str, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, Malformed> {
         let value = |line: &&[u8]| line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b':'));
         let Some(line) = lines(self.0).find(value) else { return Ok(None) };
         let value = line.get(name.len().saturating_add(1)..).unwrap_or_default();
         let value = value.strip_prefix(b"\t").unwrap_or(value);
-        read(value).map(Some).ok_or_else(|| Malformed::new("PID/status", line))
+        read(value).map(Some).ok_or_else(|| Malformed::field("PID/status", name))
     }
 
-    fn required<T>(&self, name: &str, read: impl Fn(&[u8]) -> Option<T>) -> Result<T, Malformed> {
-        self.optional(name, read)?.ok_or_else(|| Malformed::new("PID/status", name))
+    fn required<T>(&self, name: &'static str, read: impl Fn(&[u8]) -> Option<T>) -> Result<T, Malformed> {
+        self.optional(name, read)?.ok_or_else(|| Malformed::field("PID/status", name))
     }
 }
 
@@ -174,6 +174,7 @@ fn unescape(name: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     const THREAD_OF_THE_KERNEL: &str = "\
 Name:\tkworker/0:0H
@@ -226,6 +227,6 @@ CapEff:\t000001ffffffffff
 
     #[test]
     fn a_missing_line_is_named() {
-        assert_eq!(PidStatus::parse(b"Name:\tinit\n").unwrap_err().line, "State");
+        assert_eq!(PidStatus::parse(b"Name:\tinit\n").unwrap_err().place, Place::Field("State"));
     }
 }

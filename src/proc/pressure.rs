@@ -27,13 +27,13 @@ pub struct Stall {
 impl Pressure {
     /// Reads the text of one pressure file. `irq`, which has no `some`, is not among them.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let stall = |kind: &str| {
+        let stall = |kind: &'static str| {
             let mut lines = text.lines();
-            let line = lines.find_map(|line| Some((line, line.strip_prefix(kind)?.strip_prefix(' ')?)));
-            let read = |(line, columns)| Stall::parse(columns).ok_or_else(|| Malformed::new("pressure", line));
-            line.map(read).transpose()
+            let columns = lines.find_map(|line| line.strip_prefix(kind)?.strip_prefix(' '));
+            let read = |columns| Stall::parse(columns).ok_or_else(|| Malformed::field("pressure", kind));
+            columns.map(read).transpose()
         };
-        let some = stall("some")?.ok_or_else(|| Malformed::new("pressure", text))?;
+        let some = stall("some")?.ok_or_else(|| Malformed::field("pressure", "some"))?;
         Ok(Self { some, full: stall("full")? })
     }
 }

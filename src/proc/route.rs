@@ -43,7 +43,7 @@ impl Route {
 /// Reads the text of `/proc/net/route`.
 pub fn parse(text: &str) -> Result<Vec<Route>, Malformed> {
     let lines = text.lines().filter(|line| !line.trim_ascii().is_empty() && !line.starts_with("Iface"));
-    lines.map(|line| Route::parse(line).ok_or_else(|| Malformed::new("net/route", line))).collect()
+    lines.map(|line| Route::parse(line).ok_or_else(|| Malformed::line("net/route", text, line))).collect()
 }
 
 /// The kernel prints the four bytes as one number of the machine: backwards on a little-endian one.
@@ -54,6 +54,7 @@ fn address(word: &str) -> Option<Ipv4Addr> {
 #[cfg(all(test, target_endian = "little"))]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     const TABLE: &str = "\
 Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
@@ -79,6 +80,6 @@ eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 
     #[test]
     fn a_line_cut_short_is_named() {
-        assert_eq!(parse("eth0 00000000 010200C0").unwrap_err().line, "eth0 00000000 010200C0");
+        assert_eq!(parse("eth0 00000000 010200C0").unwrap_err().place, Place::Line(1));
     }
 }

@@ -86,22 +86,22 @@ impl Snmp {
 struct Pair<'a>(&'a str, &'a str);
 
 impl<'a> Pair<'a> {
-    fn find(text: &'a str, protocol: &str) -> Result<Self, Malformed> {
+    fn find(text: &'a str, protocol: &'static str) -> Result<Self, Malformed> {
         let mut lines = text.lines().filter_map(|line| line.strip_prefix(protocol));
         match (lines.next(), lines.next()) {
             (Some(names), Some(values)) => Ok(Self(names, values)),
-            _ => Err(Malformed::new("net/snmp", protocol)),
+            _ => Err(Malformed::field("net/snmp", protocol)),
         }
     }
 
-    fn optional(&self, name: &str) -> Result<Option<u64>, Malformed> {
+    fn optional(&self, name: &'static str) -> Result<Option<u64>, Malformed> {
         let mut columns = self.0.split_ascii_whitespace().zip(self.1.split_ascii_whitespace());
         let value = columns.find(|(have, _)| *have == name).map(|(_, value)| value.parse());
-        value.transpose().map_err(|_| Malformed::new("net/snmp", self.1))
+        value.transpose().map_err(|_| Malformed::field("net/snmp", name))
     }
 
-    fn required(&self, name: &str) -> Result<u64, Malformed> {
-        self.optional(name)?.ok_or_else(|| Malformed::new("net/snmp", name))
+    fn required(&self, name: &'static str) -> Result<u64, Malformed> {
+        self.optional(name)?.ok_or_else(|| Malformed::field("net/snmp", name))
     }
 }
 

@@ -27,16 +27,16 @@ pub struct Sockstat {
 impl Sockstat {
     /// Reads the text of `/proc/net/sockstat`.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let optional = |kind: &str, name: &str| {
+        let optional = |kind: &str, name: &'static str| {
             let mut lines = text.lines();
-            let line = lines.find_map(|line| Some((line, line.strip_prefix(kind)?.strip_prefix(':')?)));
-            let Some((line, columns)) = line else { return Ok(None) };
+            let columns = lines.find_map(|line| line.strip_prefix(kind)?.strip_prefix(':'));
+            let Some(columns) = columns else { return Ok(None) };
             let mut columns = columns.split_ascii_whitespace();
             let value =
                 columns.find(|column| *column == name).map(|_| columns.next().and_then(|value| value.parse().ok()));
-            value.map(|value| value.ok_or_else(|| Malformed::new("net/sockstat", line))).transpose()
+            value.map(|value| value.ok_or_else(|| Malformed::field("net/sockstat", name))).transpose()
         };
-        let required = |kind, name| optional(kind, name)?.ok_or_else(|| Malformed::new("net/sockstat", kind));
+        let required = |kind, name| optional(kind, name)?.ok_or_else(|| Malformed::field("net/sockstat", name));
         Ok(Self {
             used: required("sockets", "used")?,
             tcp_inuse: required("TCP", "inuse")?,
@@ -53,6 +53,7 @@ impl Sockstat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     #[test]
     fn names_and_numbers_take_turns() {
@@ -65,6 +66,6 @@ mod tests {
 
     #[test]
     fn a_name_without_a_number_is_named() {
-        assert_eq!(Sockstat::parse("sockets: used\n").unwrap_err().line, "sockets: used");
+        assert_eq!(Sockstat::parse("sockets: used\n").unwrap_err().place, Place::Field("used"));
     }
 }

@@ -93,10 +93,10 @@ impl Stat {
         let [mut intr, mut ctxt, mut btime, mut processes, mut running, mut blocked] = [None; 6];
         for line in text.lines() {
             let (name, columns) = line.split_once(' ').unwrap_or((line, ""));
-            let times = || Times::parse(columns).ok_or_else(|| malformed(line));
+            let times = || Times::parse(columns).ok_or_else(|| Malformed::line("stat", text, line));
             let count = || {
                 let first = columns.split_ascii_whitespace().next().and_then(|count| count.parse().ok());
-                first.ok_or_else(|| malformed(line)).map(Some)
+                first.ok_or_else(|| Malformed::line("stat", text, line)).map(Some)
             };
             match name {
                 "cpu" => cpu = Some(times()?),
@@ -113,9 +113,9 @@ impl Stat {
                 }
             }
         }
-        let required = |count: Option<u64>, name| count.ok_or_else(|| malformed(name));
+        let required = |count: Option<u64>, name| count.ok_or_else(|| Malformed::field("stat", name));
         Ok(Self {
-            cpu: cpu.ok_or_else(|| malformed("cpu"))?,
+            cpu: cpu.ok_or_else(|| Malformed::field("stat", "cpu"))?,
             cpus,
             interrupts: required(intr, "intr")?,
             context_switches: required(ctxt, "ctxt")?,
@@ -127,13 +127,10 @@ impl Stat {
     }
 }
 
-fn malformed(line: &str) -> Malformed {
-    Malformed::new("stat", line)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     const REST: &str = "\
 intr 114930548 113199788 3 0 5
@@ -175,7 +172,7 @@ softirq 183433 0 21755 12 39 1137 231 21459 2263
 
     #[test]
     fn a_cpu_without_times_is_named() {
-        assert_eq!(Stat::parse("cpu  1 2 x 4\n").unwrap_err().line, "cpu  1 2 x 4");
+        assert_eq!(Stat::parse("cpu  1 2 x 4\n").unwrap_err().place, Place::Line(1));
     }
 
     #[test]

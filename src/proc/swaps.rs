@@ -21,7 +21,7 @@ pub struct Swap {
 /// Reads the bytes of `/proc/swaps`.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Swap>, Malformed> {
     let lines = lines(bytes).filter(|line| !line.starts_with(b"Filename"));
-    lines.map(|line| Swap::parse(line).ok_or_else(|| Malformed::new("swaps", line))).collect()
+    lines.map(|line| Swap::parse(line).ok_or_else(|| Malformed::line("swaps", bytes, line))).collect()
 }
 
 impl Swap {
@@ -39,6 +39,7 @@ impl Swap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     #[test]
     fn names_have_their_escapes_undone() {
@@ -58,6 +59,6 @@ mod tests {
 
     #[test]
     fn a_line_cut_short_is_named() {
-        assert_eq!(parse(b"/dev/sda2 partition\n").unwrap_err().line, "/dev/sda2 partition");
+        assert_eq!(parse(b"/dev/sda2 partition\n").unwrap_err().place, Place::Line(1));
     }
 }

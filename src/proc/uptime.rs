@@ -14,7 +14,7 @@ pub struct Uptime {
 impl Uptime {
     /// Reads the text of `/proc/uptime`.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        Self::columns(text).ok_or_else(|| Malformed::new("uptime", text))
+        Self::columns(text).ok_or_else(|| Malformed::whole("uptime"))
     }
 
     fn columns(text: &str) -> Option<Self> {
@@ -26,6 +26,7 @@ impl Uptime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     #[test]
     fn idle_may_exceed_up_on_many_cpus() {
@@ -35,6 +36,6 @@ mod tests {
 
     #[test]
     fn half_a_line_is_refused() {
-        assert_eq!(Uptime::parse("350735.47").unwrap_err().line, "350735.47");
+        assert_eq!(Uptime::parse("350735.47").unwrap_err().place, Place::Whole);
     }
 }

@@ -30,7 +30,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Login>, Malformed> {
         records.remainder().is_empty() && records.into_iter().all(|record| kind(record) <= ACCOUNTING)
     };
     let size = [384, 400].into_iter().find(fits);
-    let size = size.ok_or_else(|| Malformed::new("utmp", format!("{} bytes of no known records", bytes.len())))?;
+    let size = size.ok_or_else(|| Malformed::whole("utmp"))?;
     let logins = bytes.chunks_exact(size).filter(|record| kind(record) == USER_PROCESS);
     Ok(logins.filter_map(Login::parse).collect())
 }
@@ -62,6 +62,7 @@ fn u32_at(record: &[u8], at: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     fn record(size: usize, kind: u8, time_at: usize) -> Vec<u8> {
         let mut record = vec![0; size];
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn half_a_record_is_refused() {
-        assert_eq!(parse(&[0; 383]).unwrap_err().line, "383 bytes of no known records");
+        assert_eq!(parse(&[0; 383]).unwrap_err().place, Place::Whole);
         assert!(parse(&[255; 384]).is_err());
     }
 }

@@ -28,7 +28,7 @@ impl Vmstat {
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let mut vmstat = Self::default();
         for line in text.lines() {
-            vmstat.take(line).ok_or_else(|| Malformed::new("vmstat", line))?;
+            vmstat.take(line).ok_or_else(|| Malformed::line("vmstat", text, line))?;
         }
         Ok(vmstat)
     }
@@ -55,6 +55,7 @@ impl Vmstat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     #[test]
     fn stalls_of_all_zones_are_added_up() {
@@ -72,6 +73,6 @@ mod tests {
 
     #[test]
     fn a_counter_that_is_no_number_is_named() {
-        assert_eq!(Vmstat::parse("pgfault many\n").unwrap_err().line, "pgfault many");
+        assert_eq!(Vmstat::parse("pgfault many\n").unwrap_err().place, Place::Line(1));
     }
 }

@@ -34,7 +34,7 @@ impl ZpoolState {
             "REMOVED" => Self::Removed,
             "UNAVAIL" => Self::Unavail,
             "SUSPENDED" => Self::Suspended,
-            "" => return Err(Malformed::new("zpool state", text)),
+            "" => return Err(Malformed::whole("zpool state")),
             word => Self::Unknown(word.chars().take(32).collect()),
         })
     }
