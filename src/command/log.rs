@@ -14,7 +14,7 @@ use std::{
 use tracing::{Metadata, callsite::Identifier};
 use tracing_subscriber::{filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::Level;
+use crate::{config::Level, text};
 
 /// Lines that may wait to be written.
 const WAITING: usize = 1024;
@@ -34,8 +34,11 @@ pub(super) fn start(level: Level) {
     let lines = tracing_subscriber::fmt::layer().with_writer(log).with_ansi(io::stderr().is_terminal());
     // the second of two calls in one process (a test's) changes nothing
     if tracing_subscriber::registry().with(targets).with(lines).try_init().is_ok() {
-        // the standard library's own would wait for the pipe
-        std::panic::set_hook(Box::new(|panic| log.push(None, format!("{panic}\n").into_bytes())));
+        // the standard library's own would wait for the pipe, and some panics quote what they met
+        std::panic::set_hook(Box::new(|panic| {
+            let words = panic.to_string();
+            log.push(None, format!("{}\n", text::clean(&text::redact_line(&words), 500)).into_bytes());
+        }));
     }
 }
 
