@@ -10,6 +10,6 @@ mod unit;
 mod vocabulary;
 
 pub use clean::{clean, clean_value};
-pub use redact::{redact_arguments, redact_line, redact_value};
+pub use redact::{Redactor, redact_arguments, redact_line, redact_value};
 pub use render::render;
 pub use tokens::tokens_at_most;

@@ -2,24 +2,35 @@
 
 use std::ops::Range;
 
-use super::names::{is_harmless, is_switch, sensitive};
+use super::names::{Name, is_harmless, is_name, is_odd, is_switch, sensitive};
 
 /// How deep quoted commands in quoted commands are looked into.
 const DEEPEST: usize = 4;
 
-/// A program that takes a secret by short options.
+/// How a program takes a secret. Options that name one (`--password`) are known everywhere.
 #[derive(Clone, Copy, Debug)]
 struct Program {
     names: &'static [&'static str],
-    /// The secret may follow in the same word.
-    attached: &'static [u8],
-    /// The secret may be the next word.
-    separate: &'static [u8],
-    /// The option's value is `user:secret`, or parted by another character.
-    pair: Option<(&'static [u8], u8)>,
+    /// Only after this operand its letters mean what they say here.
+    verb: Option<&'static str>,
+    /// Letters of options with the secret in the same word.
+    attached: &'static str,
+    /// Letters of options with the secret in the next word.
+    separate: &'static str,
+    /// Letters of options with `user:secret`, or parted by another character.
+    pair: Option<(&'static str, u8)>,
+    /// How an operand begins that is a secret from there on.
+    begins: &'static [&'static str],
+    /// The operand after which so many operands later a secret follows; no operand is the program itself.
+    after: &'static [(&'static str, usize)],
+    /// An operand with a secret's name is followed by the secret.
+    named: bool,
 }
 
-const PROGRAMS: [Program; 14] = [
+const NONE: Program =
+    Program { names: &[], verb: None, attached: "", separate: "", pair: None, begins: &[], after: &[], named: false };
+
+const PROGRAMS: &[Program] = &[
     Program {
         names: &[
             "mysql",
@@ -39,18 +50,18 @@ const PROGRAMS: [Program; 14] = [
             "mariadb-show",
             "mycli",
         ],
-        attached: b"p",
-        separate: b"p",
-        pair: None,
+        attached: "p",
+        separate: "p",
+        ..NONE
     },
     Program {
-        names: &["mongo", "mongosh", "mongodump", "mongorestore", "mongoexport"],
-        attached: b"p",
-        separate: b"p",
-        pair: None,
+        names: &["mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "cqlsh", "beeline", "twine"],
+        attached: "p",
+        separate: "p",
+        ..NONE
     },
-    Program { names: &["sshpass"], attached: b"p", separate: b"p", pair: None },
-    Program { names: &["redis-cli", "valkey-cli", "keydb-cli"], attached: b"", separate: b"a", pair: None },
+    Program { names: &["sshpass"], attached: "p", separate: "p", ..NONE },
+    Program { names: &["redis-cli", "valkey-cli", "keydb-cli"], separate: "a", ..NONE },
     Program {
         names: &[
             "ldapsearch",
@@ -62,38 +73,80 @@ const PROGRAMS: [Program; 14] = [
             "ldapmodrdn",
             "ldappasswd",
         ],
-        attached: b"w",
-        separate: b"wsa",
-        pair: None,
+        attached: "w",
+        separate: "wsa",
+        ..NONE
     },
-    Program { names: &["zip", "unzip"], attached: b"P", separate: b"P", pair: None },
-    Program { names: &["7z", "7za", "7zr"], attached: b"p", separate: b"", pair: None },
-    Program { names: &["ipmitool", "sqlcmd", "bcp"], attached: b"P", separate: b"P", pair: None },
-    Program { names: &["useradd", "usermod"], attached: b"", separate: b"p", pair: None },
-    Program { names: &["openssl"], attached: b"", separate: b"kK", pair: None },
-    Program { names: &["snmpwalk", "snmpget", "snmpset", "snmpbulkwalk"], attached: b"", separate: b"cAX", pair: None },
-    Program { names: &["curl", "http", "https", "xh"], attached: b"", separate: b"", pair: Some((b"uUa", b':')) },
+    Program { names: &["zip", "unzip"], attached: "P", separate: "P", ..NONE },
+    Program { names: &["7z", "7za", "7zr"], attached: "p", ..NONE },
+    Program { names: &["ipmitool", "sqlcmd", "bcp", "isql", "tsql"], attached: "P", separate: "P", ..NONE },
+    Program { names: &["mosquitto_pub", "mosquitto_sub", "mosquitto_rr"], separate: "P", ..NONE },
+    Program { names: &["useradd", "usermod"], separate: "p", ..NONE },
+    Program { names: &["openssl"], separate: "kK", begins: &["pass:"], ..NONE },
+    Program { names: &["snmpwalk", "snmpget", "snmpset", "snmpbulkwalk"], separate: "cAX", ..NONE },
+    Program { names: &["curl", "http", "https", "xh"], pair: Some(("uUa", b':')), ..NONE },
+    Program { names: &["ab"], pair: Some(("AP", b':')), ..NONE },
+    Program { names: &["smbclient", "rpcclient", "net", "smbget", "winexe"], pair: Some(("U", b'%')), ..NONE },
+    Program { names: &["lftp"], pair: Some(("u", b',')), ..NONE },
+    Program { names: &["xfreerdp", "xfreerdp3", "wlfreerdp", "sdl-freerdp"], begins: &["/p:", "/gp:"], ..NONE },
+    Program { names: &["docker", "podman"], verb: Some("login"), attached: "p", separate: "p", ..NONE },
     Program {
-        names: &["smbclient", "rpcclient", "net", "smbget"],
-        attached: b"",
-        separate: b"",
-        pair: Some((b"U", b'%')),
+        names: &["nerdctl", "buildah", "skopeo", "crane", "oras", "helm", "oc", "az"],
+        verb: Some("login"),
+        attached: "p",
+        separate: "p",
+        ..NONE
     },
-    Program { names: &["lftp"], attached: b"", separate: b"", pair: Some((b"u", b',')) },
+    Program { names: &["gitlab-runner"], verb: Some("register"), separate: "r", ..NONE },
+    Program { names: &["vault", "bao"], after: &[("login", 1), ("unseal", 1)], ..NONE },
+    Program { names: &["cargo"], after: &[("login", 1)], ..NONE },
+    Program { names: &["wpa_passphrase"], after: &[("", 2)], ..NONE },
+    Program { names: &["rclone"], after: &[("obscure", 1)], named: true, ..NONE },
+    Program { names: &["rabbitmqctl"], after: &[("add_user", 2), ("change_password", 2)], ..NONE },
+    Program { names: &["ngrok"], after: &[("add-authtoken", 1)], named: true, ..NONE },
+    Program { names: &["nmcli", "wpa_cli", "aws"], named: true, ..NONE },
+    // an entry of `.netrc`
+    Program { names: &["machine"], named: true, ..NONE },
+    // what `sshpass` starts has a -p of its own
+    Program { names: &["ssh", "scp", "rsync", "sftp"], ..NONE },
 ];
 
-/// Programs that take `-p SECRET` after the word `login`.
-const LOGINS: [&str; 6] = ["docker", "podman", "nerdctl", "buildah", "skopeo", "oc"];
+/// A bit for each length of a program's name, by its first letter: nearly every word is ruled out by it.
+const LENGTHS: [u32; 128] = {
+    let mut lengths = [0; 128];
+    let mut at = 0;
+    while at < PROGRAMS.len() {
+        let mut name = 0;
+        while name < PROGRAMS[at].names.len() {
+            let bytes = PROGRAMS[at].names[name].as_bytes();
+            lengths[bytes[0] as usize] |= 1 << bytes.len();
+            name += 1;
+        }
+        at += 1;
+    }
+    lengths
+};
+
+fn program(name: &[u8]) -> Option<&'static Program> {
+    let lengths = LENGTHS.get(usize::from(*name.first()?))?;
+    if name.len() >= 32 || lengths >> name.len() & 1 == 0 {
+        return None;
+    }
+    PROGRAMS.iter().find(|program| program.names.iter().any(|own| own.as_bytes() == name))
+}
 
 /// What is remembered from one word of a command to the next.
 #[derive(Default)]
 pub(super) struct Command {
     words: usize,
-    program: Option<Program>,
-    /// The program is the command's first word, and not an argument that is called like one.
-    is_first: bool,
+    program: Option<&'static Program>,
+    /// It is the program, and not an argument that is called like one: the first word, or the path of a program.
+    is_sure: bool,
+    /// Its verb was there.
+    has_verb: bool,
+    /// After so many more operands one that is a secret.
+    operands: usize,
     wants: Option<Wants>,
-    login: Option<bool>,
     htpasswd: Option<Htpasswd>,
 }
 
@@ -120,7 +173,7 @@ impl Command {
         let wanted = self.wants.take();
         self.words += 1;
         match wanted {
-            Some(Wants::Secret) if !is_option => return (!is_harmless(word)).then_some(0),
+            Some(Wants::Secret) if !is_option => return (!is_harmless(word)).then(|| self.begin(word).unwrap_or(0)),
             Some(Wants::NoPort) if !is_option => return (!is_harmless(word) && !is_port(word)).then_some(0),
             Some(Wants::Pair(by)) => return pair(word, by),
             _ => {}
@@ -137,10 +190,7 @@ impl Command {
         if let Some(at) = self.attached(word) {
             return Some(at);
         }
-        if word.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-            && sensitive(word).is_some()
-            && !is_switch(word)
-        {
+        if word.iter().all(|byte| is_name(*byte)) && sensitive(word).is_some() && !is_switch(word) {
             self.wants = Some(Wants::Secret);
             return None;
         }
@@ -155,32 +205,30 @@ impl Command {
         if word[1] == b'-' {
             return self.long_option(word);
         }
-        let letter = word[1];
-        if self.login == Some(true) && letter == b'p' {
-            return self.next(Wants::Secret);
-        }
-        let program = self.program?;
+        let letter = char::from(word[1]);
+        let program = self.program.filter(|program| self.has_verb || program.verb.is_none())?;
         if let Some((letters, by)) = program.pair {
             // `-su user:pass`: the last of several letters
             if word.len() <= 6
                 && word[1..].iter().all(u8::is_ascii_alphabetic)
-                && letters.contains(&word[word.len() - 1])
+                && letters.contains(char::from(word[word.len() - 1]))
             {
                 return self.next(Wants::Pair(by));
             }
-            return if letters.contains(&letter) { pair(&word[2..], by).map(|at| at + 2) } else { None };
+            return if letters.contains(letter) { pair(&word[2..], by).map(|at| at + 2) } else { None };
         }
-        if word.len() == 2 && program.separate.contains(&letter) {
-            return self.next(if self.is_first { Wants::Secret } else { Wants::NoPort });
+        if word.len() == 2 && program.separate.contains(letter) {
+            return self.next(if self.is_sure || self.has_verb { Wants::Secret } else { Wants::NoPort });
         }
         None
     }
 
     /// `-pSECRET`, before anything else: the secret may look like an option that names one.
     fn attached(&self, word: &[u8]) -> Option<usize> {
-        let letter = *word.get(1).filter(|_| word.len() > 2)?;
-        let own = self.program.is_some_and(|program| program.attached.contains(&letter));
-        (own && (self.is_first || !is_port(&word[2..])) || self.login == Some(true) && letter == b'p').then_some(2)
+        let letter = char::from(*word.get(1).filter(|_| word.len() > 2)?);
+        let program = self.program.filter(|program| self.has_verb || program.verb.is_none())?;
+        let own = program.attached.contains(letter);
+        (own && (self.is_sure || self.has_verb || !is_port(&word[2..]))).then_some(2)
     }
 
     fn long_option(&mut self, word: &[u8]) -> Option<usize> {
@@ -208,20 +256,52 @@ impl Command {
         let name = name(word);
         if name == b"htpasswd" {
             self.htpasswd = Some(Htpasswd { left: 3, ..Htpasswd::default() });
-        } else if LOGINS.iter().any(|login| login.as_bytes() == name) {
-            self.login = Some(false);
-        } else if name == b"login" && self.login.is_some() {
-            self.login = Some(true);
-        } else if matches!(name, b"ssh" | b"scp" | b"rsync" | b"sftp") {
-            // what `sshpass` starts has a -p of its own
-            self.program = None;
-        } else if let Some(program) =
-            PROGRAMS.iter().find(|program| program.names.iter().any(|own| own.as_bytes() == name))
-        {
-            self.program = Some(*program);
-            self.is_first = self.words == 1;
+            return None;
         }
+        // what follows a name may be called like a program
+        let is_named = self.is_sure && self.program.is_some_and(|program| program.named);
+        if let Some(program) = program(name).filter(|_| !is_named) {
+            self.program = Some(program);
+            self.is_sure = self.words == 1 || name.len() < word.len();
+            self.has_verb = false;
+            return self.follow(b"");
+        }
+        let program = self.program?;
+        if self.operands > 0 {
+            self.operands -= 1;
+            return if self.operands == 0 { self.secret(word) } else { None };
+        }
+        if let Some(begin) = self.begin(word) {
+            return Some(begin);
+        }
+        self.has_verb |= program.verb.is_some_and(|verb| verb.as_bytes() == word);
+        if program.named
+            && self.is_sure
+            && word.iter().all(|byte| is_name(*byte))
+            && sensitive(word) == Some(Name::Secret)
+        {
+            return self.next(Wants::Secret);
+        }
+        self.follow(word)
+    }
+
+    /// Where a secret begins behind what says so.
+    fn begin(&self, word: &[u8]) -> Option<usize> {
+        let begin = self.program?.begins.iter().find(|begin| word.starts_with(begin.as_bytes()))?.len();
+        (word.len() > begin).then_some(begin)
+    }
+
+    /// An operand that says where the secret is.
+    fn follow(&mut self, operand: &[u8]) -> Option<usize> {
+        let after = self.program?.after.iter().find(|(after, _)| after.as_bytes() == operand);
+        self.operands = after.map_or(0, |(_, operands)| *operands);
         None
+    }
+
+    /// All of an operand, unless the program may not be one.
+    fn secret(&self, word: &[u8]) -> Option<usize> {
+        let is_one = !is_harmless(word) && !word.contains(&b'=') && (self.is_sure || is_odd(word));
+        is_one.then_some(0)
     }
 
     fn next(&mut self, wants: Wants) -> Option<usize> {

@@ -345,9 +345,7 @@ pub(super) fn command(arguments: &[u8], name: &str) -> String {
     if arguments.is_empty() {
         return format!("[{name}]");
     }
-    // the answer's line is redacted once more as a whole, which may hide more: a pattern must not find that either
-    let line = text::redact_arguments(&arguments);
-    text::redact_line(&line).into_owned()
+    text::redact_arguments(&arguments)
 }
 
 /// `text` in at most so many characters, the last of which says that there was more.

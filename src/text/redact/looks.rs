@@ -1,0 +1,223 @@
+//! Secrets that are known by their looks: tokens, password hashes, private keys.
+
+use std::ops::Range;
+
+use super::step;
+
+/// Prefix, at least so many more characters, whether `-` and `_` are among them.
+const PREFIXES: [(&str, usize, bool); 58] = [
+    ("ghp_", 16, false),
+    ("gho_", 16, false),
+    ("ghu_", 16, false),
+    ("ghs_", 16, false),
+    ("ghr_", 16, false),
+    ("github_pat_", 16, true),
+    ("glpat-", 12, true),
+    ("gldt-", 12, true),
+    ("glrt-", 12, true),
+    ("glptt-", 12, true),
+    ("glcbt-", 12, true),
+    ("glft-", 12, true),
+    ("glsoat-", 12, true),
+    ("glagent-", 12, true),
+    ("gloas-", 12, true),
+    ("xoxa-", 8, true),
+    ("xoxb-", 8, true),
+    ("xoxc-", 8, true),
+    ("xoxd-", 8, true),
+    ("xoxe-", 8, true),
+    ("xoxe.", 8, true),
+    ("xoxp-", 8, true),
+    ("xoxr-", 8, true),
+    ("xoxs-", 8, true),
+    ("xapp-", 8, true),
+    ("sk-ant-", 8, true),
+    ("sk-proj-", 8, true),
+    ("sk-", 20, true),
+    ("sk_live_", 10, false),
+    ("sk_test_", 10, false),
+    ("rk_live_", 10, false),
+    ("rk_test_", 10, false),
+    ("whsec_", 16, false),
+    ("AIza", 30, true),
+    ("GOCSPX-", 16, true),
+    ("smcp_", 8, true),
+    ("tskey-", 8, true),
+    ("npm_", 20, false),
+    ("pypi-", 20, true),
+    ("dckr_pat_", 10, true),
+    ("dckr_oat_", 10, true),
+    ("hf_", 16, false),
+    ("dop_v1_", 16, false),
+    ("doo_v1_", 16, false),
+    ("hvs.", 16, true),
+    ("hvb.", 16, true),
+    ("shpat_", 16, false),
+    ("AGE-SECRET-KEY-1", 20, false),
+    ("ya29.", 16, true),
+    ("AKIA", 16, false),
+    ("ASIA", 16, false),
+    ("lin_api_", 16, false),
+    ("sntrys_", 16, true),
+    ("glsa_", 16, true),
+    ("SG.", 16, true),
+    ("pul-", 20, false),
+    ("ntn_", 20, false),
+    ("figd_", 16, true),
+];
+
+/// How a hashed password begins.
+const HASHES: [&str; 17] = [
+    "$y$", "$6$", "$5$", "$1$", "$2a$", "$2b$", "$2x$", "$2y$", "$argon2", "$apr1$", "$gy$", "$7$", "$scrypt$",
+    "$pbkdf2", "$sha1$", "{SHA", "{SSHA",
+];
+
+/// The second letters of all that begins with a letter: nearly every word is ruled out by it.
+const SECOND: [u128; 128] = {
+    let mut second = [0; 128];
+    let mut at = 0;
+    while at < PREFIXES.len() {
+        let prefix = PREFIXES[at].0.as_bytes();
+        second[prefix[0] as usize] |= 1 << prefix[1];
+        at += 1;
+    }
+    at = 0;
+    while at < HASHES.len() {
+        let prefix = HASHES[at].as_bytes();
+        second[prefix[0] as usize] |= 1 << prefix[1];
+        at += 1;
+    }
+    second[b'e' as usize] |= 1 << b'y';
+    second
+};
+
+/// How far a word is looked at to decide on its shape: words in words must not cost the square.
+const LOOK: usize = 64;
+
+const PEM: &[u8] = b"-----BEGIN ";
+const PEM_END: &[u8] = b"-----END ";
+/// How far a PEM heading is looked for its end.
+const PEM_HEADING: usize = 64;
+
+/// Adds to `found` what is a secret by its own shape.
+pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
+    let mut at = 0;
+    while at < text.len() {
+        step(1);
+        let secret = match text[at] {
+            b'-' if text[at..].starts_with(PEM) => {
+                at += private_key(text, at, found);
+                continue;
+            }
+            b':' => telegram(text, at),
+            b'.' => discord(text, at),
+            b'~' => entra(text, at),
+            _ => {
+                let length = shaped(text, at);
+                (length > 0).then_some(at..at + length)
+            }
+        };
+        at = secret.as_ref().map_or(at + 1, |secret| secret.end);
+        found.extend(secret);
+    }
+}
+
+/// Hides the inside of a PEM block that holds a private key; its whole length.
+fn private_key(text: &[u8], at: usize, found: &mut Vec<Range<usize>>) -> usize {
+    let heading = &text[at + PEM.len()..text.len().min(at + PEM.len() + PEM_HEADING)];
+    let Some(name) = position(heading, b"PRIVATE KEY") else { return PEM.len() };
+    let dashes = position(&heading[name..], b"-----").map_or(name + b"PRIVATE KEY".len(), |dashes| name + dashes + 5);
+    let start = at + PEM.len() + dashes;
+    let end = position(&text[start..], PEM_END).map_or(text.len(), |end| start + end);
+    step(end - start);
+    let blanks = text[start..end].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let after = text[start + blanks..end].iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
+    found.push(start + blanks..end - after);
+    end - at
+}
+
+fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+fn run(text: &[u8], from: usize, is: fn(u8) -> bool) -> usize {
+    let length = text.get(from..).unwrap_or_default().iter().take_while(|byte| is(**byte)).count();
+    step(length);
+    length
+}
+
+/// Of the last few bytes before `at`, how many belong to a word.
+fn run_before(text: &[u8], at: usize, is: fn(u8) -> bool) -> usize {
+    text[at.saturating_sub(LOOK)..at].iter().rev().take_while(|byte| is(**byte)).count()
+}
+
+/// The length of the secret at `at`, told by how it begins.
+fn shaped(text: &[u8], at: usize) -> usize {
+    let (Some(first), Some(second)) = (text.get(at), text.get(at + 1)) else { return 0 };
+    if SECOND.get(usize::from(*first)).is_none_or(|seconds| second.is_ascii() && seconds >> second & 1 == 0) {
+        return 0;
+    }
+    let before = at.checked_sub(1).map(|before| text[before]);
+    if before.is_some_and(|byte| byte.is_ascii_alphanumeric()) {
+        return 0;
+    }
+    let text = &text[at..];
+    if matches!(first, b'$' | b'{') && HASHES.iter().any(|prefix| text.starts_with(prefix.as_bytes())) {
+        let length = run(text, 0, |byte| byte.is_ascii_alphanumeric() || b"$./=,+{}-".contains(&byte));
+        return if length >= 20 { length } else { 0 };
+    }
+    if text.starts_with(b"eyJ") && !matches!(before, Some(b'-' | b'_')) {
+        let head = run(text, 0, is_word);
+        let more = |from: usize| if text.get(from) == Some(&b'.') { 1 + run(text, from + 1, is_word) } else { 0 };
+        let body = more(head);
+        return if head >= 10 && body > 4 { head + body + more(head + body) } else { 0 };
+    }
+    let (prefix, least, dashes) = match PREFIXES.iter().find(|(prefix, ..)| text.starts_with(prefix.as_bytes())) {
+        Some((prefix, least, dashes)) => (prefix.len(), *least, *dashes),
+        None => return 0,
+    };
+    let rest = text[prefix..].iter().take(LOOK);
+    let rest = rest.take_while(|byte| if dashes { is_word(**byte) } else { byte.is_ascii_alphanumeric() }).count();
+    let odd = text[prefix..prefix + rest].iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+    // more of it would still be part of it
+    if rest >= least && odd { prefix + run(text, prefix, |byte| is_word(byte) || byte == b'.') } else { 0 }
+}
+
+/// `123456789:AAF…`, a bot of Telegram's: its number may stay.
+fn telegram(text: &[u8], colon: usize) -> Option<Range<usize>> {
+    if !text[colon + 1..].starts_with(b"AA")
+        || !(6..=12).contains(&run_before(text, colon, |byte| byte.is_ascii_digit()))
+    {
+        return None;
+    }
+    let length = run(text, colon + 1, is_word);
+    (length >= 33).then_some(colon + 1..colon + 1 + length)
+}
+
+/// `MTk4NjIy….Cl2FMQ.ZnCjm1XV…`, a bot of Discord's; `first` is where the first of its dots stands.
+fn discord(text: &[u8], first: usize) -> Option<Range<usize>> {
+    let last = first + 7;
+    if text.get(last) != Some(&b'.') || !text[first + 1..last].iter().all(|byte| is_word(*byte)) {
+        return None;
+    }
+    let start = first - run_before(text, first, is_word);
+    if !(23..=30).contains(&(first - start)) || !matches!(text[start], b'M' | b'N' | b'O') {
+        return None;
+    }
+    let length = run(text, last + 1, is_word);
+    (length >= 27).then_some(start..last + 1 + length)
+}
+
+/// `abc8Q~…`, the secret of an application in Microsoft's directory.
+fn entra(text: &[u8], tilde: usize) -> Option<Range<usize>> {
+    let start = tilde.checked_sub(5)?;
+    if text[tilde - 1] != b'Q' || !text[start..tilde].iter().all(|byte| is_word(*byte)) {
+        return None;
+    }
+    let length = run(text, tilde + 1, |byte| is_word(byte) || matches!(byte, b'.' | b'~'));
+    (length >= 31).then_some(start..tilde + 1 + length)
+}

@@ -1,0 +1,412 @@
+//! Secrets that are known by what stands before them: `key=value`, `"key": "value"`, `scheme://user:secret@host`,
+//! `IDENTIFIED BY 'secret'`.
+
+use std::ops::Range;
+
+use super::{MARK, step};
+use crate::text::names::{Name, is_harmless, is_name, is_odd, sensitive};
+
+/// Schemes of an `Authorization` that are followed by one word.
+const SCHEMES: [&str; 9] = ["bearer", "basic", "token", "negotiate", "ntlm", "apikey", "bot", "key", "splunk"];
+
+/// Addresses whose path is the secret.
+const HOOKS: [(&str, &str); 6] = [
+    ("hooks.slack.com", "/"),
+    ("discord.com", "/api/webhooks/"),
+    ("discordapp.com", "/api/webhooks/"),
+    ("webhook.office.com", "/"),
+    ("outlook.office.com", "/webhook/"),
+    ("api.telegram.org", "/bot"),
+];
+
+/// How many times over a `%` may itself be escaped, in digits.
+const ESCAPES: usize = 8;
+
+/// What signs an address, and so opens what it names.
+const SIGNATURES: [&str; 4] = ["sig", "signature", "x-amz-signature", "x-goog-signature"];
+
+/// Adds to `found` what is a secret because of its name.
+pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
+    let mut line = Line { text, at: 0, open: None, word: None };
+    while line.at < text.len() {
+        let byte = text[line.at];
+        if is_name(byte) {
+            let start = line.at;
+            line.at = line.run(start, is_name);
+            line.named(start..line.at, found);
+        } else if let Some((_, end)) = line.escape(line.at) {
+            // its digits are not the beginning of a name
+            step(end - line.at);
+            line.at = end;
+        } else {
+            step(1);
+            line.quote(byte);
+            line.at += 1;
+        }
+    }
+}
+
+struct Line<'a> {
+    text: &'a [u8],
+    at: usize,
+    /// The quote we are inside of: it ends a value that has no quotes of its own.
+    open: Option<u8>,
+    /// Where the word ends that was looked at last, and its last `@`: looked for once per word.
+    word: Option<(usize, Option<usize>)>,
+}
+
+impl Line<'_> {
+    fn quote(&mut self, byte: u8) {
+        if !matches!(byte, b'"' | b'\'') {
+            return;
+        }
+        // not the apostrophe of `don't`
+        let apostrophe = self.at > 0 && self.text[self.at - 1].is_ascii_alphanumeric();
+        match self.open {
+            Some(open) if open == byte => self.open = None,
+            None if !apostrophe => self.open = Some(byte),
+            _ => {}
+        }
+    }
+
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.text.get(at).copied()
+    }
+
+    fn run(&self, from: usize, is: impl Fn(u8) -> bool) -> usize {
+        let length = self.text[from..].iter().take_while(|byte| is(**byte)).count();
+        step(length);
+        from + length
+    }
+
+    /// Looks at what follows a name, and moves on behind it when it is a secret.
+    fn named(&mut self, name: Range<usize>, found: &mut Vec<Range<usize>>) {
+        let text = &self.text[name.clone()];
+        if self.text[name.end..].starts_with(b"://") {
+            return self.authority(name.end + 3, found);
+        }
+        if let Some(start) = self.escaped(name.end, b"://") {
+            return self.escaped_authority(start, found);
+        }
+        if self.byte(name.end) == Some(b'/') {
+            let hook = HOOKS.iter().find(|(host, path)| {
+                ends_with(text, host.as_bytes()) && self.text[name.end..].starts_with(path.as_bytes())
+            });
+            if let Some((_, path)) = hook {
+                let start = name.end + path.len();
+                let end = self.run(start, |byte| !byte.is_ascii_whitespace() && !b"\"'<>`".contains(&byte));
+                found.push(start..end);
+                self.at = end;
+            }
+            return;
+        }
+        if text.eq_ignore_ascii_case(b"bearer") || text.eq_ignore_ascii_case(b"basic") {
+            return self.scheme(name.end, found);
+        }
+        if text.eq_ignore_ascii_case(b"identified") {
+            return self.identified(name.clone(), found);
+        }
+        let in_query = name.start.checked_sub(1).is_some_and(|at| matches!(self.text[at], b'?' | b'&'));
+        let signature = || in_query && SIGNATURES.iter().any(|name| text.eq_ignore_ascii_case(name.as_bytes()));
+        let Some(kind) = sensitive(text).or_else(|| signature().then_some(Name::Secret)) else { return };
+        let Some(value) = self.value(&name) else {
+            if text.eq_ignore_ascii_case(b"password") {
+                self.password(name.end, found);
+            }
+            return;
+        };
+        match kind {
+            Name::Authorization => self.authorization(value, found),
+            Name::Cookie => self.hide(value.start..self.rest(&value), found),
+            Name::Perhaps if !value.quoted && !is_odd(&self.text[value.start..value.end]) && value.colon => {}
+            Name::Secret | Name::Perhaps => self.hide(value.start..value.end, found),
+        }
+    }
+
+    fn hide(&mut self, mut secret: Range<usize>, found: &mut Vec<Range<usize>>) {
+        let text = self.text;
+        while text[secret.clone()] != *MARK.as_bytes()
+            && text[secret.clone()].last().is_some_and(|byte| b",;)}]\\".contains(byte))
+        {
+            secret.end -= 1;
+        }
+        if !is_harmless(&text[secret.clone()]) {
+            self.at = secret.end;
+            found.push(secret);
+        }
+    }
+
+    /// The value that is given to the name: after `=`, `:`, `=>`, `:=`, or between XML tags.
+    fn value(&self, name: &Range<usize>) -> Option<Given> {
+        let before = name.start.checked_sub(1).and_then(|at| self.byte(at));
+        if self.byte(name.end) == Some(b'>') && before == Some(b'<') {
+            let start = name.end + 1;
+            let end = self.run(start, |byte| byte != b'<');
+            return Some(Given { start, end, quoted: true, colon: false });
+        }
+        // the closing quote of `"key"`, perhaps escaped, and the closing bracket of `["key"]` or `[key]`
+        let mut at = self.run(name.end, |byte| matches!(byte, b'\\' | b'"' | b'\'' | b']'));
+        let closed = at;
+        at = self.run(at, |byte| matches!(byte, b' ' | b'\t'));
+        let separator = self.byte(at)?;
+        if separator == b'%' {
+            return self.escaped_value(name.end);
+        }
+        match (separator, self.byte(at + 1)) {
+            (b':', Some(b':')) | (b'=', Some(b'=')) => return None,
+            (b':', Some(b'=')) | (b'=', Some(b'>')) => at += 2,
+            (b'=' | b':', _) => at += 1,
+            _ => return None,
+        }
+        // `/etc/passwd:12:`, as grep says it
+        if separator == b':' && before == Some(b'/') && closed == name.end {
+            return None;
+        }
+        let start = self.run(at, |byte| matches!(byte, b' ' | b'\t'));
+        let colon = separator == b':';
+        let slashes = self.run(start, |byte| byte == b'\\') - start;
+        if let Some(quote) = self.byte(start + slashes).filter(|byte| matches!(byte, b'"' | b'\'' | b'`'))
+            && self.open != Some(quote)
+        {
+            return Some(self.quoted_value(start + slashes, slashes, quote, colon));
+        }
+        if let Some(quote) = self.byte(start + slashes).filter(|byte| matches!(byte, b'"' | b'\''))
+            && (slashes > 0 || closed > name.end)
+        {
+            return Some(self.quoted_value(start + slashes, slashes, quote, colon));
+        }
+        let in_query = matches!(before, Some(b'?' | b'&')) && separator == b'=';
+        let ends = |byte: u8| {
+            byte.is_ascii_whitespace()
+                || Some(byte) == self.open
+                || in_query && matches!(byte, b'&' | b'#' | b'"' | b'\'' | b'<')
+        };
+        let end = self.run(start, |byte| !ends(byte));
+        Some(Given { start, end, quoted: false, colon })
+    }
+
+    fn quoted_value(&self, opening: usize, slashes: usize, quote: u8, colon: bool) -> Given {
+        let start = opening + 1;
+        let mut run = 0;
+        let mut at = start;
+        while let Some(byte) = self.byte(at) {
+            if byte == quote && (run == slashes || slashes == 0 && run % 2 == 0) {
+                break;
+            }
+            run = if byte == b'\\' { run + 1 } else { 0 };
+            at += 1;
+        }
+        step(at - start);
+        let end = if self.byte(at).is_some() { at - slashes.min(at - start) } else { at };
+        Given { start, end, quoted: true, colon }
+    }
+
+    /// The value of `key%3Dvalue` and of `%22key%22%3A%22value%22`.
+    fn escaped_value(&self, name_end: usize) -> Option<Given> {
+        let filling = |byte: u8| matches!(byte, b'"' | b'\'' | b' ' | b'\\' | b']');
+        let mut at = name_end;
+        while let Some((_, end)) = self.escape(at).filter(|(byte, _)| filling(*byte)) {
+            at = end;
+        }
+        let (separator, end) = self.escape(at).filter(|(byte, _)| matches!(byte, b'=' | b':'))?;
+        at = end;
+        while let Some((_, end)) = self.escape(at).filter(|(byte, _)| filling(*byte)) {
+            at = end;
+        }
+        let start = at;
+        while let Some(byte) = self.byte(at) {
+            let ends = match self.escape(at) {
+                Some((byte, _)) => matches!(byte, b'&' | b'"' | b'\'' | b'\n' | b'\r'),
+                None => byte.is_ascii_whitespace() || matches!(byte, b'&' | b'"' | b'\'' | b'<' | b'>'),
+            };
+            if ends {
+                break;
+            }
+            at += 1;
+        }
+        step(at - name_end);
+        Some(Given { start, end: at, quoted: false, colon: separator == b':' })
+    }
+
+    /// The byte that `%3D` stands for, also as `%253D`, and where that ends.
+    fn escape(&self, at: usize) -> Option<(u8, usize)> {
+        if self.byte(at) != Some(b'%') {
+            return None;
+        }
+        let mut digits = at + 1;
+        while self.text[digits..].starts_with(b"25") && digits - at <= ESCAPES {
+            digits += 2;
+        }
+        let hex = |at: usize| self.byte(at).and_then(|byte| char::from(byte).to_digit(16));
+        let value = hex(digits)? * 16 + hex(digits + 1)?;
+        Some((u8::try_from(value).ok()?, digits + 2))
+    }
+
+    /// Where `wanted`, all of it escaped, ends.
+    fn escaped(&self, mut at: usize, wanted: &[u8]) -> Option<usize> {
+        for wanted in wanted {
+            at = self.escape(at).filter(|(byte, _)| byte == wanted)?.1;
+        }
+        Some(at)
+    }
+
+    /// The end of the line, or of the quotes around it.
+    fn rest(&self, value: &Given) -> usize {
+        if value.quoted {
+            return value.end;
+        }
+        self.run(value.start, |byte| byte != b'\n' && Some(byte) != self.open)
+    }
+
+    fn authorization(&mut self, value: Given, found: &mut Vec<Range<usize>>) {
+        let limit = if value.quoted { value.end } else { self.text.len() };
+        let open = self.open.filter(|_| !value.quoted);
+        let word = |from: usize| self.run(from, |byte| !byte.is_ascii_whitespace() && Some(byte) != open).min(limit);
+        let first = word(value.start);
+        let second = self.run(first, |byte| byte == b' ').min(limit);
+        let end = if value.quoted { value.end } else { word(second) };
+        let scheme = &self.text[value.start..first];
+        if SCHEMES.iter().any(|name| scheme.eq_ignore_ascii_case(name.as_bytes())) {
+            self.hide(second..end, found);
+        } else if scheme.eq_ignore_ascii_case(b"digest") || scheme.starts_with(b"AWS4-") {
+            self.hide(second..self.rest(&value), found);
+        } else {
+            self.hide(value.start..end, found);
+        }
+    }
+
+    /// `Bearer x`, wherever it stands; not the bearer of bad news.
+    fn scheme(&mut self, at: usize, found: &mut Vec<Range<usize>>) {
+        let start = self.run(at, |byte| byte == b' ');
+        let end = self.run(start, |byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte));
+        if start > at && end - start >= 8 && is_odd(&self.text[start..end]) {
+            self.hide(start..end, found);
+        } else {
+            self.at = start;
+        }
+    }
+
+    /// What stands between `://` and the host.
+    fn authority(&mut self, start: usize, found: &mut Vec<Range<usize>>) {
+        self.at = start;
+        let ends = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'`');
+        let end = self.run(start, |byte| !ends(byte) && !matches!(byte, b'/' | b'?' | b'#'));
+        let Some(colon) = self.text[start..end].iter().position(|byte| *byte == b':').map(|at| start + at) else {
+            return;
+        };
+        let at_sign = self.text[start..end].iter().rposition(|byte| *byte == b'@').map(|at| start + at);
+        let at_sign = at_sign.or_else(|| {
+            // a secret with a slash in it; `host:80/` is none
+            let port = self.text[colon + 1..end].iter().all(u8::is_ascii_digit);
+            if port || self.byte(start) == Some(b'[') {
+                return None;
+            }
+            if self.word.is_none_or(|(end, _)| end <= start) {
+                let end = self.run(start, |byte| !ends(byte));
+                self.word =
+                    Some((end, self.text[start..end].iter().rposition(|byte| *byte == b'@').map(|at| start + at)));
+            }
+            self.word.and_then(|(_, at_sign)| at_sign)
+        });
+        if let Some(at_sign) = at_sign.filter(|at_sign| *at_sign > colon) {
+            found.push(colon + 1..at_sign);
+            self.at = at_sign;
+        }
+    }
+
+    /// The same with everything escaped. Looks no further than to the next slash.
+    fn escaped_authority(&mut self, start: usize, found: &mut Vec<Range<usize>>) {
+        self.at = start;
+        let (mut at, mut colon) = (start, None);
+        while let Some(byte) = self.byte(at) {
+            let (byte, end) = self.escape(at).unwrap_or((byte, at + 1));
+            match byte {
+                b'/' | b'?' | b'#' | b'"' | b'\'' | b'&' | b'<' | b'>' => break,
+                _ if byte.is_ascii_whitespace() => break,
+                b':' => colon = colon.or(Some(end)),
+                b'@' => {
+                    if let Some(colon) = colon {
+                        found.push(colon..at);
+                        self.at = at;
+                    }
+                    break;
+                }
+                _ => {}
+            }
+            at = end;
+        }
+        step(at - start);
+    }
+
+    /// `IDENTIFIED BY 'x'`, `IDENTIFIED WITH plugin AS 'x'`, and without quotes as Oracle has it.
+    fn identified(&mut self, name: Range<usize>, found: &mut Vec<Range<usize>>) {
+        let mut word = self.next_word(name.end);
+        if self.reads(&word, b"with") {
+            word = self.next_word(self.next_word(word.end).end);
+        }
+        if !self.reads(&word, b"by") && !self.reads(&word, b"as") {
+            return;
+        }
+        self.at = word.end;
+        if self.literal(word.end, found) {
+            return;
+        }
+        let secret = self.next_word(word.end);
+        let end = secret.start
+            + self.text[secret.clone()].iter().take_while(|byte| !matches!(byte, b';' | b'"' | b'\'' | b')')).count();
+        let shouted = self.text[name].iter().all(u8::is_ascii_uppercase);
+        if !self.reads(&secret, b"password") && (shouted || is_odd(&self.text[secret.start..end])) {
+            self.hide(secret.start..end, found);
+        }
+    }
+
+    /// `PASSWORD 'x'`, `PASSWORD('x')`, `PASSWORD FOR bob = 'x'`, as SQL has it.
+    fn password(&mut self, at: usize, found: &mut Vec<Range<usize>>) {
+        if self.literal(at, found) {
+            return;
+        }
+        let word = self.next_word(at);
+        if self.reads(&word, b"for") {
+            let equals = self.next_word(self.next_word(word.end).end);
+            if self.reads(&equals, b"=") {
+                self.literal(equals.end, found);
+            }
+        }
+    }
+
+    /// Hides the literal that begins here, if one does.
+    fn literal(&mut self, at: usize, found: &mut Vec<Range<usize>>) -> bool {
+        let start = self.run(at, |byte| matches!(byte, b' ' | b'\t' | b'('));
+        let opening = self.run(start, |byte| byte == b'\\');
+        let Some(quote) = self.byte(opening).filter(|byte| matches!(byte, b'"' | b'\'')) else { return false };
+        // of a name in quotes that is the closing one
+        if start == at || self.open == Some(quote) && opening == start {
+            return false;
+        }
+        let given = self.quoted_value(opening, opening - start, quote, false);
+        self.hide(given.start..given.end, found);
+        true
+    }
+
+    fn next_word(&self, from: usize) -> Range<usize> {
+        let start = self.run(from, |byte| matches!(byte, b' ' | b'\t'));
+        start..self.run(start, |byte| !byte.is_ascii_whitespace())
+    }
+
+    fn reads(&self, word: &Range<usize>, wanted: &[u8]) -> bool {
+        self.text[word.clone()].eq_ignore_ascii_case(wanted)
+    }
+}
+
+/// A value, without its quotes.
+struct Given {
+    start: usize,
+    end: usize,
+    quoted: bool,
+    /// A colon stood before it, as it does in prose.
+    colon: bool,
+}
+
+fn ends_with(text: &[u8], end: &[u8]) -> bool {
+    text.len() >= end.len() && text[text.len() - end.len()..].eq_ignore_ascii_case(end)
+}

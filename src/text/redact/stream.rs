@@ -1,0 +1,142 @@
+//! Secrets that span lines: private keys, and the values of a Kubernetes Secret.
+
+use std::borrow::Cow;
+
+use super::{MARK, redact_line};
+use crate::text::names::is_odd;
+
+const PEM: &str = "-----BEGIN ";
+const PEM_END: &str = "-----END ";
+
+/// The shortest part of a key on a line that has other words before it.
+const KEY_PART: usize = 16;
+
+/// Takes the secrets out of a text's lines, one after the other: what one line says of the next is remembered. One for
+/// each text.
+#[derive(Debug, Default)]
+pub struct Redactor {
+    in_key: bool,
+    manifest: Manifest,
+}
+
+impl Redactor {
+    /// `line` without its secrets; the next of its text, and without its line break. Borrowed, if there are none.
+    pub fn line<'a>(&mut self, line: &'a str) -> Cow<'a, str> {
+        match self.carried(line) {
+            Some(carried) => carried.into(),
+            None => redact_line(line),
+        }
+    }
+
+    /// `line` without its secrets, if the lines before say that it has some.
+    pub(super) fn carried(&mut self, line: &str) -> Option<String> {
+        let starts = begins_key(line);
+        let hidden = if self.in_key && !starts { key_line(line) } else { None };
+        self.in_key = starts || hidden.is_some() && !line.contains(PEM_END);
+        let hidden = hidden.or_else(|| self.manifest.line(line))?;
+        Some(redact_line(&hidden).into_owned())
+    }
+}
+
+/// Whether a private key begins in `line` and does not end there.
+fn begins_key(line: &str) -> bool {
+    let pem = line.rfind(PEM).is_some_and(|at| line[at..].contains("PRIVATE KEY") && !line[at..].contains(PEM_END));
+    // as PuTTY writes one
+    pem || line.starts_with("Private-Lines: ")
+}
+
+/// A further line of a private key, perhaps with a time and a name before it.
+fn key_line(line: &str) -> Option<String> {
+    if let Some(end) = line.find(PEM_END) {
+        return Some(format!("{}{}", if end == 0 { "" } else { MARK }, &line[end..]));
+    }
+    let word = line.rsplit(' ').next().unwrap_or_default();
+    if word.is_empty() || word == MARK {
+        return Some(line.to_owned());
+    }
+    let base64 = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_:,".contains(&byte));
+    (base64 && (word.len() == line.len() || word.len() >= KEY_PART))
+        .then(|| format!("{}{MARK}", &line[..line.len() - word.len()]))
+}
+
+/// Where we are in an object of Kubernetes, as YAML or as JSON with a line for each key.
+#[derive(Debug, Default)]
+struct Manifest {
+    /// How far its keys are indented.
+    indent: usize,
+    kind: Kind,
+    /// We are below `data` or `stringData`, which is indented so far.
+    data: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    /// `kind` may stand after `data`: the keys are often sorted.
+    #[default]
+    Unknown,
+    Secret,
+    Other,
+}
+
+impl Manifest {
+    fn line(&mut self, line: &str) -> Option<String> {
+        let key = line.trim_start_matches([' ', '-']);
+        if key.is_empty() {
+            if line.starts_with("---") {
+                *self = Self::default();
+            }
+            return None;
+        }
+        let indent = line.len() - key.len();
+        if let Some(data) = self.data {
+            if indent > data {
+                return self.datum(line, indent);
+            }
+            self.data = None;
+        }
+        let (name, value) = entry(key)?;
+        match name {
+            "apiVersion" if indent <= self.indent || self.kind != Kind::Secret => {
+                *self = Self { indent, ..Self::default() };
+            }
+            "kind" if indent <= self.indent || self.kind == Kind::Unknown => {
+                self.kind = if value == "Secret" { Kind::Secret } else { Kind::Other };
+            }
+            "data" | "stringData" if matches!(value, "" | "{") && self.kind != Kind::Other => self.data = Some(indent),
+            _ => {}
+        }
+        None
+    }
+
+    /// A line below `data`, without its value.
+    fn datum(&self, line: &str, indent: usize) -> Option<String> {
+        let secret = self.kind == Kind::Secret;
+        let value = match entry(&line[indent..]) {
+            Some((_, value)) if secret || is_base64(value) => value,
+            // one line of several
+            None if secret => line[indent..].trim_matches(['}', ']', ',', ' ']),
+            _ => return None,
+        };
+        let value = if matches!(value, "|" | "|-" | ">" | ">-" | "{" | MARK) { "" } else { value };
+        let at = if value.is_empty() { return None } else { line.rfind(value)? };
+        Some(format!("{}{MARK}{}", &line[..at], &line[at + value.len()..]))
+    }
+}
+
+/// `name: value`, without quotes and commas.
+fn entry(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once(':')?;
+    let name = name.trim_matches('"');
+    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    let value = value.trim_matches([' ', ',', '\r']);
+    plain.then(|| (name, value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)))
+}
+
+fn is_base64(value: &str) -> bool {
+    let letters = value.trim_end_matches('=');
+    value.len() >= 8
+        && value.len().is_multiple_of(4)
+        && value.len() - letters.len() <= 2
+        && letters.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        && is_odd(value.as_bytes())
+}
