@@ -270,23 +270,38 @@ fn ends_sensitive(name: &[u8]) -> Option<Name> {
 
 /// What a secret's name in the middle of `name` says.
 fn followed(name: &[u8]) -> Option<Name> {
-    let (mut head, mut still) = (name, true);
+    let mut head = name;
     for _ in 0..FOLLOWERS {
-        let start = last_word(head)?;
-        let follower = &head[start..];
-        let is = |word: &&str| follower.eq_ignore_ascii_case(word.as_bytes());
-        head = without_number(&head[..start]);
-        still &= STILL.iter().any(|word| is(&word));
+        head = without_number(&head[..last_word(head)?]);
         if let Some(kind) = ends_sensitive(head) {
-            let variable = || !name.iter().any(u8::is_ascii_lowercase) && name.contains(&b'_');
-            let named = kind == Name::Secret && (still || variable() && !NO_LONGER.iter().any(|word| is(&word)));
-            return if named { Some(if still { kind } else { Name::Perhaps }) } else { None };
-        }
-        if NO_LONGER.iter().any(|word| is(&word)) {
-            return None;
+            return if kind == Name::Secret { behind(name, &name[head.len()..]) } else { None };
         }
     }
     None
+}
+
+/// What `followers` make of the secret's name that `name` begins with.
+fn behind(name: &[u8], followers: &[u8]) -> Option<Name> {
+    let every = |words: &[&str], is_one: bool| {
+        let mut rest = without_number(followers);
+        while !rest.is_empty() {
+            let start = last_word(rest).unwrap_or(0);
+            let follower = &rest[start..];
+            if words.iter().any(|word| follower.eq_ignore_ascii_case(word.as_bytes())) != is_one {
+                return false;
+            }
+            rest = without_number(&rest[..start]);
+        }
+        true
+    };
+    let is_variable = || !name.iter().any(u8::is_ascii_lowercase) && name.contains(&b'_');
+    if every(&STILL, true) {
+        Some(Name::Secret)
+    } else if is_variable() && every(&NO_LONGER, false) {
+        Some(Name::Perhaps)
+    } else {
+        None
+    }
 }
 
 fn without_number(name: &[u8]) -> &[u8] {

@@ -106,6 +106,9 @@ impl Line<'_> {
         if text.eq_ignore_ascii_case(b"identified") {
             return self.identified(name.clone(), found);
         }
+        if !self.is_given(name.end) {
+            return;
+        }
         let in_query = name.start.checked_sub(1).is_some_and(|at| matches!(self.text[at], b'?' | b'&'));
         let signature = || in_query && SIGNATURES.iter().any(|name| text.eq_ignore_ascii_case(name.as_bytes()));
         let Some(kind) = sensitive(text).or_else(|| signature().then_some(Name::Secret)) else { return };
@@ -133,6 +136,20 @@ impl Line<'_> {
         if !is_harmless(&text[secret.clone()]) {
             self.at = secret.end;
             found.push(secret);
+        }
+    }
+
+    /// Whether anything here could give a value to the name before it: most names are just words.
+    fn is_given(&self, at: usize) -> bool {
+        let gives = |byte: u8| matches!(byte, b'=' | b':' | b'%' | b'"' | b'\'' | b'\\' | b'(');
+        match self.byte(at) {
+            Some(b' ' | b'\t') => {
+                let next = self.run(at, |byte| matches!(byte, b' ' | b'\t'));
+                // `PASSWORD FOR bob = 'x'`
+                self.byte(next).is_some_and(|byte| gives(byte) || matches!(byte, b'f' | b'F'))
+            }
+            Some(byte) => gives(byte) || matches!(byte, b'>' | b']'),
+            None => false,
         }
     }
 

@@ -8,6 +8,9 @@ use crate::text::names::is_odd;
 const PEM: &str = "-----BEGIN ";
 const PEM_END: &str = "-----END ";
 
+/// Lines between the heading of a key and the key itself.
+const HEADERS: [&str; 5] = ["Proc-Type: ", "DEK-Info: ", "Version: ", "Comment: ", "Hash: "];
+
 /// The shortest part of a key on a line that has other words before it.
 const KEY_PART: usize = 16;
 
@@ -51,7 +54,7 @@ fn key_line(line: &str) -> Option<String> {
         return Some(format!("{}{}", if end == 0 { "" } else { MARK }, &line[end..]));
     }
     let word = line.rsplit(' ').next().unwrap_or_default();
-    if word.is_empty() || word == MARK {
+    if word.is_empty() || word == MARK || HEADERS.iter().any(|header| line.contains(header)) {
         return Some(line.to_owned());
     }
     let base64 = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_:,".contains(&byte));
@@ -114,7 +117,7 @@ impl Manifest {
         let value = match entry(&line[indent..]) {
             Some((_, value)) if secret || is_base64(value) => value,
             // one line of several
-            None if secret => line[indent..].trim_matches(['}', ']', ',', ' ']),
+            None if secret => line[indent..].trim_matches(['}', ',', ' ']),
             _ => return None,
         };
         let value = if matches!(value, "|" | "|-" | ">" | ">-" | "{" | MARK) { "" } else { value };

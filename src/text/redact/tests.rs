@@ -412,6 +412,87 @@ fn every_string_of_an_answer_is_redacted() {
     assert_eq!(value["table"]["rows"][2][1], "fine here");
 }
 
+fn lines(text: &str) -> String {
+    let mut redactor = Redactor::default();
+    text.lines().map(|line| redactor.line(line).into_owned()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_key_on_several_lines_goes() {
+    let text = "\
+before
+-----BEGIN RSA PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASC
+ab==
+-----END RSA PRIVATE KEY-----
+after ab==
+app: -----BEGIN PRIVATE KEY-----
+app: MIIEvQIBADANBgkqhkiG9w0BAQEFAASC
+app: ready to serve
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASC
+-----BEGIN CERTIFICATE-----
+MIIBszCCAVmgAwIBAgIUQ0
+-----END CERTIFICATE-----";
+    let redacted = lines(text);
+    assert_eq!(
+        redacted,
+        "\
+before
+-----BEGIN RSA PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+
+[redacted]
+[redacted]
+-----END RSA PRIVATE KEY-----
+after ab==
+app: -----BEGIN PRIVATE KEY-----
+app: [redacted]
+app: ready to serve
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASC
+-----BEGIN CERTIFICATE-----
+MIIBszCCAVmgAwIBAgIUQ0
+-----END CERTIFICATE-----"
+    );
+    assert_eq!(lines(&redacted), redacted);
+}
+
+#[test]
+fn the_values_of_a_kubernetes_secret_go() {
+    for (text, redacted) in [
+        (
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\ndata:\n  user: Ym9i\n  cert: |\n    QUJD\n    REVG\ntype: Opaque",
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\ndata:\n  user: [redacted]\n  cert: |\n    [redacted]\n    [redacted]\ntype: Opaque",
+        ),
+        // its keys sorted: `kind` comes last
+        (
+            "apiVersion: v1\ndata:\n  user: aHVudGVyMg==\n  level: info\nkind: Secret\n---\nkind: ConfigMap\ndata:\n  a: aHVudGVyMg==",
+            "apiVersion: v1\ndata:\n  user: [redacted]\n  level: info\nkind: Secret\n---\nkind: ConfigMap\ndata:\n  a: aHVudGVyMg==",
+        ),
+        (
+            "kind: Secret\nstringData:\n  user: bob the builder\n---\nuser: bob",
+            "kind: Secret\nstringData:\n  user: [redacted]\n---\nuser: bob",
+        ),
+        (
+            "{\n  \"data\": {\n    \"user\": \"aHVudGVyMg==\"\n  },\n  \"kind\": \"Secret\"\n}",
+            "{\n  \"data\": {\n    \"user\": \"[redacted]\"\n  },\n  \"kind\": \"Secret\"\n}",
+        ),
+        ("time: 12\ndata: 3 rows\n  user: bob", "time: 12\ndata: 3 rows\n  user: bob"),
+    ] {
+        assert_eq!(lines(text), redacted);
+        assert_eq!(lines(redacted), redacted, "twice");
+    }
+}
+
+#[test]
+fn lines_without_secrets_are_borrowed() {
+    let mut redactor = Redactor::default();
+    for line in ["2026-05-09 started", "data:", "  rows: 3", ""] {
+        assert!(matches!(redactor.line(line), Cow::Borrowed(_)), "{line}");
+    }
+}
+
 /// xorshift: the same texts every time.
 fn pieces(seed: &mut u64, from: &[&str], parts: usize) -> String {
     let mut next = || {
