@@ -78,17 +78,28 @@ const WORDS: [(&str, Name); 11] = [
     ("auth", Name::Perhaps),
 ];
 
-/// The last two letters of all of these, a bit for each last one: most names end otherwise.
-const LAST: [u32; 26] = {
-    let mut last = [0; 26];
+/// The last three letters of all of these, a bit for the third from the end: most names end otherwise.
+const LAST: [[u32; 26]; 26] = {
+    let mut last = [[0; 26]; 26];
     let mut at = 0;
     while at < ENDINGS.len() + WORDS.len() {
         let name = if at < ENDINGS.len() { ENDINGS[at].0 } else { WORDS[at - ENDINGS.len()].0 }.as_bytes();
-        last[(name[name.len() - 2] - b'a') as usize] |= 1 << (name[name.len() - 1] - b'a');
+        let end = name.len();
+        // a word of two letters may have anything before it
+        let third = if end > 2 && name[end - 3] != b' ' { 1 << (name[end - 3] - b'a') } else { u32::MAX };
+        last[(name[end - 2] - b'a') as usize][(name[end - 1] - b'a') as usize] |= third;
         at += 1;
     }
     last
 };
+
+/// Whether `name` ends as one of the tables' names does.
+fn may_be_sensitive(name: &[u8]) -> bool {
+    let [.., before, last] = name else { return false };
+    let letter = |byte: &u8| usize::from(byte.to_ascii_lowercase().wrapping_sub(b'a'));
+    let third = name.len().checked_sub(3).map_or(26, |at| letter(&name[at]).min(26));
+    LAST.get(letter(before)).and_then(|last_of| last_of.get(letter(last))).is_some_and(|bits| bits >> third & 1 == 1)
+}
 
 /// What may follow a secret's name, and it still is one: `password_hash`, `TOKEN_PROD`.
 const STILL: [&str; 46] = [
@@ -237,9 +248,20 @@ const FOLLOWERS: usize = 3;
 /// What follows a cursor's name is not worth hiding.
 const CURSORS: [&str; 3] = ["next token", "page token", "continuation token"];
 
+/// What can be part of a name.
+const NAME: [bool; 256] = {
+    let mut name = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        name[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        byte += 1;
+    }
+    name
+};
+
 /// Whether `byte` can be part of a name.
 pub(super) fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
+    NAME[usize::from(byte)]
 }
 
 /// What `name` (with or without dashes before it) says of its value.
@@ -251,8 +273,7 @@ pub(super) fn sensitive(name: &[u8]) -> Option<Name> {
 
 /// What the end of `name` says.
 fn ends_sensitive(name: &[u8]) -> Option<Name> {
-    let [before, last] = name.last_chunk::<2>()?.map(|byte| usize::from(byte.to_ascii_lowercase().wrapping_sub(b'a')));
-    if last >= 26 || LAST.get(before)? >> last & 1 == 0 {
+    if !may_be_sensitive(name) {
         return None;
     }
     let env_key = || {

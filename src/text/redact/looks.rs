@@ -112,12 +112,18 @@ pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
             b':' => telegram(text, at),
             b'.' => discord(text, at),
             b'~' => entra(text, at),
-            _ => {
+            byte if byte.is_ascii_alphanumeric() || matches!(byte, b'$' | b'{') => {
                 let length = shaped(text, at);
                 (length > 0).then_some(at..at + length)
             }
+            _ => None,
         };
-        at = secret.as_ref().map_or(at + 1, |secret| secret.end);
+        at = match &secret {
+            Some(secret) => secret.end,
+            // nothing begins inside a word
+            None if text[at].is_ascii_alphanumeric() => at + run(text, at, |byte| byte.is_ascii_alphanumeric()),
+            None => at + 1,
+        };
         found.extend(secret);
     }
 }
@@ -162,6 +168,7 @@ fn shaped(text: &[u8], at: usize) -> usize {
         return 0;
     }
     let before = at.checked_sub(1).map(|before| text[before]);
+    // behind a secret
     if before.is_some_and(|byte| byte.is_ascii_alphanumeric()) {
         return 0;
     }
