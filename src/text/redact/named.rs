@@ -22,6 +22,9 @@ const HOOKS: [(&str, &str); 6] = [
 /// How many times over a `%` may itself be escaped, in digits.
 const ESCAPES: usize = 8;
 
+/// A word of SQL, or the name of a user in it.
+const LONGEST_WORD: usize = 64;
+
 /// What signs an address, and so opens what it names.
 const SIGNATURES: [&str; 4] = ["sig", "signature", "x-amz-signature", "x-goog-signature"];
 
@@ -368,12 +371,12 @@ impl Line<'_> {
         if self.literal(word.end, found) {
             return;
         }
-        let secret = self.next_word(word.end);
-        let end = secret.start
-            + self.text[secret.clone()].iter().take_while(|byte| !matches!(byte, b';' | b'"' | b'\'' | b')')).count();
+        let start = self.next_word(word.end).start;
+        let end = self.run(start, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b';' | b'"' | b'\'' | b')'));
+        let secret = start..end;
         let shouted = self.text[name].iter().all(u8::is_ascii_uppercase);
-        if !self.reads(&secret, b"password") && (shouted || is_odd(&self.text[secret.start..end])) {
-            self.hide(secret.start..end, found);
+        if !self.reads(&secret, b"password") && (shouted || is_odd(&self.text[secret.clone()])) {
+            self.hide(secret, found);
         }
     }
 
@@ -405,9 +408,13 @@ impl Line<'_> {
         true
     }
 
+    /// The next word, or the beginning of a long one: without blanks between them all words are one.
     fn next_word(&self, from: usize) -> Range<usize> {
         let start = self.run(from, |byte| matches!(byte, b' ' | b'\t'));
-        start..self.run(start, |byte| !byte.is_ascii_whitespace())
+        let longest = self.text.len().min(start + LONGEST_WORD);
+        let length = self.text[start..longest].iter().take_while(|byte| !byte.is_ascii_whitespace()).count();
+        step(length);
+        start..start + length
     }
 
     fn reads(&self, word: &Range<usize>, wanted: &[u8]) -> bool {

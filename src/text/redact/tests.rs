@@ -597,6 +597,20 @@ fn hostile_text_costs_no_more_than_its_length() {
         "='",
         "=\"\\",
         "a'",
+        "identified:",
+        "identified by ",
+        "password(",
+        "password for ",
+        "password%3D",
+        "auth%3A",
+        "a%3A%2F%2Fb%3A",
+        "%25",
+        "123456:AA",
+        "a1Q~",
+        "M.aaaaaa.",
+        "a:5432:",
+        "TOKEN_A_B_",
+        "vault login ",
     ] {
         texts.push(pair.repeat((1 << 16) / pair.len()));
     }
