@@ -125,6 +125,11 @@ impl Line<'_> {
             Name::Authorization => self.authorization(value, found),
             Name::Cookie => self.hide(value.start..self.rest(&value), found),
             Name::Perhaps if !value.quoted && !is_odd(&self.text[value.start..value.end]) && value.colon => {}
+            Name::Secret if !value.quoted && matches!(self.byte(value.start), Some(b'{' | b'[')) => {
+                let end = self.structure(value.start).max(value.end);
+                self.at = end;
+                found.push(value.start..end);
+            }
             Name::Secret | Name::Perhaps => self.hide(value.start..value.end, found),
         }
     }
@@ -293,6 +298,25 @@ impl Line<'_> {
         } else {
             self.hide(value.start..end, found);
         }
+    }
+
+    /// Where the object or list that opens here is closed, or else the line.
+    fn structure(&self, start: usize) -> usize {
+        if self.text[start..].starts_with(MARK.as_bytes()) {
+            return start + MARK.len();
+        }
+        let mut depth = 0_usize;
+        for (at, byte) in self.text[start..].iter().enumerate() {
+            step(1);
+            match byte {
+                b'\n' => return start + at,
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' if depth == 1 => return start + at + 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+        }
+        self.text.len()
     }
 
     /// `Bearer x`, wherever it stands; not the bearer of bad news.

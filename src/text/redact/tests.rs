@@ -134,6 +134,8 @@ const SECRETS: &[(&str, &str, &str)] = &[
     ("credentials: abcdef0123456789", "abcdef0123456789", "credentials:"),
     ("app --private-key=abcdef0123456789", "abcdef0123456789", "--private-key="),
     ("password=pä\"ßwörter-und-mehr x", "wörter-und-mehr", "x"),
+    (r#"{"token":{"value":"Xk9vQ2mZ7pLw"},"n":1}"#, "Xk9vQ2mZ7pLw", r#"{"token": ,"n":1}"#),
+    (r#"{"auth":{"pass":["Xk9vQ2mZ7pLw"]},"n":1}"#, "Xk9vQ2mZ7pLw", r#"},"n":1}"#),
     // escaped for an address
     ("GET /login?next=%2Fx%3Fpassword%3Dhunter2hunter2%26a%3D1 HTTP/1.1", "hunter2hunter2", "%26a%3D1 HTTP/1.1"),
     ("x=%7B%22password%22%3A%22hunter2hunter2%22%2C%22n%22%3A1%7D", "hunter2hunter2", "%22%2C%22n%22%3A1%7D"),
