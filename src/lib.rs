@@ -18,7 +18,7 @@
 //! ```
 //!
 //! # Where things are
-//! Imports point down this list, checked by a test: [`failure`], [`scope`] → [`proc`], [`root`], [`text`], [`table`] → [`auth`] →
+//! Imports point down this list, checked by a test: [`failure`], [`scope`] → [`proc`], [`root`], [`text`], [`table`], [`page`] → [`auth`] →
 //! [`host`] → [`audit`], [`tool`] → [`tools`] → [`gate`] → [`config`] → [`server`] → [`args`] → [`command`] → `main`.
 //!
 //! A new tool is one file below `tools/`, one `mod` line and one line in [`tools::TOOLS`]. Its doc comments are what the model reads, its
@@ -47,6 +47,7 @@ pub mod docker;
 pub mod failure;
 pub mod gate;
 pub mod host;
+pub mod page;
 pub mod proc;
 pub mod root;
 pub mod scope;

@@ -12,7 +12,9 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::common::{Key, PATIENCE, Program, Request, Scratch, Server, Setup, Wire, eventually, run, token_file, words};
+use crate::common::{
+    Key, PATIENCE, Program, Request, Scratch, Server, Setup, Wire, eventually, run, token_file, words,
+};
 
 #[test]
 fn a_wrong_command_line_is_64_and_says_what_would_be_right() {

@@ -9,7 +9,7 @@ use std::{
 /// Lowest first. A module may use what stands before it.
 const LAYERS: &[&[&str]] = &[
     &["failure", "scope"],
-    &["proc", "root", "text", "table"],
+    &["proc", "root", "text", "table", "page"],
     &["docker", "auth"],
     &["host"],
     &["tool", "audit"],

@@ -1,5 +1,8 @@
 //! `/proc/PID/stat`, see proc_pid_stat(5). Read for every process of every scan, so nothing is allocated.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::Malformed;
 
 /// One process, as the scheduler sees it. Times are in clock ticks (`AT_CLKTCK`, 100 a second nearly everywhere).
@@ -53,29 +56,28 @@ pub struct PidStat<'a> {
     pub delayacct_blkio_ticks: Option<u64>,
 }
 
-/// What a process does now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What a process does now, in the kernel's words. Idle and parked are kernel threads'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "a schema says each of them in one word, and in a hundred if they are described")]
 pub enum State {
-    /// `R`: runs, or wants to.
     Running,
-    /// `S`: waits.
     Sleeping,
-    /// `D`: waits for a disk or the like, and cannot be killed.
+    // waits for a disk or the like, and cannot be killed
     DiskSleep,
-    /// `T`: stopped by a signal.
     Stopped,
-    /// `t`: stopped by a debugger.
+    // stopped by a debugger
     TracingStop,
-    /// `Z`: ended, and its parent has not asked how.
+    // ended, and its parent has not asked how
     Zombie,
-    /// `X` or `x`: about to vanish.
+    // about to vanish
     Dead,
-    /// `I`: a kernel thread with nothing to do, since Linux 4.14.
+    // since Linux 4.14
     Idle,
-    /// `P`: a kernel thread put aside; some kernels call that sleeping.
+    // some kernels call that sleeping
     Parked,
-    /// A letter this program does not know.
-    Unknown(char),
+    // a letter this program does not know
+    Unknown,
 }
 
 impl State {
@@ -91,23 +93,7 @@ impl State {
             b'X' | b'x' => Self::Dead,
             b'I' => Self::Idle,
             b'P' => Self::Parked,
-            _ => Self::Unknown(char::from(letter)),
-        }
-    }
-
-    /// The kernel's letter.
-    pub fn letter(self) -> char {
-        match self {
-            Self::Running => 'R',
-            Self::Sleeping => 'S',
-            Self::DiskSleep => 'D',
-            Self::Stopped => 'T',
-            Self::TracingStop => 't',
-            Self::Zombie => 'Z',
-            Self::Dead => 'X',
-            Self::Idle => 'I',
-            Self::Parked => 'P',
-            Self::Unknown(letter) => letter,
+            _ => Self::Unknown,
         }
     }
 }
@@ -272,10 +258,10 @@ mod tests {
     }
 
     #[test]
-    fn every_letter_comes_back() {
-        for letter in b'!'..=b'~' {
-            let dead = if letter == b'x' { 'X' } else { char::from(letter) };
-            assert_eq!(State::from_letter(letter).letter(), dead);
-        }
+    fn every_state_has_its_letter_and_no_other_letter_has_one() {
+        let known = (b'!'..=b'~').filter(|letter| State::from_letter(*letter) != State::Unknown);
+        assert_eq!(known.map(char::from).collect::<String>(), "DIPRSTXZtx");
+        assert_eq!((State::from_letter(b'T'), State::from_letter(b't')), (State::Stopped, State::TracingStop));
+        assert_eq!(State::from_letter(b'x'), State::from_letter(b'X'));
     }
 }

@@ -9,6 +9,7 @@ use super::{number, word};
 use crate::{
     failure::Failure,
     host::{Limits, Machine, Place, Whose, Window},
+    page,
     proc::{cpuinfo::Cpuinfo, cpulist, stat::Times},
     root::Root,
     scope::Scope,
@@ -16,20 +17,13 @@ use crate::{
     tool::{Tool, Turn},
 };
 
-/// CPUs shown unless the caller says otherwise.
-const SHOWN: usize = 16;
-
-/// CPUs shown at most.
-const MOST: usize = 256;
-
 /// CPU use by kind over the last seconds, load, pressure, limits, frequency and temperature, and how busy each CPU is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cpu {
-    /// Show at most this many CPUs, the busiest ones: 16 by default, 256 at most.
+    /// Show at most this many CPUs, the busiest ones.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 256))]
-    limit: Option<usize>,
+    limit: page::Limit<16, 256>,
 }
 
 /// Ratios are of the time of all CPUs together, 0 to 1, over the window.
@@ -165,12 +159,8 @@ impl Tool for Cpu {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let limit = self.limit.unwrap_or(SHOWN);
-        if !(1..=MOST).contains(&limit) {
-            return Err(Failure::Invalid(format!("cpu: limit is a number from 1 to {MOST}, not {limit}")));
-        }
         let window = turn.host().window().await?;
-        turn.read(move |machine| read(machine, &window, limit)).await
+        turn.read(move |machine| read(machine, &window, self.limit.rows())).await
     }
 }
 

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::filesystems::Rank;
 use crate::{
     failure::Failure,
     host::{Machine, Place, Whose, Window},
+    page::{Limit, Page},
     scope::Scope,
     table::Table,
     tool::{Tool, Turn},
@@ -25,10 +27,9 @@ pub(crate) struct Disks {
     /// Also empty tmpfs, read-only images, container overlays, pseudo filesystems and empty drives. Default false.
     #[serde(default)]
     all: bool,
-    /// Most filesystems in the answer. Default 20.
+    /// Most filesystems in the answer.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 200))]
-    limit: Option<usize>,
+    limit: Limit<20, 200>,
     /// `next_cursor` of the answer before, for more filesystems.
     #[serde(default)]
     cursor: Option<String>,
@@ -162,37 +163,27 @@ impl Tool for Disks {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let limit = self.limit.unwrap_or(20);
-        if !(1..=200).contains(&limit) {
-            return Err(Failure::Invalid("limit is from 1 to 200".to_owned()));
-        }
-        let after = self.cursor.as_deref().map(filesystems::Rank::parse).transpose()?;
+        let page = Page::of(Self::NAME, self.all, self.limit.rows(), self.cursor.as_deref())?;
         let window = turn.host().window().await?;
-        turn.read(move |machine| read(machine, &window, self.all, limit, after)).await
+        turn.read(move |machine| read(machine, &window, self.all, &page)).await
     }
 }
 
 /// The first `most` filesystems, those in trouble first, with all there is to say of disks, arrays and pools.
 pub(super) fn survey(machine: &Arc<Machine>, window: &Window, most: usize) -> Result<Report, Failure> {
-    read(machine, window, false, most, None)
+    read(machine, window, false, &Page::first(most))
 }
 
-fn read(
-    machine: &Arc<Machine>,
-    window: &Window,
-    all: bool,
-    limit: usize,
-    after: Option<filesystems::Rank>,
-) -> Result<Report, Failure> {
+fn read(machine: &Arc<Machine>, window: &Window, all: bool, page: &Page<Rank>) -> Result<Report, Failure> {
     let place = Place::of(machine)?;
-    let page = filesystems::read(machine, all, limit, after)?;
+    let listed = filesystems::read(machine, all, page)?;
     Ok(Report {
         scope: place.inside(),
-        filesystems_total: page.total,
-        filesystems: Table(page.rows),
-        next_cursor: page.next.map(|rank| rank.to_string()),
-        left_out: page.left_out,
-        io: devices::io(machine, window, place.whose("diskstats"), all, limit.div_ceil(2).min(50))?,
+        filesystems_total: listed.total,
+        filesystems: Table(listed.rows),
+        next_cursor: listed.next,
+        left_out: listed.left_out,
+        io: devices::io(machine, window, place.whose("diskstats"), all, page.limit().div_ceil(2).min(50))?,
         arrays: devices::arrays(machine)?,
         zfs_pools: devices::pools(machine)?,
     })

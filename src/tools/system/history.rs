@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     failure::Failure,
     host::{self, Covered, Machine, Place, Summary, Whose},
+    page::{Limit, Page},
     scope::Scope,
     table::Table,
     tool::{Tool, Turn},
@@ -23,11 +24,6 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const POINTS: usize = 30;
 /// Parts of a sparkline at most.
 const MOST_POINTS: usize = 120;
-
-/// Series shown unless the caller says otherwise.
-const SHOWN: usize = 40;
-/// Series shown at most.
-const MOST: usize = 100;
 
 /// Patterns at most.
 const MOST_PATTERNS: usize = 64;
@@ -51,10 +47,9 @@ pub(crate) struct History {
     #[serde(default)]
     #[schemars(range(min = 1, max = 120))]
     points: Option<usize>,
-    /// Show at most this many series: 40 by default, 100 at most (about 70 with 120 points).
+    /// Show at most this many series (of 120 points about 70).
     #[serde(default)]
-    #[schemars(range(min = 1, max = 100))]
-    limit: Option<usize>,
+    limit: Limit<40, 100>,
     /// The `next_cursor` of an earlier answer.
     #[serde(default)]
     cursor: Option<String>,
@@ -99,8 +94,8 @@ struct Asked {
     series: Option<Vec<String>>,
     window: Duration,
     points: usize,
-    limit: usize,
-    cursor: Option<String>,
+    /// By the names of series.
+    page: Page<String>,
 }
 
 impl Tool for History {
@@ -125,10 +120,6 @@ impl Tool for History {
 
 impl Asked {
     fn check(request: History) -> Result<Self, Failure> {
-        let within = |what: &str, given: Option<usize>, default: usize, most: usize| match given.unwrap_or(default) {
-            number if (1..=most).contains(&number) => Ok(number),
-            number => Err(invalid(format!("{what} is a number from 1 to {most}, not {number}"))),
-        };
         let patterns = request.series.as_ref().map_or(1, Vec::len);
         if !(1..=MOST_PATTERNS).contains(&patterns) || request.series.iter().flatten().any(String::is_empty) {
             return Err(invalid(format!(
@@ -137,13 +128,16 @@ impl Asked {
         }
         let window = request.window.as_deref().unwrap_or("1h");
         let window = humantime::parse_duration(window).ok().filter(|window| (SHORTEST..=LONGEST).contains(window));
-        let points = within("points", request.points, POINTS, MOST_POINTS)?;
+        let points = request.points.unwrap_or(POINTS);
+        if !(1..=MOST_POINTS).contains(&points) {
+            return Err(invalid(format!("points is a number from 1 to {MOST_POINTS}, not {points}")));
+        }
+        let page = Page::of(History::NAME, &request.series, request.limit.rows(), request.cursor.as_deref())?;
         Ok(Self {
             series: request.series,
             window: window.ok_or_else(|| invalid("window is a time from 1m to 24h, such as 15m, 1h or 24h"))?,
             points,
-            limit: within("limit", request.limit, SHOWN, MOST)?.min(ROOM / (points * '▁'.len_utf8() + 160)),
-            cursor: request.cursor,
+            page: page.at_most(ROOM / (points * '▁'.len_utf8() + 160)),
         })
     }
 }
@@ -169,20 +163,17 @@ fn read(machine: &Machine, place: &Place, history: &host::History, asked: &Asked
         Some(patterns) => matching(patterns, &history.names().collect::<Vec<_>>())?,
         None => usual(history, covered),
     };
-    let from = match &asked.cursor {
-        None => 0,
-        Some(cursor) => (chosen.iter().position(|name| name == cursor))
-            .ok_or_else(|| invalid("this cursor leads nowhere; ask again without it"))?,
-    };
     report.covered_seconds = covered.seconds;
     let since = machine.kernel.wall().checked_sub(Duration::from_secs(covered.seconds));
     report.since = since.map(|since| humantime::format_rfc3339_seconds(since).to_string());
     report.resolution_seconds = Some(covered.resolution);
     report.matched = chosen.len();
-    report.next_cursor = chosen.get(from.saturating_add(asked.limit)).map(|name| (*name).to_owned());
-    let shown = chosen.into_iter().skip(from).take(asked.limit);
-    report.series =
-        shown.map(|name| row(place, name, history.summary(name, covered, asked.points), asked.points)).collect();
+    let (shown, next) = asked.page.by_key(chosen.into_iter().map(|name| (name.to_owned(), name)));
+    report.next_cursor = next;
+    report.series = shown
+        .into_iter()
+        .map(|name| row(place, name, history.summary(name, covered, asked.points), asked.points))
+        .collect();
     Ok(report)
 }
 
@@ -351,15 +342,14 @@ mod tests {
     fn a_request_is_checked_in_words() {
         let check = |json: &str| Asked::check(serde_json::from_str(json).unwrap());
         let usual = check("{}").unwrap();
-        assert_eq!((usual.window, usual.points, usual.limit), (Duration::from_secs(3600), 30, 40));
-        assert_eq!(check(r#"{"window":"24h","points":120,"limit":100}"#).unwrap().limit, 69);
-        assert_eq!(check(r#"{"limit":100}"#).unwrap().limit, 100);
+        assert_eq!((usual.window, usual.points, usual.page.limit()), (Duration::from_secs(3600), 30, 40));
+        assert_eq!(check(r#"{"window":"24h","points":120,"limit":100}"#).unwrap().page.limit(), 69);
+        assert_eq!(check(r#"{"limit":100}"#).unwrap().page.limit(), 100);
         for json in [
             r#"{"window":"59s"}"#,
             r#"{"window":"25h"}"#,
             r#"{"window":"soon"}"#,
             r#"{"points":0}"#,
-            r#"{"limit":101}"#,
             r#"{"series":[]}"#,
             r#"{"series":[""]}"#,
         ] {

@@ -9,7 +9,9 @@ use super::{number, word};
 use crate::{
     failure::Failure,
     host::{Container, Machine, Place, Whose},
+    page::{Limit, Page},
     proc::{
+        capability,
         cpuinfo::Cpuinfo,
         login_session::LoginSession,
         mountinfo::{self, Mount},
@@ -26,21 +28,14 @@ use crate::{
     tool::{Tool, Turn},
 };
 
-/// Users shown unless the caller says otherwise.
-const SHOWN: usize = 20;
-
-/// Users shown at most.
-const MOST: usize = 200;
-
 /// Which machine this is: OS, kernel, virtualization or container, hardware, start, who is logged in, and what this server may
 /// see. Serial numbers are never shown.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Identity {
-    /// Show at most this many logged-in users: 20 by default, 200 at most.
+    /// Show at most this many logged-in users.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 200))]
-    limit: Option<usize>,
+    limit: Limit<20, 200>,
     /// The `next_cursor` of an earlier answer.
     #[serde(default)]
     cursor: Option<String>,
@@ -138,7 +133,7 @@ pub(crate) struct Started {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Server {
     pub uid: u32,
-    /// Effective ones: `none`, `all`, or names.
+    /// Effective: none, all, all but some, or names.
     pub capabilities: String,
     pub other_processes: Sight,
 }
@@ -174,32 +169,20 @@ impl Tool for Identity {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let limit = self.limit.unwrap_or(SHOWN);
-        if !(1..=MOST).contains(&limit) {
-            return Err(Failure::Invalid(format!("identity: limit is a number from 1 to {MOST}, not {limit}")));
-        }
-        let from = self.cursor.map_or(Some(0), |cursor| cursor.parse::<usize>().ok());
-        let from = from.ok_or_else(stale)?;
-        turn.read(move |machine| read(machine, limit, from)).await
+        let page = Page::of(Self::NAME, (), self.limit.rows(), self.cursor.as_deref())?;
+        turn.read(move |machine| read(machine, &page)).await
     }
 }
 
-fn stale() -> Failure {
-    Failure::Invalid("identity: this cursor leads nowhere; ask again without it".to_owned())
-}
-
-fn read(machine: &Machine, limit: usize, from: usize) -> Result<Report, Failure> {
+fn read(machine: &Machine, page: &Page<usize>) -> Result<Report, Failure> {
     let root = &machine.root;
     let place = Place::of(machine)?;
     let mounts = root.bytes(&format!("{}/mountinfo", root.own())).ok();
     let mounts = mounts.and_then(|bytes| mountinfo::parse(&bytes).ok()).unwrap_or_default();
     let release = word(root, "proc/sys/kernel/osrelease");
     let logins = logins(root);
-    let count = logins.as_ref().map(Vec::len);
-    if from > 0 && from >= count.unwrap_or(0) {
-        return Err(stale());
-    }
-    let next = from.saturating_add(limit);
+    let users_logged_in = logins.as_ref().map(Vec::len);
+    let (users, next_cursor) = logins.map(|logins| page.by_count(logins)).unzip();
     Ok(Report {
         scope: place.inside(),
         os: os(root),
@@ -228,9 +211,9 @@ fn read(machine: &Machine, limit: usize, from: usize) -> Result<Report, Failure>
             cpu_limit: place.limits.cpu,
             pids_limit: place.limits.pids,
         }),
-        users_logged_in: count,
-        users: logins.map(|logins| logins.into_iter().skip(from).take(limit).collect()),
-        next_cursor: (count.unwrap_or(0) > next).then(|| next.to_string()),
+        users_logged_in,
+        users: users.map(Table),
+        next_cursor: next_cursor.flatten(),
     })
 }
 
@@ -498,10 +481,9 @@ fn is_person(session: &LoginSession) -> bool {
 /// `None` on a recorded machine, where this server never ran.
 fn server(root: &Root) -> Option<Server> {
     let status = PidStatus::parse(&root.bytes("proc/self/status").ok()?).ok()?;
-    let last = number(root, "proc/sys/kernel/cap_last_cap").unwrap_or(40);
     Some(Server {
         uid: status.uid.effective,
-        capabilities: capabilities(status.cap_eff, last),
+        capabilities: capability::names(status.cap_eff, number(root, "proc/sys/kernel/cap_last_cap")),
         other_processes: sight(root),
     })
 }
@@ -515,65 +497,6 @@ fn sight(root: &Root) -> Sight {
         Sight::Denied
     } else {
         Sight::Hidden
-    }
-}
-
-/// capabilities(7) by number.
-const CAPABILITIES: [&str; 41] = [
-    "chown",
-    "dac_override",
-    "dac_read_search",
-    "fowner",
-    "fsetid",
-    "kill",
-    "setgid",
-    "setuid",
-    "setpcap",
-    "linux_immutable",
-    "net_bind_service",
-    "net_broadcast",
-    "net_admin",
-    "net_raw",
-    "ipc_lock",
-    "ipc_owner",
-    "sys_module",
-    "sys_rawio",
-    "sys_chroot",
-    "sys_ptrace",
-    "sys_pacct",
-    "sys_admin",
-    "sys_boot",
-    "sys_nice",
-    "sys_resource",
-    "sys_time",
-    "sys_tty_config",
-    "mknod",
-    "lease",
-    "audit_write",
-    "audit_control",
-    "setfcap",
-    "mac_override",
-    "mac_admin",
-    "syslog",
-    "wake_alarm",
-    "block_suspend",
-    "audit_read",
-    "perfmon",
-    "bpf",
-    "checkpoint_restore",
-];
-
-/// The names of the set bits; of those that are not, where they are fewer. `last` is the kernel's last one.
-fn capabilities(set: u64, last: u32) -> String {
-    let name =
-        |bit: &u32| CAPABILITIES.get(*bit as usize).map_or_else(|| format!("cap_{bit}"), |name| (*name).to_owned());
-    let names = |on: bool| (0..=last.min(63)).filter(move |bit| (set >> bit & 1 == 1) == on).map(|bit| name(&bit));
-    let (have, lack): (Vec<_>, Vec<_>) = (names(true).collect(), names(false).collect());
-    match (have.as_slice(), lack.as_slice()) {
-        ([], _) => "none".to_owned(),
-        (_, []) => "all".to_owned(),
-        (have, lack) if lack.len() < have.len() => format!("all but {}", lack.join(", ")),
-        (have, _) => have.join(", "),
     }
 }
 
@@ -639,16 +562,6 @@ mod tests {
         assert_eq!(id_in("/lxc.payload.web").as_deref(), Some("web"));
         assert_eq!(id_in("/init.scope"), None);
         assert_eq!(id_in(&format!("/{id}0")), None);
-    }
-
-    #[test]
-    fn capabilities_are_told_the_shorter_way() {
-        assert_eq!(capabilities(0, 40), "none");
-        assert_eq!(capabilities(0x1ff_ffff_ffff, 40), "all");
-        assert_eq!(capabilities(1 << 19 | 1 << 2, 40), "dac_read_search, sys_ptrace");
-        assert_eq!(capabilities(0x1ff_feff_ffff, 40), "all but sys_resource");
-        assert_eq!(capabilities(1 << 42, 42), "cap_42");
-        assert_eq!(capabilities(u64::MAX, u32::MAX), "all");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     failure::Failure,
     host::{Machine, Place, Whose, Window},
+    page::{Limit, Page},
     scope::Scope,
     table::Table,
     tool::{Tool, Turn},
@@ -28,10 +29,9 @@ pub(crate) struct Network {
     /// Also the veth, tap and firewall interfaces of containers and virtual machines. Default false.
     #[serde(default)]
     all: bool,
-    /// Most interfaces in the answer. Default 10.
+    /// Most interfaces in the answer.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 100))]
-    limit: Option<usize>,
+    limit: Limit<10, 100>,
     /// `next_cursor` of the answer before, for more interfaces.
     #[serde(default)]
     cursor: Option<String>,
@@ -169,12 +169,9 @@ impl Tool for Network {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        if !(1..=100).contains(&self.limit.unwrap_or(10)) {
-            return Err(Failure::Invalid("limit is from 1 to 100".to_owned()));
-        }
-        let after = self.cursor.as_deref().map(interfaces::Place::parse).transpose()?;
+        let page = Page::of(Self::NAME, self.all, self.limit.rows(), self.cursor.as_deref())?;
         let window = turn.host().window().await?;
-        turn.read(move |machine| read(machine, &window, &self, after)).await
+        turn.read(move |machine| read(machine, &window, &self, &page)).await
     }
 }
 
@@ -182,24 +179,23 @@ fn read(
     machine: &Machine,
     window: &Window,
     request: &Network,
-    after: Option<interfaces::Place>,
+    page: &Page<interfaces::Place>,
 ) -> Result<Report, Failure> {
-    let limit = request.limit.unwrap_or(10);
     let (v4, v6) = routes::read(&machine.root)?;
     let addresses = addresses::read(machine, &v4)?;
-    let page = interfaces::read(machine, window, &addresses, request, limit, after)?;
+    let listed = interfaces::read(machine, window, &addresses, request, page)?;
     let name = request.name.as_deref();
     let (default_routes, mut routes) = routes::rows(&v4, &v6, name);
     let routes_total = routes.len();
-    routes.truncate(limit.max(20));
+    routes.truncate(page.limit().max(20));
     Ok(Report {
         scope: Place::of(machine)?.inside(),
         window_seconds: window.seconds(),
-        interfaces_total: page.total,
-        interfaces_folded: page.folded,
-        interfaces: Table(page.rows),
-        next_cursor: page.next.map(|place| place.to_string()),
-        interface: page.details,
+        interfaces_total: listed.total,
+        interfaces_folded: listed.folded,
+        interfaces: Table(listed.rows),
+        next_cursor: listed.next,
+        interface: listed.details,
         other_addresses: addresses.lost().filter(|_| name.is_none()).take(20).collect(),
         default_routes: Table(default_routes.into_iter().take(20).collect()),
         routes_total,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::processes::{COMMAND_BYTES, State, command, cut, user, users};
+use super::processes::{COMMAND_BYTES, command, cut, user, users};
 use crate::{
     failure::Failure,
     host::{Limits, Machine, Place, Process as Scanned, Scan, Whose},
@@ -14,7 +14,7 @@ use crate::{
         pid_cgroup::{self, PidCgroup},
         pid_io::PidIo,
         pid_limits,
-        pid_stat::PidStat,
+        pid_stat::{PidStat, State},
         pid_status::{self, PidStatus},
     },
     root::Directory,
@@ -285,7 +285,7 @@ impl Reading<'_> {
             scope: Place::of(machine)?.inside(),
             pid: process.pid,
             command: self.part("command", read).map(|()| cut(command(&arguments, &name), COMMAND_SHOWN)),
-            state: process.state.into(),
+            state: process.state,
             waits_in: self.waits_in(process),
             ppid: process.ppid,
             parent_name: parent_name(machine, scan, process.ppid),
@@ -357,7 +357,7 @@ impl Reading<'_> {
 
     /// The kernel writes 0 for one that does not wait, and for those who may not know.
     fn waits_in(&mut self, process: &Scanned) -> Option<String> {
-        (State::from(process.state) == State::DiskSleep)
+        (process.state == State::DiskSleep)
             .then(|| self.text("waits_in", "wchan"))?
             .filter(|function| !function.is_empty() && function != "0")
     }

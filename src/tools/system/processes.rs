@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     failure::Failure,
     host::{Machine, Place, Process, Scan, Whose},
+    page::{Limit, Page},
     proc::{
         passwd::Passwd,
         pid_cmdline,
-        pid_stat::{self, PidStat},
+        pid_stat::{PidStat, State},
         pid_status::PidStatus,
     },
     root::Directory,
@@ -23,9 +24,6 @@ use crate::{
     text,
     tool::{Tool, Turn},
 };
-
-/// Rows unless asked otherwise, and at most.
-const ROWS: (u32, u32) = (20, 200);
 
 /// How much of a command line is looked at, in bytes.
 pub(super) const COMMAND_BYTES: usize = 64 << 10;
@@ -40,10 +38,9 @@ pub(crate) struct Processes {
     /// Largest or youngest first (pid: smallest); orders siblings in a tree. Default cpu; with tree, pid.
     #[serde(default)]
     sort: Option<Sort>,
-    /// Rows, 1 to 200. Default 20.
+    /// Rows.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 200))]
-    limit: Option<u32>,
+    limit: Limit<20, 200>,
     /// next_cursor of the same question. The order may have moved in between.
     #[serde(default)]
     cursor: Option<String>,
@@ -58,35 +55,19 @@ pub(crate) struct Processes {
     state: Option<State>,
     /// Children below their parents, with depth. Default false.
     #[serde(default)]
-    tree: Option<bool>,
+    tree: bool,
     /// The kernel's own threads too. Default false.
     #[serde(default)]
-    kernel_threads: Option<bool>,
+    kernel_threads: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Sort {
     Cpu,
     Memory,
     Started,
     Pid,
-}
-
-/// The kernel's states. Idle and parked are kernel threads'.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum State {
-    Running,
-    Sleeping,
-    DiskSleep,
-    Stopped,
-    TracingStop,
-    Zombie,
-    Dead,
-    Idle,
-    Parked,
-    Unknown,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -157,21 +138,23 @@ impl Tool for Processes {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let limit = self.limit.unwrap_or(ROWS.0);
-        if !(1..=ROWS.1).contains(&limit) {
-            return Err(Failure::Invalid(format!("limit is 1 to {}, not {limit}", ROWS.1)));
-        }
-        let start = self.cursor.as_deref().map_or(Ok(0), offset)?;
+        let question = (self.sort(), &self.pattern, &self.user, self.state, self.tree, self.kernel_threads);
+        let page = Page::of(Self::NAME, question, self.limit.rows(), self.cursor.as_deref())?;
         let (now, earlier) = turn.host().processes().await?;
-        let page = (start, usize::try_from(limit).unwrap_or(usize::MAX));
-        turn.read(move |machine| read(machine, &self, page, &now, earlier.as_deref())).await
+        turn.read(move |machine| read(machine, &self, &page, &now, earlier.as_deref())).await
+    }
+}
+
+impl Processes {
+    fn sort(&self) -> Sort {
+        self.sort.unwrap_or(if self.tree { Sort::Pid } else { Sort::Cpu })
     }
 }
 
 fn read(
     machine: &Machine,
     request: &Processes,
-    (start, limit): (usize, usize),
+    page: &Page<usize>,
     now: &Scan,
     earlier: Option<&Scan>,
 ) -> Result<Report, Failure> {
@@ -179,26 +162,25 @@ fn read(
     let proc = machine.root.directory("proc")?;
     let ticks_per_second = machine.kernel.ticks_per_second();
     let mut found = wanted(&proc, &users, request, now)?;
-    let tree = request.tree.unwrap_or(false);
-    let sort = request.sort.unwrap_or(if tree { Sort::Pid } else { Sort::Cpu });
-    sort_by(sort, &mut found, |process| process.cpu_ratio(now.at, earlier, ticks_per_second));
-    let found: Vec<(Option<u32>, &Process)> = if tree {
+    sort_by(request.sort(), &mut found, |process| process.cpu_ratio(now.at, earlier, ticks_per_second));
+    let found: Vec<(Option<u32>, &Process)> = if request.tree {
         below_their_parents(&found).into_iter().map(|(depth, process)| (Some(depth), process)).collect()
     } else {
         found.into_iter().map(|process| (None, process)).collect()
     };
-    let end = start.saturating_add(limit).min(found.len());
-    let rows = found.get(start..end).unwrap_or_default().iter().map(|(depth, process)| {
+    let matching = found.len();
+    let (shown, next_cursor) = page.by_count(found);
+    let rows = shown.into_iter().map(|(depth, process)| {
         let cpu_ratio = process.cpu_ratio(now.at, earlier, ticks_per_second);
         let age = process.age(now.at, ticks_per_second);
         let told = Told::read(&proc, process);
         let name = String::from_utf8_lossy(&process.comm).into_owned();
         Row {
-            depth: *depth,
+            depth,
             pid: process.pid,
             ppid: process.ppid,
             user: user(&users, told.as_ref().map_or(process.uid, |told| told.uid)),
-            state: process.state.into(),
+            state: process.state,
             cpu_ratio,
             memory_bytes: process.resident,
             threads: process.threads,
@@ -209,7 +191,7 @@ fn read(
     });
     let mut by_state = BTreeMap::new();
     for process in &now.processes {
-        *by_state.entry(process.state.into()).or_default() += 1;
+        *by_state.entry(process.state).or_default() += 1;
     }
     Ok(Report {
         scope: Place::of(machine)?.inside(),
@@ -220,9 +202,9 @@ fn read(
         others_hidden: now.get(1).is_none(),
         cpu_basis: if earlier.is_some() { CpuBasis::LastScan } else { CpuBasis::Start },
         window_seconds: earlier.map(|earlier| now.at.saturating_sub(earlier.at).as_secs_f64()),
-        matching: found.len(),
+        matching,
         processes: rows.collect(),
-        next_cursor: (end < found.len()).then(|| end.to_string()),
+        next_cursor,
     })
 }
 
@@ -235,10 +217,9 @@ fn wanted<'a>(
 ) -> Result<Vec<&'a Process>, Failure> {
     let uid = request.user.as_deref().map(|user| uid(users, user)).transpose()?;
     let pattern = request.pattern.as_deref().map(str::to_lowercase);
-    let kernel_threads = request.kernel_threads.unwrap_or(false);
     let fits = |process: &&Process| {
-        (kernel_threads || !process.is_kernel_thread)
-            && request.state.is_none_or(|state| state == process.state.into())
+        (request.kernel_threads || !process.is_kernel_thread)
+            && request.state.is_none_or(|state| state == process.state)
             && uid.is_none_or(|uid| uid == owner(proc, process).unwrap_or(process.uid))
             && pattern.as_deref().is_none_or(|pattern| mentions(proc, process, pattern))
     };
@@ -323,12 +304,6 @@ fn below_their_parents<'a>(processes: &[&'a Process]) -> Vec<(u32, &'a Process)>
     tree
 }
 
-/// Where a page begins.
-fn offset(cursor: &str) -> Result<usize, Failure> {
-    let wrong = || Failure::Invalid("no such cursor; start again without it".to_owned());
-    cursor.parse().ok().filter(|offset: &usize| *offset > 0 && offset.to_string() == cursor).ok_or_else(wrong)
-}
-
 /// The machine's own users; none, where the file cannot be read.
 pub(super) fn users(machine: &Machine) -> Passwd {
     machine.root.bytes("etc/passwd").map(|bytes| Passwd::parse(&bytes)).unwrap_or_default()
@@ -356,23 +331,6 @@ pub(super) fn cut(text: String, characters: usize) -> String {
     }
 }
 
-impl From<pid_stat::State> for State {
-    fn from(state: pid_stat::State) -> Self {
-        match state {
-            pid_stat::State::Running => Self::Running,
-            pid_stat::State::Sleeping => Self::Sleeping,
-            pid_stat::State::DiskSleep => Self::DiskSleep,
-            pid_stat::State::Stopped => Self::Stopped,
-            pid_stat::State::TracingStop => Self::TracingStop,
-            pid_stat::State::Zombie => Self::Zombie,
-            pid_stat::State::Dead => Self::Dead,
-            pid_stat::State::Idle => Self::Idle,
-            pid_stat::State::Parked => Self::Parked,
-            pid_stat::State::Unknown(_) => Self::Unknown,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,7 +351,7 @@ mod tests {
             ppid,
             uid: 0,
             comm: b"a".to_vec(),
-            state: pid_stat::State::Sleeping,
+            state: State::Sleeping,
             is_kernel_thread: false,
             ticks: 0,
             starttime: 0,
@@ -437,14 +395,6 @@ mod tests {
         assert_eq!(sorted.iter().map(|process| process.pid).collect::<Vec<_>>(), [4, 2, 3, 1]);
         sort_by(Sort::Memory, &mut sorted, |_| None);
         assert_eq!(sorted.iter().map(|process| process.pid).collect::<Vec<_>>(), [1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn only_a_cursor_of_ours_is_taken() {
-        assert_eq!(offset("20").ok(), Some(20));
-        for wrong in ["", "0", "-1", "+20", "020", "x", "99999999999999999999999"] {
-            assert!(offset(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The filesystems as rows: asked for their figures, put in order, and one page of them.
 
-use std::{cmp::Reverse, fmt, io, sync::Arc};
+use std::{cmp::Reverse, fmt, io, str::FromStr, sync::Arc};
 
 use rustix::io::Errno;
 
@@ -11,6 +11,7 @@ use super::{
 use crate::{
     failure::Failure,
     host::{Machine, Statfs},
+    page::Page,
     proc::mountinfo::{self, Mount},
 };
 
@@ -30,24 +31,26 @@ pub(super) struct Rank {
 
 /// One page of the list.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(super) struct Listed {
     pub(super) total: usize,
     pub(super) rows: Vec<Filesystem>,
-    pub(super) next: Option<Rank>,
+    pub(super) next: Option<String>,
     pub(super) left_out: LeftOut,
 }
 
-impl Rank {
-    pub(super) fn parse(cursor: &str) -> Result<Self, Failure> {
+impl FromStr for Rank {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
         let parse = || {
-            let mut parts = cursor.split('.').map(str::parse::<u64>);
+            let mut parts = text.split('.').map(str::parse::<u64>);
             let mut part = || parts.next()?.ok();
             let [is_well, used] = [part()?, part()?];
             let mut part = || u32::try_from(part()?).ok();
             let rank = Self { is_well: is_well == 1, used: Reverse(used), major: part()?, minor: part()?, id: part()? };
             parts.next().is_none().then_some(rank)
         };
-        parse().ok_or_else(|| Failure::Invalid("this cursor is not from an answer of disks: ask without it".to_owned()))
+        parse().ok_or(())
     }
 }
 
@@ -58,7 +61,7 @@ impl fmt::Display for Rank {
 }
 
 /// Reads the mount table and asks each filesystem.
-pub(super) fn read(machine: &Arc<Machine>, all: bool, limit: usize, after: Option<Rank>) -> Result<Page, Failure> {
+pub(super) fn read(machine: &Arc<Machine>, all: bool, page: &Page<Rank>) -> Result<Listed, Failure> {
     let root = &machine.root;
     let table = mountinfo::parse(&root.bytes(&format!("{}/mountinfo", root.own()))?)?;
     let found = mounts::filesystems(&table, !all);
@@ -82,13 +85,8 @@ pub(super) fn read(machine: &Arc<Machine>, all: bool, limit: usize, after: Optio
     }
     rows.sort_by_key(|(rank, _)| *rank);
     let total = rows.len();
-    let mut rest = rows.into_iter().filter(|(rank, _)| after.is_none_or(|after| *rank > after)).peekable();
-    let (mut page, mut last) = (vec![], None);
-    for (rank, row) in rest.by_ref().take(limit) {
-        last = Some(rank);
-        page.push(row);
-    }
-    Ok(Page { total, rows: page, next: last.filter(|_| rest.peek().is_some()), left_out })
+    let (rows, next) = page.by_key(rows);
+    Ok(Listed { total, rows, next, left_out })
 }
 
 /// Why a filesystem is not in the list unless all are asked for.
@@ -276,9 +274,9 @@ mod tests {
     #[test]
     fn a_cursor_survives_the_way_to_the_caller_and_back() {
         let rank = Rank { is_well: true, used: Reverse(2623), major: 254, minor: 7, id: 41 };
-        assert_eq!(Rank::parse(&rank.to_string()).unwrap(), rank);
+        assert_eq!(rank.to_string().parse(), Ok(rank));
         for wrong in ["", "1", "1.2.3.4", "1.2.3.4.5.6", "a.b.c.d.e", "1.2.3.4.99999999999"] {
-            assert_eq!(Rank::parse(wrong).unwrap_err().kind(), "invalid", "{wrong}");
+            assert_eq!(wrong.parse::<Rank>(), Err(()), "{wrong}");
         }
     }
 

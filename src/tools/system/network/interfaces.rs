@@ -1,6 +1,6 @@
 //! The interfaces as rows, and one in depth.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use super::{
     Address, Bond, Details, Interface, Network,
@@ -9,6 +9,7 @@ use super::{
 use crate::{
     failure::Failure,
     host::{Machine, Window},
+    page::Page,
     proc::net_dev,
     root::Root,
     table::Table,
@@ -29,22 +30,23 @@ pub(super) struct Place {
 
 /// One page of the list.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(super) struct Listed {
     pub(super) total: usize,
     pub(super) folded: usize,
     pub(super) rows: Vec<Interface>,
-    pub(super) next: Option<Place>,
+    pub(super) next: Option<String>,
     pub(super) details: Option<Details>,
 }
 
-impl Place {
-    /// Most interfaces have a number; the name is for those that have none.
-    pub(super) fn parse(cursor: &str) -> Result<Self, Failure> {
-        let place = match cursor.strip_prefix("name.") {
-            Some(name) => Some(Self { index: u32::MAX, name: name.to_owned() }),
-            None => cursor.parse().ok().map(|index| Self { index, name: char::MAX.to_string() }),
-        };
-        place.ok_or_else(|| Failure::Invalid("this cursor is not from an answer of network: ask without it".to_owned()))
+/// Most interfaces have a number; the name is for those that have none.
+impl FromStr for Place {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.strip_prefix("name.") {
+            Some(name) => Self { index: u32::MAX, name: name.to_owned() },
+            None => Self { index: text.parse()?, name: char::MAX.to_string() },
+        })
     }
 }
 
@@ -59,9 +61,8 @@ pub(super) fn read(
     window: &Window,
     addresses: &Addresses,
     request: &Network,
-    limit: usize,
-    after: Option<Place>,
-) -> Result<Page, Failure> {
+    page: &Page<Place>,
+) -> Result<Listed, Failure> {
     let counted = window.now.interfaces.as_deref();
     let counted = counted.ok_or_else(|| Failure::Unavailable("/proc/net/dev".to_owned()))?;
     let sysfs = Sysfs::of(&machine.root, counted, addresses)?;
@@ -71,7 +72,7 @@ pub(super) fn read(
         let index = sysfs.index(addresses, name)?;
         let row = row(sysfs, window, addresses, found, index, kind(sysfs, name, index)?)?;
         let details = Some(details(sysfs, window, addresses, counted, found, index)?);
-        return Ok(Page { total: 1, folded: 0, rows: vec![row], next: None, details });
+        return Ok(Listed { total: 1, folded: 0, rows: vec![row], next: None, details });
     }
     let mut folded = 0;
     let mut listed = vec![];
@@ -86,19 +87,17 @@ pub(super) fn read(
         {
             folded += 1;
         } else {
-            listed.push((Place { index: index.unwrap_or(u32::MAX), name: name.clone() }, interface, index));
+            listed.push((Place { index: index.unwrap_or(u32::MAX), name: name.clone() }, (interface, index)));
         }
     }
-    listed.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    listed.sort_by(|(a, _), (b, _)| a.cmp(b));
     let total = listed.len();
-    let mut rest = listed.into_iter().filter(|(place, ..)| after.as_ref().is_none_or(|after| place > after)).peekable();
-    let (mut rows, mut last) = (vec![], None);
-    for (place, interface, index) in rest.by_ref().take(limit) {
-        let kind = kind(sysfs, &interface.name, index)?;
-        rows.push(row(sysfs, window, addresses, interface, index, kind)?);
-        last = Some(place);
-    }
-    Ok(Page { total, folded, rows, next: last.filter(|_| rest.peek().is_some()), details: None })
+    let (shown, next) = page.by_key(listed);
+    let row = |(interface, index): (&net_dev::Interface, _)| {
+        row(sysfs, window, addresses, interface, index, kind(sysfs, &interface.name, index)?)
+    };
+    let rows = shown.into_iter().map(row).collect::<Result<_, _>>()?;
+    Ok(Listed { total, folded, rows, next, details: None })
 }
 
 /// Whether an interface is the machine's end of a container's or a virtual machine's: one of hundreds, of which none has an address.
@@ -390,12 +389,12 @@ mod tests {
     fn a_cursor_leads_past_the_row_it_was_made_from() {
         let place = |index, name: &str| Place { index, name: name.to_owned() };
         for last in [place(7, "eth0"), place(u32::MAX, "a.b"), place(u32::MAX, "网络")] {
-            let after = Place::parse(&last.to_string()).unwrap();
+            let after: Place = last.to_string().parse().unwrap();
             assert!(last <= after && after < place(u32::MAX, "\u{fffff}"), "{last}");
             assert!(last.index == u32::MAX || after < place(8, ""), "{last}");
         }
         for wrong in ["", "eth0", "x.eth0", "-1"] {
-            assert_eq!(Place::parse(wrong).unwrap_err().kind(), "invalid");
+            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }
     }
 }
