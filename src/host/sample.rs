@@ -194,5 +194,5 @@ fn ratio(earlier: &Times, now: &Times, part: impl Fn(&Times) -> u64) -> Option<f
 
 /// Whether an interface is worth two of the 256 series: those of containers come and go.
 fn is_kept(name: &str) -> bool {
-    name != "lo" && !["veth", "tap", "fwbr", "fwpr", "fwln", "vnet", "cali"].iter().any(|kind| name.starts_with(kind))
+    name != "lo" && !net_dev::is_guests(name)
 }

@@ -58,6 +58,18 @@ pub fn parse(text: &str) -> Result<Vec<Interface>, Malformed> {
     lines.map(|line| Interface::parse(line).ok_or_else(|| Malformed::line("net/dev", text, line))).collect()
 }
 
+/// Whether the name is one that is given to the machine's end of a container's or virtual machine's interface, and what stands between it
+/// and a bridge: by Docker and LXC, KVM, Proxmox's firewall, libvirt, Calico.
+pub fn is_guests(name: &str) -> bool {
+    ["veth", "tap", "fwbr", "fwpr", "fwln", "vnet", "cali"].iter().any(|kind| name.starts_with(kind))
+}
+
+/// Whether the name is one that is given to what sends its bytes on through other interfaces: bridges, bonds, tunnels, VLANs.
+pub fn is_stacked(name: &str) -> bool {
+    let kinds = ["docker", "br-", "virbr", "vmbr", "bond", "tun", "wg", "tailscale"];
+    kinds.iter().any(|kind| name.starts_with(kind)) || name.contains('.')
+}
+
 impl Interface {
     fn parse(line: &str) -> Option<Self> {
         // The last colon: an alias has one in its name. The first number may follow without a blank.
@@ -119,5 +131,18 @@ Inter-|   Receive                                                |  Transmit
     #[test]
     fn a_line_cut_short_is_named() {
         assert_eq!(parse("lo: 1 2 3\n").unwrap_err().place, Place::Line(1));
+    }
+
+    #[test]
+    fn bytes_of_guests_and_of_what_is_stacked_are_counted_elsewhere_too() {
+        for name in ["veth1a2b", "tap100i0", "fwln100i0", "vnet3", "cali0123"] {
+            assert!(is_guests(name) && !is_stacked(name), "{name}");
+        }
+        for name in ["docker0", "br-1a2b", "vmbr0", "bond0", "wg0", "eth0.100"] {
+            assert!(is_stacked(name) && !is_guests(name), "{name}");
+        }
+        for name in ["eth0", "eno1", "wlan0", "lo"] {
+            assert!(!is_stacked(name) && !is_guests(name), "{name}");
+        }
     }
 }

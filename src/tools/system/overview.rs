@@ -11,7 +11,7 @@ use super::disks;
 use crate::{
     failure::Failure,
     host::{Machine, Place, Scan, Whose, Window},
-    proc::{arcstats::Arcstats, os_release::OsRelease, pid_stat::State},
+    proc::{arcstats::Arcstats, net_dev, os_release::OsRelease, pid_stat::State},
     scope::Scope,
     table::Table,
     tool::{Tool, Turn},
@@ -255,23 +255,7 @@ fn network(window: &Window, place: &Place) -> Option<Network> {
 
 /// Whether an interface's bytes are not counted again on another one.
 fn is_outer(name: &str) -> bool {
-    let inner = [
-        "lo",
-        "veth",
-        "docker",
-        "br-",
-        "virbr",
-        "vmbr",
-        "tap",
-        "tun",
-        "fwbr",
-        "fwpr",
-        "fwln",
-        "bond",
-        "wg",
-        "tailscale",
-    ];
-    !inner.iter().any(|kind| name.starts_with(kind)) && !name.contains('.')
+    !(name == "lo" || net_dev::is_guests(name) || net_dev::is_stacked(name))
 }
 
 fn processes(scan: &Scan, window: &Window, place: &Place) -> Processes {

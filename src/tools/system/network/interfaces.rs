@@ -108,8 +108,7 @@ fn is_guests(name: &str, kind: Option<&str>, has_address: bool) -> bool {
         Some("veth" | "tap") => !has_address && !starts(&["eth", "en"]),
         Some("bridge") => starts(&["fwbr"]),
         Some(_) => false,
-        // Docker and LXC, KVM, Proxmox's firewall, libvirt, Calico
-        None => !has_address && starts(&["veth", "tap", "fwpr", "fwln", "fwbr", "vnet", "cali"]),
+        None => !has_address && net_dev::is_guests(name),
     }
 }
 
