@@ -139,6 +139,85 @@ fn every_tool_is_described_as_agreed() {
     assert!(wrong.is_empty(), "{}\nUPDATE=1 to agree", wrong.join("\n"));
 }
 
+/// Blocks with figures and without a `scope` of their own: that of the block they stand in is true of them as well, or as it says here.
+const OF_ITS_PARENT: &[&str] = &[
+    // rows of a block that says it
+    "cpu.cpus",
+    "disks.filesystems",
+    "disks.io.disks",
+    "disks.left_out",
+    "disks.redundancy.arrays",
+    // each row says it
+    "history",
+    "history.series",
+    // by name the container's, and the server's own
+    "identity.container",
+    "identity.server",
+    // lxcfs covers both files or neither
+    "memory.swaps",
+    // one network namespace
+    "network.default_routes",
+    "network.interface",
+    "network.interface.counters",
+    "network.interfaces",
+    "network.routes",
+    "network.tcp",
+    "overview.disks.fullest",
+    // one process's own
+    "process.cgroup",
+    "process.children",
+    "process.cpu",
+    "process.io",
+    "process.memory",
+    "processes.by_state",
+    "processes.processes",
+];
+
+#[test]
+fn every_figure_says_whose_it_is() {
+    fn walk(schema: &Value, whole: &Value, path: &str, silent: &mut Vec<String>) {
+        if let Some(to) = schema.get("$ref").and_then(Value::as_str) {
+            return walk(whole.pointer(&to[1..]).unwrap(), whole, path, silent);
+        }
+        for one in ["anyOf", "oneOf", "allOf"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten() {
+            walk(one, whole, path, silent);
+        }
+        for list in ["items", "additionalProperties"].iter().filter_map(|key| schema.get(key)) {
+            walk(list, whole, path, silent);
+        }
+        let is_figure = |schema: &Value| {
+            ["integer", "number"].iter().any(|kind| {
+                let types = &schema["type"];
+                types == kind || types.as_array().is_some_and(|types| types.contains(&(*kind).into()))
+            })
+        };
+        let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+            let row = schema.get("prefixItems").and_then(Value::as_array);
+            let counts = schema.get("additionalProperties").is_some_and(is_figure);
+            if counts || row.is_some_and(|row| row.iter().any(is_figure)) {
+                silent.push(path.to_owned());
+            }
+            return;
+        };
+        if properties.values().any(is_figure) && !properties.contains_key("scope") {
+            silent.push(path.to_owned());
+        }
+        for (key, schema) in properties {
+            let is_table = matches!(&**key, "columns" | "rows");
+            walk(schema, whole, &if is_table { path.to_owned() } else { format!("{path}.{key}") }, silent);
+        }
+    }
+    let mut silent = vec![];
+    for tool in TOOLS {
+        let schema = Value::Object((*tool.describe().output_schema.unwrap()).clone());
+        walk(&schema, &schema, tool.name, &mut silent);
+    }
+    silent.sort();
+    silent.dedup();
+    let known: Vec<String> = OF_ITS_PARENT.iter().map(|path| (*path).to_owned()).collect();
+    assert_eq!(silent, known, "say whose these are, by a `scope` or here");
+}
+
 #[test]
 fn no_golden_is_of_a_tool_or_a_machine_that_is_gone() {
     let mut known = machines();

@@ -58,8 +58,8 @@ pub(crate) struct Report {
     pub model: Model,
     /// Where the kernel or the hypervisor lets it be seen.
     pub frequency: Option<Frequency>,
-    /// Of the hottest CPU package.
-    pub temperature_celsius: Option<f64>,
+    /// Null without a sensor that can be read.
+    pub temperature: Option<Temperature>,
     /// Sorted by number when all are shown, else the busiest first.
     pub cpus: Table<One>,
     /// CPUs left out above.
@@ -91,6 +91,7 @@ pub(crate) struct Stalled {
 /// A cgroup's.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Limit {
+    pub scope: Whose,
     /// CPUs' worth of time it may use.
     pub cpus: f64,
     /// Part of its periods in which it was held back, since it began.
@@ -117,6 +118,8 @@ pub(crate) struct Activity {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Model {
+    /// Whose `online`, `cores` and `packages` are: lxcfs shows a container only the CPUs it may use.
+    pub scope: Whose,
     pub name: Option<String>,
     pub vendor: Option<String>,
     pub architecture: String,
@@ -131,6 +134,7 @@ pub(crate) struct Model {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Frequency {
+    pub scope: Whose,
     /// Mean of all CPUs.
     pub now_hertz: Option<f64>,
     /// The least that may be chosen.
@@ -138,6 +142,13 @@ pub(crate) struct Frequency {
     /// The most that may be chosen.
     pub max_hertz: Option<f64>,
     pub governor: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Temperature {
+    pub scope: Whose,
+    /// Of the hottest CPU package.
+    pub celsius: f64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -173,7 +184,7 @@ fn read(machine: &Machine, window: &Window, limit: usize) -> Result<Report, Fail
     // some architectures say nothing that can be read, and no figure depends on it
     let cpuinfo = root.text("proc/cpuinfo").ok().and_then(|text| Cpuinfo::parse(&text).ok());
     let numbers: Vec<u32> = now.cpus.keys().copied().collect();
-    let model = model(machine, &numbers, cpuinfo.as_ref());
+    let model = model(machine, &place, &numbers, cpuinfo.as_ref());
     let rate = |earlier, now| window.per_second(earlier, now);
     Ok(Report {
         scope: place.whose("stat"),
@@ -205,7 +216,7 @@ fn read(machine: &Machine, window: &Window, limit: usize) -> Result<Report, Fail
         },
         model,
         frequency: frequency(root, &numbers, cpuinfo.as_ref()),
-        temperature_celsius: temperature(root),
+        temperature: temperature(root).map(|celsius| Temperature { scope: Whose::Machine, celsius }),
         cpus,
         cpus_not_shown,
     })
@@ -259,6 +270,7 @@ fn limited(limits: &Limits) -> Option<Limit> {
     let periods = stat.and_then(|stat| stat.periods).filter(|periods| *periods > 0);
     let throttled = stat.and_then(|stat| stat.throttled);
     Some(Limit {
+        scope: Whose::Container,
         cpus: limits.cpu?,
         throttled_ratio: periods.zip(throttled).map(|(all, part)| part as f64 / all as f64),
         throttled_periods: throttled,
@@ -266,7 +278,7 @@ fn limited(limits: &Limits) -> Option<Limit> {
     })
 }
 
-fn model(machine: &Machine, numbers: &[u32], cpuinfo: Option<&Cpuinfo>) -> Model {
+fn model(machine: &Machine, place: &Place, numbers: &[u32], cpuinfo: Option<&Cpuinfo>) -> Model {
     let list = |name: &str| {
         let text = machine.root.text(&format!("sys/devices/system/cpu/{name}")).ok()?;
         cpulist::parse(&text).ok().map(|cpus| cpus.len()).filter(|count| *count > 0)
@@ -275,6 +287,7 @@ fn model(machine: &Machine, numbers: &[u32], cpuinfo: Option<&Cpuinfo>) -> Model
     let told = cpuinfo.and_then(|cpuinfo| Some((cpuinfo.packages? as usize, cpuinfo.cores? as usize)));
     let counted = told.or_else(|| topology(&machine.root, numbers));
     Model {
+        scope: if place.covers("stat") { Whose::Container } else { Whose::Machine },
         name: cpuinfo.and_then(|cpuinfo| cpuinfo.model_name.clone()),
         vendor: cpuinfo.and_then(|cpuinfo| cpuinfo.vendor.clone()),
         architecture: machine.kernel.architecture(),
@@ -318,6 +331,7 @@ fn frequency(root: &Root, numbers: &[u32], cpuinfo: Option<&Cpuinfo>) -> Option<
         return None;
     }
     Some(Frequency {
+        scope: Whose::Machine,
         now_hertz: (!now.is_empty()).then(|| now.iter().sum::<f64>() / now.len() as f64),
         min_hertz: least.map(|khz| khz as f64 * 1e3),
         max_hertz: most.map(|khz| khz as f64 * 1e3),

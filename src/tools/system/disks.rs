@@ -49,10 +49,7 @@ pub(crate) struct Report {
     pub left_out: LeftOut,
     /// Null without /proc/diskstats.
     pub io: Option<Io>,
-    /// Software RAID; null where the kernel has none.
-    pub arrays: Option<Table<Array>>,
-    /// Null without ZFS.
-    pub zfs_pools: Option<Table<Pool>>,
+    pub redundancy: Redundancy,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -116,6 +113,16 @@ pub(crate) struct Disk {
     pub wait_seconds: Option<f64>,
     /// Requests under way now.
     pub in_flight: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Redundancy {
+    /// Whose these are.
+    pub scope: Whose,
+    /// Software RAID; null where the kernel has none.
+    pub arrays: Option<Table<Array>>,
+    /// Null without ZFS.
+    pub zfs_pools: Option<Table<Pool>>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -184,7 +191,11 @@ fn read(machine: &Arc<Machine>, window: &Window, all: bool, page: &Page<Rank>) -
         next_cursor: listed.next,
         left_out: listed.left_out,
         io: devices::io(machine, window, place.whose("diskstats"), all, page.limit().div_ceil(2).min(50))?,
-        arrays: devices::arrays(machine)?,
-        zfs_pools: devices::pools(machine)?,
+        redundancy: Redundancy {
+            // no namespace hides them
+            scope: Whose::Machine,
+            arrays: devices::arrays(machine)?,
+            zfs_pools: devices::pools(machine)?,
+        },
     })
 }

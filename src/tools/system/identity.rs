@@ -44,7 +44,7 @@ pub(crate) struct Identity {
 /// What cannot be found out is null.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Report {
-    /// Whose the OS, users and time zone are. Kernel and hardware are always the machine's.
+    /// Whose the OS, users and time zone are. The virtualization is always the machine's.
     pub scope: Whose,
     pub os: Option<Os>,
     pub kernel: Kernel,
@@ -83,6 +83,7 @@ pub(crate) struct Os {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Kernel {
+    pub scope: Whose,
     pub release: Option<String>,
     /// Its build.
     pub version: Option<String>,
@@ -110,8 +111,9 @@ pub(crate) enum Proxmox {
     Guest,
 }
 
-#[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Hardware {
+    pub scope: Whose,
     pub vendor: Option<String>,
     pub product: Option<String>,
     pub board: Option<String>,
@@ -189,6 +191,7 @@ fn read(machine: &Machine, page: &Page<usize>) -> Result<Report, Failure> {
         virtualization: Marks::of(machine).verdict().map(str::to_owned),
         proxmox: proxmox(&place, release.as_deref(), root.exists("etc/pve")),
         kernel: Kernel {
+            scope: Whose::Machine,
             release,
             version: word(root, "proc/sys/kernel/version").or_else(|| {
                 let text = word(root, "proc/version")?;
@@ -217,7 +220,8 @@ fn read(machine: &Machine, page: &Page<usize>) -> Result<Report, Failure> {
     })
 }
 
-fn os(root: &Root) -> Option<Os> {
+/// The OS, as its own file names it.
+pub(super) fn os(root: &Root) -> Option<Os> {
     let text = ["etc/os-release", "usr/lib/os-release"].iter().find_map(|path| root.text(path).ok())?;
     let os = OsRelease::parse(&text);
     Some(Os { name: os.pretty_name, id: os.id, version: os.version_id.or(os.version) })
@@ -239,13 +243,15 @@ fn hardware(root: &Root) -> Option<Hardware> {
         (!words.is_empty()).then(|| words.join(" "))
     };
     let hardware = Hardware {
+        scope: Whose::Machine,
         vendor: dmi("sys_vendor"),
         product: joined(dmi("product_name"), dmi("product_version")).or_else(|| device_tree(root, "model")),
         board: joined(dmi("board_vendor"), dmi("board_name")),
         firmware: joined(dmi("bios_vendor"), dmi("bios_version")),
         firmware_date: dmi("bios_date"),
     };
-    (hardware != Hardware::default()).then_some(hardware)
+    let Hardware { scope: _, vendor, product, board, firmware, firmware_date } = &hardware;
+    [vendor, product, board, firmware, firmware_date].iter().any(|word| word.is_some()).then_some(hardware)
 }
 
 /// What makers leave in the firmware where a name should be.
@@ -274,7 +280,8 @@ fn device_tree(root: &Root, property: &str) -> Option<String> {
     Some(text.trim_end_matches('\0').replace('\0', " ")).filter(|text| !text.is_empty())
 }
 
-fn started(machine: &Machine, place: &Place) -> Option<Started> {
+/// Since when the machine or the container runs.
+pub(super) fn started(machine: &Machine, place: &Place) -> Option<Started> {
     let up = Uptime::parse(&machine.root.text("proc/uptime").ok()?).ok()?.up;
     let scope = place.whose("uptime");
     let boot_time = match scope {

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     failure::Failure,
     host::{Machine, Place, Whose, Window},
-    proc::{arcstats::Arcstats, meminfo::Meminfo, pressure::Pressure},
+    proc::{arcstats::Arcstats, meminfo::Meminfo, pressure::Pressure, swaps},
     scope::Scope,
+    table::Table,
     tool::{Tool, Turn},
 };
 
@@ -46,30 +47,41 @@ pub(crate) struct Report {
     pub swap_total_bytes: u64,
     /// Swap in use.
     pub swap_used_bytes: u64,
+    /// Where it is; null if that cannot be read.
+    pub swaps: Option<Table<Swap>>,
     /// Promised to programs, whether they have touched it or not.
     pub committed_bytes: Option<u64>,
-    /// The container's limit, and what it uses of it without droppable cache.
+    /// What the container may use, and what it uses of it without droppable cache.
     pub limit: Option<Limit>,
-    /// Paging over the window.
     pub paging: Option<Paging>,
     /// Share of time in which programs waited for memory. Since Linux 4.20, where switched on.
     pub pressure: Option<Stalled>,
-    /// Processes killed for want of memory since boot. Since Linux 4.13.
-    pub oom_kills: Option<u64>,
+}
+
+/// What is swapped to; zram is in memory itself.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Swap {
+    pub path: String,
+    pub size_bytes: u64,
+    pub used_bytes: u64,
+    /// The highest is used first.
+    pub priority: i32,
 }
 
 /// A cgroup's limit.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Limit {
+    pub scope: Whose,
     /// The most it may use.
     pub limit_bytes: u64,
     /// What it uses.
     pub used_bytes: Option<u64>,
 }
 
-/// Pages moved between memory and disk.
+/// Pages moved between memory and disk, and what happens when that is not enough.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Paging {
+    pub scope: Whose,
     /// The time these rates cover.
     pub window_seconds: f64,
     /// Read back from swap.
@@ -78,11 +90,14 @@ pub(crate) struct Paging {
     pub swapped_out_bytes_per_second: Option<f64>,
     /// Page faults that had to wait for a disk.
     pub major_faults_per_second: Option<f64>,
+    /// Processes killed for want of memory since boot. Since Linux 4.13.
+    pub oom_kills: Option<u64>,
 }
 
 /// How long programs were stalled.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Stalled {
+    pub scope: Whose,
     /// At least one program, over the last 10 seconds.
     pub some_10s_ratio: f64,
     /// At least one program, over the last 60 seconds.
@@ -96,6 +111,7 @@ impl Tool for Memory {
     const TITLE: &'static str = "Memory";
     const SCOPE: Scope = Scope::SystemRead;
     const SHARED: bool = true;
+    const UNTRUSTED: Option<&'static str> = Some("swaps");
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
@@ -107,10 +123,7 @@ impl Tool for Memory {
 fn read(machine: &Machine, window: &Window) -> Result<Report, Failure> {
     let place = Place::of(machine)?;
     let memory = &window.now.memory;
-    let arc = Failure::absent(machine.root.text("proc/spl/kstat/zfs/arcstats"))?;
-    let arc = arc.map(|text| Arcstats::parse(&text)).transpose()?;
-    // a container's cache of ZFS is the machine's, and no part of the container's memory
-    let arc = arc.filter(|_| place.whose("meminfo") == Whose::Machine);
+    let arc = arc(machine, &place)?;
     let available = available(memory, arc.as_ref());
     let used = memory.total - available;
     Ok(Report {
@@ -127,12 +140,24 @@ fn read(machine: &Machine, window: &Window) -> Result<Report, Failure> {
         zfs_cache_bytes: arc.map(|arc| arc.size),
         swap_total_bytes: memory.swap_total,
         swap_used_bytes: memory.swap_total.saturating_sub(memory.swap_free),
+        swaps: swaps(machine),
         committed_bytes: memory.committed_as,
-        limit: place.limits.memory.map(|limit_bytes| Limit { limit_bytes, used_bytes: place.limits.memory_used }),
-        paging: paging(machine.kernel.page_size(), window),
-        pressure: window.now.pressure.memory.as_ref().map(Stalled::of),
-        oom_kills: window.now.vmstat.as_ref().and_then(|vmstat| vmstat.oom_kill),
+        limit: place.limits.memory.map(|limit_bytes| Limit {
+            scope: Whose::Container,
+            limit_bytes,
+            used_bytes: place.limits.memory_used,
+        }),
+        paging: paging(place.whose("vmstat"), machine.kernel.page_size(), window),
+        pressure: (window.now.pressure.memory.as_ref())
+            .map(|pressure| Stalled::of(place.whose("pressure/memory"), pressure)),
     })
+}
+
+/// ZFS's cache. A container's is the machine's, and no part of the container's memory.
+pub(super) fn arc(machine: &Machine, place: &Place) -> Result<Option<Arcstats>, Failure> {
+    let text = Failure::absent(machine.root.text("proc/spl/kstat/zfs/arcstats"))?;
+    let arc = text.map(|text| Arcstats::parse(&text)).transpose()?;
+    Ok(arc.filter(|_| place.whose("meminfo") == Whose::Machine))
 }
 
 /// What a new program could have: the kernel's estimate, or before Linux 3.14 free memory and caches; with ZFS also what its cache would
@@ -152,21 +177,35 @@ pub(super) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-fn paging(page_size: u64, window: &Window) -> Option<Paging> {
+fn swaps(machine: &Machine) -> Option<Table<Swap>> {
+    let swaps = swaps::parse(&machine.root.bytes("proc/swaps").ok()?).ok()?;
+    let row = |swap: swaps::Swap| Swap {
+        path: String::from_utf8_lossy(&swap.filename).into_owned(),
+        size_bytes: swap.size,
+        used_bytes: swap.used,
+        priority: swap.priority,
+    };
+    Some(swaps.into_iter().map(row).collect())
+}
+
+fn paging(scope: Whose, page_size: u64, window: &Window) -> Option<Paging> {
     let (earlier, now) = (window.earlier.vmstat.as_ref()?, window.now.vmstat.as_ref()?);
     let rate = |earlier: Option<u64>, now: Option<u64>| window.per_second(earlier?, now?);
     let bytes = |pages: Option<f64>| pages.map(|pages| pages * page_size as f64);
     Some(Paging {
+        scope,
         window_seconds: window.seconds(),
         swapped_in_bytes_per_second: bytes(rate(earlier.pswpin, now.pswpin)),
         swapped_out_bytes_per_second: bytes(rate(earlier.pswpout, now.pswpout)),
         major_faults_per_second: rate(earlier.pgmajfault, now.pgmajfault),
+        oom_kills: now.oom_kill,
     })
 }
 
 impl Stalled {
-    fn of(pressure: &Pressure) -> Self {
+    fn of(scope: Whose, pressure: &Pressure) -> Self {
         Self {
+            scope,
             some_10s_ratio: pressure.some.avg10,
             some_60s_ratio: pressure.some.avg60,
             full_60s_ratio: pressure.full.as_ref().map(|full| full.avg60),

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::disks;
+use super::{disks, identity, memory::arc};
 use crate::{
     failure::Failure,
     host::{Machine, Place, Scan, Whose, Window},
-    proc::{arcstats::Arcstats, net_dev, os_release::OsRelease, pid_stat::State},
+    proc::{net_dev, pid_stat::State},
     scope::Scope,
     table::Table,
     tool::{Tool, Turn},
@@ -57,11 +57,13 @@ pub(crate) enum Severity {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct System {
+    /// Whose OS this is. The kernel is always the machine's.
+    pub scope: Whose,
     pub os: Option<String>,
     pub kernel: Option<String>,
     /// The kind of container the server runs in; null on a machine.
     pub container: Option<String>,
-    pub uptime_seconds: Option<f64>,
+    pub uptime: Option<identity::Started>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -74,8 +76,14 @@ pub(crate) struct Cpu {
     pub busy_ratio: Option<f64>,
     pub iowait_ratio: Option<f64>,
     pub steal_ratio: Option<f64>,
-    /// Of the whole machine, over 1, 5 and 15 minutes.
-    pub load: [f64; 3],
+    pub load: Load,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Load {
+    pub scope: Whose,
+    /// Over 1, 5 and 15 minutes.
+    pub average: [f64; 3],
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -85,7 +93,7 @@ pub(crate) struct Memory {
     /// What a new program could have, ZFS's reclaimable cache included.
     pub available_bytes: u64,
     pub used_ratio: f64,
-    /// The container's limit.
+    /// The container's, whosever the rest is.
     pub limit_bytes: Option<u64>,
     pub limit_used_bytes: Option<u64>,
     pub swap_total_bytes: u64,
@@ -94,10 +102,19 @@ pub(crate) struct Memory {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Disks {
+    /// Whose filesystems these are.
+    pub scope: Whose,
     /// Filesystems there are; the fullest five follow.
     pub filesystems_total: usize,
     pub fullest: Table<Fullest>,
-    /// Of all disks together, over `cpu.window_seconds`.
+    /// Null without disk statistics.
+    pub io: Option<Io>,
+}
+
+/// Of all disks together, over `cpu.window_seconds`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Io {
+    pub scope: Whose,
     pub read_bytes_per_second: Option<f64>,
     pub write_bytes_per_second: Option<f64>,
     /// The busiest disk, and how much of the time it is.
@@ -126,10 +143,16 @@ pub(crate) struct Processes {
     pub scope: Whose,
     pub total: usize,
     pub zombies: usize,
-    /// Threads that run or could, on the whole machine.
-    pub runnable_threads: u32,
-    /// Threads blocked in the kernel, usually by a disk or file server.
-    pub blocked_threads: u64,
+    pub threads: Threads,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Threads {
+    pub scope: Whose,
+    /// They run or could.
+    pub runnable: u64,
+    /// In the kernel, usually by a disk or file server.
+    pub blocked: u64,
 }
 
 impl Tool for Overview {
@@ -166,14 +189,12 @@ fn read(machine: &Arc<Machine>, window: &Window, scan: &Scan) -> Result<Report, 
 
 fn system(machine: &Machine, place: &Place) -> Result<System, Failure> {
     let root = &machine.root;
-    let os = ["etc/os-release", "usr/lib/os-release"].iter().find_map(|file| root.text(file).ok());
-    let uptime = Failure::absent(root.text("proc/uptime"))?;
-    let uptime = uptime.map(|text| crate::proc::uptime::Uptime::parse(&text)).transpose()?;
     Ok(System {
-        os: os.map(|text| OsRelease::parse(&text).pretty_name),
+        scope: place.inside(),
+        os: identity::os(root).map(|os| os.name),
         kernel: root.word("proc/sys/kernel/osrelease")?,
         container: place.container.as_ref().map(|container| container.0.clone()),
-        uptime_seconds: uptime.map(|uptime| uptime.up),
+        uptime: identity::started(machine, place),
     })
 }
 
@@ -187,17 +208,13 @@ fn cpu(window: &Window, place: &Place) -> Cpu {
         busy_ratio: window.cpu_ratio(|times| times.busy()),
         iowait_ratio: window.cpu_ratio(|times| times.iowait),
         steal_ratio: window.cpu_ratio(|times| times.steal),
-        load: [load.one, load.five, load.fifteen],
+        load: Load { scope: place.whose("loadavg"), average: [load.one, load.five, load.fifteen] },
     }
 }
 
 fn memory(machine: &Machine, window: &Window, place: &Place) -> Result<Memory, Failure> {
     let memory = &window.now.memory;
-    let arc = Failure::absent(machine.root.text("proc/spl/kstat/zfs/arcstats"))?;
-    let arc = arc.map(|text| Arcstats::parse(&text)).transpose()?;
-    // a container's cache of ZFS is the machine's, and no part of the container's memory
-    let arc = arc.filter(|_| place.whose("meminfo") == Whose::Machine);
-    let available = super::memory::available(memory, arc.as_ref());
+    let available = super::memory::available(memory, arc(machine, place)?.as_ref());
     Ok(Memory {
         scope: place.whose("meminfo"),
         total_bytes: memory.total,
@@ -213,14 +230,8 @@ fn memory(machine: &Machine, window: &Window, place: &Place) -> Result<Memory, F
 fn space(storage: &disks::Report) -> Disks {
     let mut fullest: Vec<_> = storage.filesystems.0.iter().filter(|one| one.used_ratio.is_some()).collect();
     fullest.sort_by(|a, b| b.used_ratio.partial_cmp(&a.used_ratio).unwrap_or(std::cmp::Ordering::Equal));
-    let io = storage.io.as_ref().map(|io| &io.disks.0);
-    let sum = |rate: fn(&disks::Disk) -> Option<f64>| {
-        let known: Vec<f64> = io?.iter().filter(|disk| is_real(&disk.name)).filter_map(rate).collect();
-        (!known.is_empty()).then(|| known.iter().sum())
-    };
-    let busy = |disk: &disks::Disk| disk.busy_ratio.unwrap_or(-1.0);
-    let busiest = io.and_then(|disks| disks.iter().max_by(|a, b| busy(a).total_cmp(&busy(b))));
     Disks {
+        scope: storage.scope,
         filesystems_total: storage.filesystems_total,
         fullest: (fullest.iter().take(5))
             .map(|one| Fullest {
@@ -230,6 +241,20 @@ fn space(storage: &disks::Report) -> Disks {
                 used_ratio: one.used_ratio,
             })
             .collect(),
+        io: storage.io.as_ref().map(io),
+    }
+}
+
+fn io(io: &disks::Io) -> Io {
+    let disks = &io.disks.0;
+    let sum = |rate: fn(&disks::Disk) -> Option<f64>| {
+        let known: Vec<f64> = disks.iter().filter(|disk| is_real(&disk.name)).filter_map(rate).collect();
+        (!known.is_empty()).then(|| known.iter().sum())
+    };
+    let busy = |disk: &disks::Disk| disk.busy_ratio.unwrap_or(-1.0);
+    let busiest = disks.iter().max_by(|a, b| busy(a).total_cmp(&busy(b)));
+    Io {
+        scope: io.scope,
         read_bytes_per_second: sum(|disk| disk.read_bytes_per_second),
         write_bytes_per_second: sum(|disk| disk.write_bytes_per_second),
         busiest: busiest.map(|disk| disk.name.clone()),
@@ -264,7 +289,11 @@ fn processes(scan: &Scan, window: &Window, place: &Place) -> Processes {
         total: scan.processes.len(),
         zombies: scan.processes.iter().filter(|process| process.state == State::Zombie).count(),
         // a process's own state is that of its first thread, which may well sleep while the others work
-        runnable_threads: window.now.load.runnable,
-        blocked_threads: window.now.stat.blocked,
+        threads: Threads {
+            // lxcfs passes these lines on as the machine has them
+            scope: Whose::Machine,
+            runnable: window.now.stat.running,
+            blocked: window.now.stat.blocked,
+        },
     }
 }

@@ -81,7 +81,7 @@ fn space(storage: &disks::Report, problems: &mut Vec<Problem>) {
 }
 
 fn redundancy(storage: &disks::Report, problems: &mut Vec<Problem>) {
-    for array in storage.arrays.iter().flat_map(|table| &table.0) {
+    for array in storage.redundancy.arrays.iter().flat_map(|table| &table.0) {
         let name = &array.name;
         if array.degraded == Some(true) {
             let counts = array.devices_working.zip(array.devices_wanted);
@@ -97,7 +97,7 @@ fn redundancy(storage: &disks::Report, problems: &mut Vec<Problem>) {
             add(problems, Notice, "disks", format!("RAID array {name}: {activity}{progress}"));
         }
     }
-    for pool in storage.zfs_pools.iter().flat_map(|table| &table.0) {
+    for pool in storage.redundancy.zfs_pools.iter().flat_map(|table| &table.0) {
         if let Some(state) = pool.state.as_ref().filter(|state| *state != "ONLINE") {
             add(problems, Critical, "disks", format!("ZFS pool {} is {state}", pool.name));
         }
@@ -164,7 +164,7 @@ fn pressure(window: &Window, problems: &mut Vec<Problem>) {
 
 fn cpu(report: &Report, place: &Place, window: &Window, problems: &mut Vec<Problem>) {
     let cpu = &report.cpu;
-    let [_, five, fifteen] = cpu.load;
+    let [_, five, fifteen] = cpu.load.average;
     // the load average is the machine's, and so must the CPUs be it is held against: not the few that lxcfs shows a container
     let cpus = window.now.stat.cpus.len().max(1) as f64;
     if !place.covers("stat") && !place.covers("loadavg") && five >= 2.0 * cpus && fifteen >= 1.5 * cpus {
@@ -187,7 +187,7 @@ fn processes(report: &Report, problems: &mut Vec<Problem>) {
         let what = count(zombies as u64, "zombie process", "zombie processes") + ", not reaped by the parent";
         add(problems, severity, "processes", what);
     }
-    let blocked = processes.blocked_threads;
+    let blocked = processes.threads.blocked;
     if blocked >= 10 {
         let what = format!("{blocked} threads are blocked in the kernel, usually by a disk or file server");
         add(problems, Warning, "processes", what);
