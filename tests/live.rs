@@ -1,17 +1,24 @@
 //! What the server says of this machine is what the machine's own tools say at the same moment, idle and under load.
 //!
-//! Counters are held between two readings of the other tool, which is exact. What moves in between has a tolerance, said where it stands.
+//! Ours is held between two readings of the other tool, one before and one after it. That is exact for what only grows, however slow the
+//! machine is in between. What goes up and down has a tolerance, said where it stands, and a few tries: others take and give back as well,
+//! and what is wrong in the program is wrong every time.
+//!
+//! The load is made of children that end with their test, by their pid.
 
 use std::{
     collections::BTreeMap,
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use crate::common::{PATIENCE, Server, eventually};
+use crate::common::{PATIENCE, Server, Setup, eventually, is_root};
 
 /// What a tool of the machine prints.
 fn prints(program: &str, arguments: &[&str]) -> String {
@@ -38,13 +45,62 @@ fn near(what: &str, ours: f64, theirs: f64, tolerance: f64) {
     assert!((ours - theirs).abs() <= tolerance, "{what}: we say {ours}, they say {theirs}, tolerance {tolerance}");
 }
 
-/// Keeps so many CPUs busy until dropped.
+/// Takes ours between two readings of theirs until they agree; `check` says what does not. An answer is never one that was shared from
+/// before: those live for 250 ms.
+fn between<T, O>(theirs: impl Fn() -> T, ours: impl Fn() -> O, check: impl Fn(&T, &O, &T) -> Result<(), String>) {
+    let mut said = String::new();
+    for _ in 0..10 {
+        thread::sleep(Duration::from_millis(300));
+        let (before, ours, after) = (theirs(), ours(), theirs());
+        match check(&before, &ours, &after) {
+            Ok(()) => return,
+            Err(why) => said = why,
+        }
+    }
+    panic!("not once in ten tries: {said}");
+}
+
+/// Whether ours is no further than `slack` from what lies between theirs.
+fn within(what: &str, before: f64, ours: f64, after: f64, slack: f64) -> Result<(), String> {
+    let (low, high) = (before.min(after) - slack, before.max(after) + slack);
+    if (low..=high).contains(&ours) { Ok(()) } else { Err(format!("{what}: {ours} is not in {low}..{high}")) }
+}
+
+/// For whoever makes the CPUs busy, or looks at how busy they are: one test after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static BUSY: Mutex<()> = Mutex::new(());
+    BUSY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Programs that run until this is dropped.
 struct Load(Vec<Child>);
 
 impl Load {
+    fn of(count: usize, command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self((0..count).map(|_| command.spawn().unwrap()).collect())
+    }
+
+    /// Keeps so many CPUs busy.
     fn on(cpus: usize) -> Self {
-        let busy = || Command::new("sh").args(["-c", "while :; do :; done"]).stdin(Stdio::null()).spawn().unwrap();
-        Self((0..cpus).map(|_| busy()).collect())
+        Self::of(cpus, Command::new("sh").args(["-c", "while :; do :; done"]))
+    }
+
+    /// Holds so much memory: tail keeps what it is sent until its input ends.
+    fn holding(bytes: usize) -> Self {
+        let mut tail = Command::new("tail");
+        tail.args(["-c", &bytes.to_string()]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut tail = tail.spawn().unwrap();
+        let input = tail.stdin.as_mut().unwrap();
+        (0..bytes.div_ceil(1 << 20)).for_each(|_| input.write_all(&[b'x'; 1 << 20]).unwrap());
+        // what is in the pipe still is not in its memory
+        let resident = || prints("ps", &["-o", "rss=", "-p", &tail.id().to_string()]).trim().parse::<usize>().unwrap();
+        eventually("tail holds it", || (resident() * 1024 + (1 << 20) > bytes).then_some(()));
+        Self(vec![tail])
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.0.iter().map(Child::id).collect()
     }
 }
 
@@ -58,27 +114,34 @@ impl Drop for Load {
 }
 
 #[test]
-fn memory_is_what_free_says() {
-    const MIB: f64 = (1 << 20) as f64;
+fn memory_is_what_free_says_idle_and_while_a_program_holds_much() {
+    const MIB: usize = 1 << 20;
     let server = Server::new();
     let free = || -> Vec<Vec<f64>> {
         let lines = prints("free", &["-b"]);
         let numbers = |line: &str| line.split_whitespace().skip(1).map(|word| word.parse().unwrap()).collect();
         lines.lines().skip(1).map(numbers).collect()
     };
-    // other programs take and give back memory all the time: it has to fit between two readings, give or take 64 MiB
-    let (before, ours, after) = (free(), answer(&server, "memory", json!({})), free());
-    let of = |key: &str| ours[key].as_f64().unwrap();
-    assert_eq!(of("total_bytes"), before[0][0]);
-    assert_eq!(of("swap_total_bytes"), before[1][0]);
-    for (key, row, column) in
-        [("free_bytes", 0, 2), ("shared_bytes", 0, 3), ("available_bytes", 0, 5), ("swap_used_bytes", 1, 1)]
-    {
-        let (low, high) = (before[row][column].min(after[row][column]), before[row][column].max(after[row][column]));
-        let slack = 64.0 * MIB;
-        assert!(of(key) >= low - slack && of(key) <= high + slack, "{key}: {} is not in {low}..{high}", of(key));
+    // held six times as much as the tolerance: what is left of an answer before the load would be seen. 64 MiB is what a compiler that
+    // runs beside takes and gives back within one reading
+    for held in [0, 384 * MIB] {
+        let _load = (held > 0).then(|| Load::holding(held));
+        between(
+            free,
+            || answer(&server, "memory", json!({})),
+            |before, ours, after| {
+                let of = |key: &str| ours[key].as_f64().unwrap();
+                assert_eq!(of("total_bytes"), before[0][0]);
+                assert_eq!(of("used_bytes"), of("total_bytes") - of("available_bytes"));
+                within("swap", before[1][0], of("swap_total_bytes"), after[1][0], 0.0)?;
+                [("free_bytes", 0, 2), ("shared_bytes", 0, 3), ("available_bytes", 0, 5), ("swap_used_bytes", 1, 1)]
+                    .into_iter()
+                    .try_for_each(|(key, row, column)| {
+                        within(key, before[row][column], of(key), after[row][column], (64 * MIB) as f64)
+                    })
+            },
+        );
     }
-    assert_eq!(of("used_bytes"), of("total_bytes") - of("available_bytes"));
 }
 
 #[test]
@@ -127,6 +190,62 @@ fn filesystems_are_those_of_df_and_findmnt() {
     }
 }
 
+/// As root on a memory filesystem that only this test writes to, where nothing but the order of the readings counts; otherwise on the one
+/// of temporary files, to which others write as well.
+#[test]
+fn filesystems_are_those_of_df_and_findmnt_while_one_of_them_fills() {
+    const MIB: f64 = (1 << 20) as f64;
+    let mounts =
+        is_root().then_some("mkdir \"$SCRATCH/filling\" && mount -t tmpfs -o size=512m filling \"$SCRATCH/filling\"");
+    let server = Setup { mounts, ..Setup::default() }.start();
+    let pid = server.pid().as_raw_nonzero().to_string();
+    let enter = |program: &str| -> Vec<String> {
+        let enter = ["nsenter", "--mount", "--target", &pid];
+        let enter = if is_root() { &enter[..] } else { &[] };
+        enter.iter().chain(&[program]).map(|word| (*word).to_owned()).collect()
+    };
+    let prints = |program: &str, arguments: &[&str]| {
+        let words = enter(program);
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+        prints(words[0], &words[1..])
+    };
+    let directory = if is_root() { server.scratch.path("filling") } else { server.scratch.0.clone() };
+    let directory = directory.to_str().unwrap();
+    let df = || -> Vec<f64> {
+        let lines = prints("df", &["-B1", "--output=size,used,avail", directory]);
+        lines.lines().nth(1).unwrap().split_whitespace().map(|word| word.parse().unwrap()).collect()
+    };
+    let target = prints("df", &["--output=target", directory]).lines().nth(1).unwrap().to_owned();
+
+    let empty = df();
+    // 256 KiB each hundredth of a second: it fills while it is looked at, and is not full before that ends
+    let words = enter("sh");
+    let fill = "for n in $(seq 2000); do head -c 262144 /dev/zero; sleep 0.01; done >\"$0/fill\"";
+    let _load = Load::of(1, Command::new(&words[0]).args(&words[1..]).args(["-c", fill, directory]));
+    eventually("the writer writes", || (df()[1] > empty[1] + 4.0 * MIB).then_some(()));
+
+    // on the common one 64 MiB: what a compiler's files come and go by within one reading
+    let slack = if is_root() { 0.0 } else { 64.0 * MIB };
+    for _ in 0..3 {
+        let ours = || -> BTreeMap<String, Value> {
+            let all = answer(&server, "disks", json!({ "limit": 200 }));
+            rows(&all["filesystems"]).into_iter().find(|row| row["mount_point"] == target).expect("it is listed")
+        };
+        between(df, ours, |before, ours, after| {
+            let of = |key: &str| ours[key].as_f64().unwrap();
+            assert_eq!(of("size_bytes"), before[0]);
+            within("used", before[1], of("used_bytes"), after[1], slack)?;
+            within("available", before[2], of("available_bytes"), after[2], slack)?;
+            // rounded up to a ten thousandth
+            let share = |df: &[f64]| df[1] / (df[1] + df[2]);
+            within("ratio", share(before), of("used_ratio"), share(after), slack / before[0] + 1e-4)
+        });
+        let found: Value =
+            serde_json::from_str(&prints("findmnt", &["--json", "--output", "FSTYPE", &target])).unwrap();
+        assert_eq!(found["filesystems"][0]["fstype"], ours()["type"]);
+    }
+}
+
 #[test]
 fn processes_are_those_of_ps() {
     let server = Server::new();
@@ -169,7 +288,66 @@ fn processes_are_those_of_ps() {
 }
 
 #[test]
+fn processes_are_those_of_ps_when_there_are_hundreds_and_some_are_busy() {
+    let _alone = alone();
+    let server = Server::new();
+    let sleeping = Load::of(300, Command::new("sleep").arg("2222"));
+    let busy = Load::on(2);
+    let ps = |columns: &str| -> BTreeMap<u64, Vec<String>> {
+        let lines = prints("ps", &["-e", "-o", columns]);
+        let words = |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
+        lines.lines().map(words).map(|row| (row[0].parse().unwrap(), row)).collect()
+    };
+    let is_there = |pids: &[u32], name: &str| {
+        let all = ps("pid=,comm=");
+        pids.iter().all(|pid| all.get(&u64::from(*pid)).is_some_and(|row| row[1] == name))
+    };
+    eventually("all of them run", || {
+        (is_there(&sleeping.pids(), "sleep") && is_there(&busy.pids(), "sh")).then_some(())
+    });
+
+    // more than one page
+    let (mut ours, mut cursor) = (BTreeMap::new(), Value::Null);
+    loop {
+        let mut asked = json!({ "pattern": "sleep 2222", "sort": "pid", "limit": 200 });
+        if !cursor.is_null() {
+            asked["cursor"] = cursor;
+        }
+        let page = answer(&server, "processes", asked);
+        assert!(page["matching"].as_u64().unwrap() >= 300, "{page}");
+        ours.extend(rows(&page["processes"]).into_iter().map(|row| (row["pid"].as_u64().unwrap(), row)));
+        cursor = page["next_cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    let theirs = ps("pid=,ppid=,stat=,rss=");
+    for pid in sleeping.pids() {
+        let (ours, theirs) = (&ours[&u64::from(pid)], &theirs[&u64::from(pid)]);
+        assert_eq!((ours["ppid"].to_string(), ours["state"].as_str()), (theirs[1].clone(), Some("sleeping")), "{pid}");
+        assert_eq!(&theirs[2][..1], "S", "{pid}");
+        near("rss", ours["memory_bytes"].as_f64().unwrap(), theirs[3].parse::<f64>().unwrap() * 1024.0, 262_144.0);
+    }
+    // others come and go; ps sees itself
+    let count = || ps("pid=").len() as f64;
+    let total = || answer(&server, "processes", json!({}))["total"].as_f64().unwrap();
+    between(count, total, |before, ours, after| within("total", *before, *ours, *after, 20.0));
+    // CPU time only grows; ps shows it in whole seconds, rounded down
+    for pid in busy.pids() {
+        let pid = pid.to_string();
+        let seconds = || prints("ps", &["-o", "cputimes=", "-p", &pid]).trim().parse::<f64>().unwrap();
+        let used = || {
+            let one = answer(&server, "process", json!({ "pid": pid.parse::<u32>().unwrap() }));
+            assert_eq!(one["name"], "sh");
+            one["cpu"]["user_seconds"].as_f64().unwrap() + one["cpu"]["system_seconds"].as_f64().unwrap()
+        };
+        between(seconds, used, |before, ours, after| within("CPU time", *before, *ours, after + 1.0, 0.0));
+    }
+}
+
+#[test]
 fn cpu_is_what_mpstat_says_idle_and_under_load() {
+    let _alone = alone();
     let server = Server::new();
     let cpus = thread::available_parallelism().unwrap().get();
     for load in [0, cpus] {
@@ -225,6 +403,88 @@ fn interfaces_are_those_of_ip() {
         theirs.sort();
         assert_eq!(ours, theirs, "{name}");
     }
+}
+
+/// Sends as much as it can over the loopback until dropped.
+struct Traffic(TcpStream);
+
+impl Traffic {
+    fn flows() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut from = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut to, _) = listener.accept().unwrap();
+        let kept = from.try_clone().unwrap();
+        thread::spawn(move || while from.write_all(&[0; 65_536]).is_ok() {});
+        thread::spawn(move || while to.read(&mut [0; 65_536]).is_ok_and(|read| read > 0) {});
+        Self(kept)
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+#[test]
+fn counters_of_an_interface_are_those_of_ip_while_it_is_busy() {
+    let _alone = alone();
+    let server = Server::new();
+    let _traffic = Traffic::flows();
+    let ip = || -> Value {
+        let link: Value = serde_json::from_str(&prints("ip", &["-s", "-j", "link", "show", "lo"])).unwrap();
+        link[0]["stats64"].clone()
+    };
+    let count = |stats: &Value, side: &str, what: &str| stats[side][what].as_f64().unwrap();
+    let idle = ip();
+    eventually("it is busy", || (count(&ip(), "tx", "bytes") > count(&idle, "tx", "bytes") + 1e7).then_some(()));
+    let ours = || answer(&server, "network", json!({ "name": "lo" }));
+    let mut last = 0.0;
+    for _ in 0..3 {
+        between(ip, ours, |before, ours, after| {
+            let row = &rows(&ours["interfaces"])[0];
+            let counters = &ours["interface"]["counters"];
+            for (side, bytes) in [("rx", "received_bytes"), ("tx", "sent_bytes")] {
+                let grows = |what: &str, ours: &Value| {
+                    within(bytes, count(before, side, what), ours.as_f64().unwrap(), count(after, side, what), 0.0)
+                };
+                grows("bytes", &row[bytes])?;
+                grows("bytes", &counters[format!("{side}_bytes")])?;
+                grows("packets", &counters[format!("{side}_packets")])?;
+            }
+            Ok(())
+        });
+        let sent = rows(&ours()["interfaces"])[0]["sent_bytes"].as_f64().unwrap();
+        assert!(sent > last, "nothing passed");
+        last = sent;
+    }
+}
+
+#[test]
+fn the_load_is_what_uptime_says_while_every_cpu_is_wanted() {
+    let _alone = alone();
+    let server = Server::new();
+    let load = Load::on(thread::available_parallelism().unwrap().get() + 2);
+    let uptime = || -> Vec<f64> {
+        let line = prints("uptime", &[]);
+        let (_, load) = line.trim().rsplit_once("load average: ").unwrap();
+        load.split(", ").map(|one| one.parse().unwrap()).collect()
+    };
+    // until the kernel has counted them: it does so every five seconds
+    let first = uptime();
+    eventually("the load moves", || (uptime() != first).then_some(()));
+    between(
+        uptime,
+        || answer(&server, "cpu", json!({}))["load"].clone(),
+        |before, ours, after| {
+            // each of these wants a CPU all the time
+            assert!(ours["runnable"].as_u64().unwrap() >= load.0.len() as u64, "{ours}");
+            // both are the kernel's figure to two digits, and it moves all three at once
+            [("last_1m", 0), ("last_5m", 1), ("last_15m", 2)].into_iter().try_for_each(|(key, column)| {
+                within(key, before[column], ours[key].as_f64().unwrap(), after[column], 0.011)
+            })
+        },
+    );
 }
 
 #[test]
