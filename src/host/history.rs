@@ -1,9 +1,6 @@
 //! What the sampler keeps: every five seconds for an hour, then a minute's least, mean and most for a day.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::TICK;
 
@@ -19,22 +16,56 @@ const MINUTES: usize = 1440;
 /// Series kept. On a machine with more disks and interfaces than this the first ones stay, until one of them is gone for a minute.
 const MOST: usize = 256;
 
-/// The past of every series. All of them have the same ticks: a series that had no value in one holds a NaN there.
-#[derive(Debug, Default)]
+/// Numbers kept of a series: its ticks, and the least, mean and most of its minutes.
+const EACH: usize = TICKS + 3 * MINUTES;
+
+/// The past of every series. All of them have the same ticks: a series that had no value in one has nothing there.
+#[derive(Debug)]
 pub struct History {
     series: BTreeMap<String, Series>,
+    /// The numbers of all series, one after the other, in rings that all turn together. Untouched memory is zero and holds nothing, so
+    /// that the system only gives what is written to.
+    kept: Vec<Short>,
     /// How many ticks have passed since the first.
     ticks: u64,
     last: Option<Duration>,
 }
 
-/// One series. One that came later has fewer values than there were ticks; both end now.
+/// One series.
 #[derive(Debug)]
 struct Series {
-    ticks: VecDeque<f32>,
-    minutes: VecDeque<Point>,
+    /// Where its numbers are: no other has this one.
+    place: usize,
     /// The last tick in which it had a value.
     seen: u64,
+}
+
+/// A number that is not negative, in three bytes: an f32 without sign and without the last seven bits of its fraction. 17 bits remain,
+/// which is one digit more than the four that are ever shown; whole numbers are exact up to 131,072. Zeroed bytes are no number.
+#[derive(Clone, Copy, Debug)]
+struct Short([u8; 3]);
+
+impl Short {
+    const NOTHING: Self = Self([0; 3]);
+
+    fn of(value: f32) -> Self {
+        if value.is_nan() {
+            return Self::NOTHING;
+        }
+        // rounded; above 0 floats are in the order of their bits
+        let bits = ((value.max(0.0).to_bits() + (1 << 6)) >> 7) + 1;
+        let [first, second, third, _] = bits.to_le_bytes();
+        Self([first, second, third])
+    }
+
+    /// NaN if it is none.
+    fn value(self) -> f32 {
+        let Self([first, second, third]) = self;
+        match u32::from_le_bytes([first, second, third, 0]) {
+            0 => f32::NAN,
+            bits => f32::from_bits((bits - 1) << 7),
+        }
+    }
 }
 
 /// The values of a stretch of time in short.
@@ -75,6 +106,12 @@ pub struct Covered {
     minutes: usize,
 }
 
+impl Default for History {
+    fn default() -> Self {
+        Self { series: BTreeMap::new(), kept: vec![Short::NOTHING; MOST * EACH], ticks: 0, last: None }
+    }
+}
+
 impl History {
     /// Adds one tick's values.
     pub fn push(&mut self, at: Duration, values: &[(String, f64)]) {
@@ -91,45 +128,71 @@ impl History {
     }
 
     fn tick(&mut self, values: &[(String, f64)]) {
+        let tick = (self.ticks % TICKS as u64) as usize;
         self.ticks += 1;
+        for series in self.series.values() {
+            self.kept[series.place * EACH + tick] = Short::NOTHING;
+        }
         for (name, value) in values {
-            let tick = self.ticks;
-            if let Some(series) = self.room(name) {
-                series.ticks.push_back(*value as f32);
-                series.seen = tick;
+            if let Some(place) = self.room(name) {
+                self.kept[place * EACH + tick] = Short::of(*value as f32);
             }
         }
-        let minute_is_full = self.ticks.is_multiple_of(MINUTE as u64);
-        for series in self.series.values_mut() {
-            if series.seen != self.ticks {
-                series.ticks.push_back(f32::NAN);
-            }
-            trim(&mut series.ticks, TICKS);
-            if minute_is_full {
-                series.minutes.push_back(Point::of(series.ticks.iter().rev().take(MINUTE).copied()));
-                trim(&mut series.minutes, MINUTES);
+        if self.ticks.is_multiple_of(MINUTE as u64) {
+            let minute = ((self.ticks / MINUTE as u64 - 1) % MINUTES as u64) as usize;
+            for series in self.series.values() {
+                let point = Point::of(self.latest(series, MINUTE));
+                let at = series.place * EACH + TICKS + 3 * minute;
+                self.kept[at..at + 3].copy_from_slice(&[point.min, point.avg, point.max].map(Short::of));
             }
         }
         // what was gone for all of a day has nothing left to tell
-        self.series.retain(|_, series| self.ticks - series.seen < (MINUTES * MINUTE) as u64);
+        let ticks = self.ticks;
+        self.series.retain(|_, series| ticks - series.seen < (MINUTES * MINUTE) as u64);
     }
 
-    /// The series of this name, which has no value in this tick yet. `None`: there are too many, or it was given twice.
-    fn room(&mut self, name: &str) -> Option<&mut Series> {
-        if !self.series.contains_key(name) {
-            if self.series.len() == MOST {
-                // interfaces of containers come and go all day; the one that is gone for longest makes room
-                let (gone, seen) = self.series.iter().min_by_key(|(_, series)| series.seen)?;
-                if self.ticks - seen.seen <= MINUTE as u64 {
-                    return None;
-                }
-                let gone = gone.clone();
-                self.series.remove(&gone);
-            }
-            let (ticks, minutes) = (VecDeque::with_capacity(TICKS + 1), VecDeque::with_capacity(MINUTES + 1));
-            self.series.insert(name.to_owned(), Series { ticks, minutes, seen: 0 });
+    /// The place of the series of this name, which has no value in this tick yet. `None`: there are too many, or it was given twice.
+    fn room(&mut self, name: &str) -> Option<usize> {
+        if let Some(series) = self.series.get_mut(name) {
+            let first = std::mem::replace(&mut series.seen, self.ticks) != self.ticks;
+            return first.then_some(series.place);
         }
-        self.series.get_mut(name).filter(|series| series.seen != self.ticks)
+        if self.series.len() == MOST {
+            // interfaces of containers come and go all day; the one that is gone for longest makes room
+            let (gone, seen) = self.series.iter().min_by_key(|(_, series)| series.seen)?;
+            if self.ticks - seen.seen <= MINUTE as u64 {
+                return None;
+            }
+            let gone = gone.clone();
+            self.series.remove(&gone);
+        }
+        let mut taken = [false; MOST];
+        self.series.values().for_each(|series| taken[series.place] = true);
+        let place = taken.iter().position(|taken| !taken)?;
+        // of another that is gone; what is nothing already is not touched
+        for left in &mut self.kept[place * EACH..(place + 1) * EACH] {
+            if !left.value().is_nan() {
+                *left = Short::NOTHING;
+            }
+        }
+        self.series.insert(name.to_owned(), Series { place, seen: self.ticks });
+        Some(place)
+    }
+
+    /// The last `count` ticks of a series, oldest first.
+    fn latest(&self, series: &Series, count: usize) -> impl DoubleEndedIterator<Item = f32> + Clone {
+        let ring = &self.kept[series.place * EACH..][..TICKS];
+        last(self.ticks, count).map(|tick| tick.map_or(f32::NAN, |tick| ring[tick % TICKS].value()))
+    }
+
+    /// The last `count` full minutes of a series, oldest first.
+    fn minutes(&self, series: &Series, count: usize) -> impl Iterator<Item = Point> {
+        let ring = &self.kept[series.place * EACH + TICKS..][..3 * MINUTES];
+        last(self.ticks / MINUTE as u64, count).map(|minute| {
+            let at = minute.map(|minute| minute % MINUTES * 3);
+            let number = |n: usize| at.map_or(f32::NAN, |at| ring[at + n].value());
+            Point { min: number(0), avg: number(1), max: number(2) }
+        })
     }
 
     /// The names of all series, sorted.
@@ -164,15 +227,14 @@ impl History {
     pub fn summary(&self, name: &str, covered: Covered, parts: usize) -> Option<Summary> {
         let series = self.series.get(name)?;
         let points: Vec<Point> = match covered.ticks {
-            Some(ticks) => tail(&series.ticks, ticks, f32::NAN).map(Point::one).collect(),
+            Some(ticks) => self.latest(series, ticks).map(Point::one).collect(),
             None => {
-                let now = series.ticks.iter().rev().take(self.unfinished()).copied();
-                let now = (self.unfinished() > 0).then(|| Point::of(now));
-                tail(&series.minutes, covered.minutes, Point::NOTHING).chain(now).collect()
+                let now = (self.unfinished() > 0).then(|| Point::of(self.latest(series, self.unfinished())));
+                self.minutes(series, covered.minutes).chain(now).collect()
             }
         };
         let known: Vec<Point> = points.iter().copied().filter(|point| !point.avg.is_nan()).collect();
-        let last = series.ticks.iter().rev().copied().find(|value| !value.is_nan());
+        let last = self.latest(series, TICKS).rev().find(|value| !value.is_nan());
         let mut sorted: Vec<f32> = known.iter().map(|point| point.avg).collect();
         sorted.sort_unstable_by(f32::total_cmp);
         let p95 = *sorted.get((sorted.len() * 95).div_ceil(100).checked_sub(1)?)?;
@@ -189,10 +251,9 @@ impl History {
     }
 }
 
-/// The last `count` values; those before the first are `nothing`.
-fn tail<T: Copy>(ring: &VecDeque<T>, count: usize, nothing: T) -> impl Iterator<Item = T> {
-    let have = ring.len().min(count);
-    std::iter::repeat_n(nothing, count - have).chain(ring.range(ring.len() - have..).copied())
+/// The numbers of the last `count` of `all`, from 0; `None` for those before the first.
+fn last(all: u64, count: usize) -> impl DoubleEndedIterator<Item = Option<usize>> + Clone {
+    (1..=count).rev().map(move |back| usize::try_from(all).ok()?.checked_sub(back))
 }
 
 impl Point {
@@ -221,12 +282,6 @@ fn mean(values: impl Iterator<Item = f32>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
-fn trim<T>(ring: &mut VecDeque<T>, most: usize) {
-    while ring.len() > most {
-        ring.pop_front();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,7 +302,8 @@ mod tests {
     fn a_minute_keeps_its_least_mean_and_most() {
         let mut history = History::default();
         fill(&mut history, 12, |n| n as f64);
-        assert_eq!(history.series["x"].minutes, [Point { min: 0.0, avg: 5.5, max: 11.0 }]);
+        let minute = history.minutes(&history.series["x"], 1).collect::<Vec<_>>();
+        assert_eq!(minute, [Point { min: 0.0, avg: 5.5, max: 11.0 }]);
     }
 
     #[test]
@@ -308,7 +364,7 @@ mod tests {
     fn a_name_given_twice_counts_once() {
         let mut history = History::default();
         history.push(TICK, &[("x".to_owned(), 1.0), ("x".to_owned(), 3.0)]);
-        assert_eq!(history.series["x"].ticks, [1.0]);
+        assert_eq!(history.latest(&history.series["x"], 1).collect::<Vec<_>>(), [1.0]);
     }
 
     #[test]
@@ -317,7 +373,14 @@ mod tests {
         history.push(Duration::ZERO, &[("gone".to_owned(), 1.0)]);
         fill(&mut history, (MINUTES * MINUTE) as u64, |_| 1.0);
         assert_eq!(history.names().collect::<Vec<_>>(), ["x"]);
-        assert_eq!((history.series["x"].ticks.len(), history.series["x"].minutes.len()), (TICKS, MINUTES));
+        // whoever comes next has that place, and nothing of what was there
+        let at = TICK * (MINUTES * MINUTE) as u32;
+        history.push(at, &[("new".to_owned(), 2.0), ("x".to_owned(), 1.0)]);
+        assert_eq!(history.series["new"].place, 0);
+        for window in [TICK * 12, Duration::from_secs(86_400)] {
+            let new = history.summary("new", history.covered(window).unwrap(), 1).unwrap();
+            assert_eq!((new.min, new.max), (2.0, 2.0));
+        }
     }
 
     #[test]
@@ -339,5 +402,34 @@ mod tests {
         history.push(TICK * 20, &[("new".to_owned(), 1.0)]);
         assert_eq!(history.names().count(), MOST);
         assert!(history.names().any(|name| name == "new") && history.names().all(|name| name != "s0"));
+    }
+
+    #[test]
+    fn three_bytes_hold_more_than_the_four_digits_that_are_shown() {
+        let mut value = 1e-9_f32;
+        while value < 1e18 {
+            let kept = Short::of(value).value();
+            assert!((kept - value).abs() <= value * 7.7e-6, "{value} became {kept}");
+            value *= 1.000_37;
+        }
+        for whole in (0..=131_072_u32).step_by(13).chain([131_071, 131_072]) {
+            assert_eq!(Short::of(whole as f32).value(), whole as f32);
+        }
+        assert!(Short::of(f32::NAN).value().is_nan() && Short::NOTHING.value().is_nan());
+        assert_eq!((Short::of(-0.0).value(), Short::of(f32::INFINITY).value()), (0.0, f32::INFINITY));
+        assert!(Short::of(f32::MAX).value().is_infinite());
+    }
+
+    #[test]
+    fn rings_turn_more_than_once() {
+        let mut history = History::default();
+        fill(&mut history, (2 * MINUTES * MINUTE + TICKS + 7) as u64, |n| (n % 100_000) as f64);
+        let ticks = history.ticks - 1;
+        let (_, hour) = summary(&history, 3600, 720);
+        let expected: Vec<_> = (0..720).rev().map(|back| Some(((ticks - back) % 100_000) as f64)).collect();
+        assert_eq!((hour.parts, hour.last), (expected, (ticks % 100_000) as f64));
+        let (covered, day) = summary(&history, 86_400, 24);
+        assert_eq!((covered.seconds, day.max), (86_400, (ticks % 100_000) as f64));
+        assert_eq!(day.min, (ticks - 6 - (MINUTES * MINUTE) as u64) as f64);
     }
 }

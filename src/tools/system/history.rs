@@ -73,7 +73,7 @@ pub(crate) struct Report {
     pub next_cursor: Option<String>,
 }
 
-/// Figures are in `unit`; null where the window has no value.
+/// Figures are in `unit`, to five digits; null where the window has no value.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Row {
     pub series: String,
@@ -178,7 +178,7 @@ fn read(machine: &Machine, place: &Place, history: &host::History, asked: &Asked
 }
 
 fn row(place: &Place, name: &str, summary: Option<Summary>, points: usize) -> Row {
-    let figure = |of: fn(&Summary) -> f64| summary.as_ref().map(of);
+    let figure = |of: fn(&Summary) -> f64| summary.as_ref().map(of).map(five_digits);
     Row {
         series: name.to_owned(),
         unit: unit(name),
@@ -190,6 +190,17 @@ fn row(place: &Place, name: &str, summary: Option<Summary>, points: usize) -> Ro
         last: figure(|summary| summary.last),
         sparkline: summary.as_ref().map_or_else(|| "·".repeat(points), sparkline),
     }
+}
+
+/// No more digits than the history keeps.
+fn five_digits(figure: f64) -> f64 {
+    let last = figure.abs().log10().floor() - 4.0;
+    if !last.is_finite() {
+        return figure;
+    }
+    // whole powers of ten are exact up to 22 digits, their inverses are not
+    let power = 10_f64.powi(last.abs() as i32);
+    if last > 0.0 { (figure / power).round() * power } else { (figure * power).round() / power }
 }
 
 /// The unit that a series' name ends in.
@@ -303,6 +314,12 @@ mod tests {
 
     fn asked(patterns: &[&str]) -> Result<Vec<&'static str>, Failure> {
         matching(&patterns.iter().map(|pattern| (*pattern).to_owned()).collect::<Vec<_>>(), &NAMES)
+    }
+
+    #[test]
+    fn no_more_digits_are_shown_than_are_kept() {
+        let shown = [789_127_168.0, 99_999.9, 12_345.6, 0.123_456, 2e-7, 0.0, -4.0, 1e15].map(five_digits);
+        assert_eq!(shown, [789_130_000.0, 100_000.0, 12_346.0, 0.12346, 2e-7, 0.0, -4.0, 1e15]);
     }
 
     #[test]
