@@ -50,6 +50,15 @@ impl Machine {
     }
 }
 
+/// What is answered before there are two samples to make rates from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// Half a second later what was asked for: where the first call is the only one, or has just started this process.
+    Waits,
+    /// At once what is known, with no rates: where another call can follow.
+    Comes,
+}
+
 /// The machine a tool acts on, with its recent past.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -65,6 +74,7 @@ struct Inner {
     scans: tokio::sync::Mutex<Scans>,
     /// The two samples and the two scans are all there will ever be.
     still: bool,
+    first: First,
 }
 
 #[derive(Debug, Default)]
@@ -84,21 +94,23 @@ struct Scans {
 
 impl Host {
     /// The machine whose `/` is at `root`. A directory with a `machine.ron` in it is a recorded machine, which stands still.
-    pub fn open(root: &Path) -> io::Result<Self> {
+    pub fn open(root: &Path, first: First) -> io::Result<Self> {
         if let Some(recorded) = recorded::Recorded::find(root)? {
             return recorded.open(root);
         }
         let root = Root::open(root)?;
-        Ok(Self::of(Machine { root, kernel: Box::new(Live), remote: remote::Remote::default() }, false))
+        let machine = Machine { root, kernel: Box::new(Live), remote: remote::Remote::default() };
+        Ok(Self::of(machine, false, first))
     }
 
-    fn of(machine: Machine, still: bool) -> Self {
+    fn of(machine: Machine, still: bool, first: First) -> Self {
         let inner = Inner {
             machine: Arc::new(machine),
             past: Mutex::default(),
             now: tokio::sync::Mutex::default(),
             scans: tokio::sync::Mutex::default(),
             still,
+            first,
         };
         Self { inner: Arc::new(inner), docker: Docker::none() }
     }
@@ -150,8 +162,8 @@ impl Host {
         }
     }
 
-    /// The counters of now and those of a while ago, from which a tool makes its rates. Only a server that has just started keeps its
-    /// caller waiting for a second sample, half a second at most.
+    /// The counters of now and those of a while ago, from which a tool makes its rates. In the first half second of this process there
+    /// are none of a while ago: then [`First`] says whether the caller waits for them, or has a window of no length and so no rates.
     pub async fn window(&self) -> Result<Window, Failure> {
         let mut slot = self.inner.now.lock().await;
         let mut now = self.now(&mut slot).await?;
@@ -162,8 +174,10 @@ impl Host {
             let earlier = self.past().before(now.at);
             match earlier {
                 Some(earlier) => return Ok(Window { earlier, now }),
-                // there will never be another: no time passes, and there are no rates
-                None if self.inner.still => return Ok(Window { earlier: Arc::clone(&now), now }),
+                // no time passes, and there are no rates; on a still machine there never will be
+                None if self.inner.still || self.inner.first == First::Comes => {
+                    return Ok(Window { earlier: Arc::clone(&now), now });
+                }
                 None => {
                     tokio::time::sleep(SHORTEST_WINDOW).await;
                     *slot = None;
@@ -267,4 +281,26 @@ fn is_long_enough(window: Duration) -> bool {
 /// How long ago `then` was on the machine's clock; zero for a time to come.
 pub fn ago(now: SystemTime, then: SystemTime) -> Duration {
     now.duration_since(then).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_can_ask_again_has_the_first_answer_at_once_and_without_rates() {
+        let host = Host::open(Path::new("/"), First::Comes).unwrap();
+        let window = host.window().await.unwrap();
+        assert_eq!((window.seconds(), window.per_second(1, 9)), (0.0, None));
+        assert_eq!(window.cpu_ratio(|times| times.busy()), None);
+        // and rates as soon as there can be any
+        tokio::time::sleep(SHORTEST_WINDOW).await;
+        assert!(host.window().await.unwrap().seconds() > 0.4);
+    }
+
+    #[tokio::test]
+    async fn who_asks_once_waits_for_rates() {
+        let host = Host::open(Path::new("/"), First::Waits).unwrap();
+        assert!(host.window().await.unwrap().seconds() > 0.4);
+    }
 }

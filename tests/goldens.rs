@@ -11,7 +11,7 @@ use systemmanager_mcp::{
     audit::{Audit, Sink},
     auth::Caller,
     gate::{Call, Gate, Limits},
-    host::Host,
+    host::{First, Host},
     scope::{Scope, Scopes},
     tool::Entry,
     tools::TOOLS,
@@ -34,7 +34,7 @@ fn machines() -> Vec<String> {
 }
 
 fn gate(machine: &str) -> Gate {
-    let host = Host::open(&tests().join("machines").join(machine)).unwrap();
+    let host = Host::open(&tests().join("machines").join(machine), First::Comes).unwrap();
     let log = std::env::temp_dir().join(format!("goldens-{}-{machine}.jsonl", std::process::id()));
     let gate = Gate::new(TOOLS, host, Arc::new(Audit::open(&Sink::File(log.clone())).unwrap()), Limits::default());
     fs::remove_file(log).unwrap();

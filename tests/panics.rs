@@ -17,7 +17,7 @@ use systemmanager_mcp::{
     auth::{Auth, Caller, token::Token},
     failure::Failure,
     gate::{Answer, Call, Gate, Limits, Refusal},
-    host::Host,
+    host::{First, Host},
     scope::{Scope, Scopes},
     server::{
         http::{Bounds, Guard, Http},
@@ -229,7 +229,7 @@ impl Bench {
     fn new(limits: Limits) -> Self {
         let scratch = Scratch::new();
         let audit = Audit::open(&Sink::File(scratch.path("audit.jsonl"))).unwrap();
-        let host = Host::open("/".as_ref()).unwrap();
+        let host = Host::open("/".as_ref(), First::Waits).unwrap();
         Self { gate: Arc::new(Gate::new(TOOLS, host, Arc::new(audit), limits)), scratch }
     }
 

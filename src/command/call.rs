@@ -9,6 +9,7 @@ use crate::{
     auth::Caller,
     config::{DEFAULT_FILE, Environment, Settings, Source},
     gate::{Call, Refusal},
+    host::First,
 };
 
 /// Calls `tool` with `arguments`.
@@ -21,7 +22,7 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
     super::log::start(settings.log);
-    let gate = Machinery::open(&settings)?.gate;
+    let gate = Machinery::open(&settings, First::Waits)?.gate;
     let caller = Arc::new(Caller::local(settings.scopes));
     let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };
     match gate.call(call, std::future::pending()).await {

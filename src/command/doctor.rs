@@ -10,7 +10,7 @@ use crate::{
     audit::{self, Found, Sink},
     auth::store::Store,
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
-    host::{Host, Place},
+    host::{First, Host, Place},
     server::listen::Tls,
 };
 
@@ -48,7 +48,7 @@ pub(super) fn run(source: &Source, environment: &Environment) -> Result<(), Erro
         findings.extend(settings.tls.as_ref().map(|tls| ("certificate", certificate(tls))));
     }
     let root = settings.as_ref().map_or(Path::new("/"), |settings| &settings.root);
-    match Host::open(root) {
+    match Host::open(root, First::Comes) {
         Ok(host) => machine(&host, &mut findings),
         Err(error) => findings.push((
             "machine",

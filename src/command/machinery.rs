@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     docker::{self, Docker},
     gate::{Gate, Limits},
-    host::Host,
+    host::{First, Host},
     root::read_own,
     tools::TOOLS,
 };
@@ -20,8 +20,8 @@ pub(super) struct Machinery {
 
 impl Machinery {
     /// Opens what the settings name.
-    pub(super) fn open(settings: &Settings) -> Result<Self, Error> {
-        let host = Host::open(&settings.root)
+    pub(super) fn open(settings: &Settings, first: First) -> Result<Self, Error> {
+        let host = Host::open(&settings.root, first)
             .map_err(|error| Error::Other(format!("the root {}: {error}", settings.root.display())))?
             .with_docker(Docker::new(docker::Settings { own: own_container(), ..settings.docker.clone() }));
         let audit = Audit::open(&settings.audit).map_err(|error| {

@@ -12,6 +12,7 @@ use super::{Error, client_config, end, machinery::Machinery, say};
 use crate::{
     auth::{Auth, store::Store, token::Token},
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
+    host::First,
     server::{
         http::{Bounds, Guard, Http},
         listen::{Listeners, Most, Tls},
@@ -26,7 +27,7 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
     super::log::start(settings.log);
     let most_files = raise_open_files();
-    let machinery = Machinery::open(&settings)?;
+    let machinery = Machinery::open(&settings, First::Comes)?;
     let (auth, token) = credentials(&settings)?;
     let auth = Arc::new(auth);
     let tls = certificate(&settings)?;

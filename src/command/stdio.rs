@@ -9,6 +9,7 @@ use super::{Error, end, machinery::Machinery};
 use crate::{
     auth::Caller,
     config::{DEFAULT_FILE, Environment, Settings, Source},
+    host::First,
     server::Server,
 };
 
@@ -16,7 +17,7 @@ use crate::{
 pub(super) async fn run(source: &Source, environment: &Environment) -> Result<(), Error> {
     let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
     super::log::start(settings.log);
-    let gate = Machinery::open(&settings)?.gate;
+    let gate = Machinery::open(&settings, First::Waits)?.gate;
     let sampling = tokio::spawn({
         let host = gate.host().clone();
         async move { host.sample_forever().await }

@@ -88,7 +88,7 @@ impl Recorded {
             Ok(Machine { root, kernel: Box::new(self.clone()), remote: super::remote::Remote::default() })
         };
         let (first, main) = (machine(&dir.join("first")), machine(dir)?);
-        let host = Host::of(main, true);
+        let host = Host::of(main, true, super::First::Comes);
         if let Ok(first) = first {
             let mut samples = host.past();
             // a machine whose first tree lacks a file shows no rates, as a live one in its first half second

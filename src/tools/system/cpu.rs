@@ -31,7 +31,7 @@ pub(crate) struct Cpu {
 pub(crate) struct Report {
     /// Whose the ratios are. Where lxcfs shows a container only the CPUs it may use, they may still be the machine's.
     pub scope: Whose,
-    /// The time they cover.
+    /// The time they cover; 0: the server began this moment, and knows none yet.
     pub window_seconds: f64,
     /// All but idle and iowait.
     pub busy_ratio: Option<f64>,

@@ -88,6 +88,7 @@ pub(crate) struct LeftOut {
 pub(crate) struct Io {
     /// Whose I/O this is.
     pub scope: Whose,
+    /// The time all rates cover; 0: the server began this moment, and knows none yet.
     pub window_seconds: f64,
     /// At most half of `limit`, and 50, are listed: the busiest.
     pub disks_total: usize,

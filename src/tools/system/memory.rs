@@ -82,7 +82,7 @@ pub(crate) struct Limit {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Paging {
     pub scope: Whose,
-    /// The time these rates cover.
+    /// The time these rates cover; 0: the server began this moment, and knows none yet.
     pub window_seconds: f64,
     /// Read back from swap.
     pub swapped_in_bytes_per_second: Option<f64>,

@@ -41,7 +41,7 @@ pub(crate) struct Network {
 pub(crate) struct Report {
     /// Whose network this is.
     pub scope: Whose,
-    /// The time all rates cover.
+    /// The time all rates cover; 0: the server began this moment, and knows none yet.
     pub window_seconds: f64,
     /// How many interfaces there are to list.
     pub interfaces_total: usize,

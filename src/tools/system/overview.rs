@@ -72,6 +72,7 @@ pub(crate) struct Cpu {
     pub cpus: usize,
     /// CPUs' worth of time that the container may use.
     pub limit_cpus: Option<f64>,
+    /// The time that ratios and rates cover; 0: the server began this moment, and knows none yet.
     pub window_seconds: f64,
     pub busy_ratio: Option<f64>,
     pub iowait_ratio: Option<f64>,
@@ -134,8 +135,8 @@ pub(crate) struct Fullest {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Network {
     pub scope: Whose,
-    pub received_bytes_per_second: f64,
-    pub sent_bytes_per_second: f64,
+    pub received_bytes_per_second: Option<f64>,
+    pub sent_bytes_per_second: Option<f64>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -251,14 +252,14 @@ fn io(io: &disks::Io) -> Io {
         let known: Vec<f64> = disks.iter().filter(|disk| is_real(&disk.name)).filter_map(rate).collect();
         (!known.is_empty()).then(|| known.iter().sum())
     };
-    let busy = |disk: &disks::Disk| disk.busy_ratio.unwrap_or(-1.0);
-    let busiest = disks.iter().max_by(|a, b| busy(a).total_cmp(&busy(b)));
+    let busy = disks.iter().filter_map(|disk| Some((disk, disk.busy_ratio?)));
+    let busiest = busy.max_by(|(_, a), (_, b)| a.total_cmp(b));
     Io {
         scope: io.scope,
         read_bytes_per_second: sum(|disk| disk.read_bytes_per_second),
         write_bytes_per_second: sum(|disk| disk.write_bytes_per_second),
-        busiest: busiest.map(|disk| disk.name.clone()),
-        busiest_ratio: busiest.and_then(|disk| disk.busy_ratio),
+        busiest: busiest.map(|(disk, _)| disk.name.clone()),
+        busiest_ratio: busiest.map(|(_, ratio)| ratio),
     }
 }
 
@@ -275,7 +276,12 @@ fn network(window: &Window, place: &Place) -> Option<Network> {
         received += window.per_second(before.received.bytes, interface.received.bytes).unwrap_or(0.0);
         sent += window.per_second(before.sent.bytes, interface.sent.bytes).unwrap_or(0.0);
     }
-    Some(Network { scope: place.inside(), received_bytes_per_second: received, sent_bytes_per_second: sent })
+    let known = |sum: f64| (window.seconds() > 0.0).then_some(sum);
+    Some(Network {
+        scope: place.inside(),
+        received_bytes_per_second: known(received),
+        sent_bytes_per_second: known(sent),
+    })
 }
 
 /// Whether an interface's bytes are not counted again on another one.

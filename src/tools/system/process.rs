@@ -475,10 +475,14 @@ impl Seccomp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::Caller, host::Host, scope::Scopes};
+    use crate::{
+        auth::Caller,
+        host::{First, Host},
+        scope::Scopes,
+    };
 
     async fn ask(pid: u32) -> Result<Report, Failure> {
-        let host = Host::open(std::path::Path::new("/")).unwrap();
+        let host = Host::open(std::path::Path::new("/"), First::Comes).unwrap();
         Process { pid }.run(&Turn::new(host, Caller::local(Scopes::all()).into(), ())).await
     }
 

@@ -12,7 +12,7 @@ use std::{
 use procfs::process::all_processes;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 use systemmanager_mcp::{
-    host::{Host, Scan},
+    host::{First, Host, Scan},
     tools::TOOLS,
 };
 
@@ -43,7 +43,7 @@ struct Took {
 /// Measures them all.
 pub fn run(options: &Options) {
     let herd = Herd::start(COUNT);
-    let host = Host::open(Path::new("/")).expect("this machine");
+    let host = Host::open(Path::new("/"), First::Comes).expect("this machine");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
     let python = RefCell::new(Python::start(options));
     let mut kept = System::new().expect("sysinfo");

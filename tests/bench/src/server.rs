@@ -55,8 +55,9 @@ impl Server {
         };
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::stderr()));
         let server = Self { child, address, token: Some(token) };
-        // the token is proven by argon2 once; the second sample of the counters comes after half a second
+        // the token is proven by argon2 once; the second sample of the counters comes after half a second, and rates with it
         let _ = server.call("memory", json!({}));
+        std::thread::sleep(Duration::from_millis(600));
         server
     }
 
