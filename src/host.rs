@@ -19,7 +19,7 @@ pub use history::{Covered, History, Summary};
 pub use kernel::{Kernel, Live, Statfs};
 pub use place::{Container, Limits, Place, Whose};
 pub use sample::{Sample, Window};
-pub use scan::{Process, Scan};
+pub use scan::{Process, Scan, most_held};
 
 use crate::{docker::Docker, failure::Failure, root::Root};
 
@@ -40,6 +40,7 @@ pub struct Machine {
     /// What no tree of files can answer.
     pub kernel: Box<dyn Kernel>,
     remote: remote::Remote,
+    held: scan::Held,
 }
 
 impl Machine {
@@ -99,7 +100,7 @@ impl Host {
             return recorded.open(root);
         }
         let root = Root::open(root)?;
-        let machine = Machine { root, kernel: Box::new(Live), remote: remote::Remote::default() };
+        let machine = Machine { root, kernel: Box::new(Live), remote: Default::default(), held: Default::default() };
         Ok(Self::of(machine, false, first))
     }
 
@@ -221,8 +222,8 @@ impl Host {
         look(&self.past().history)
     }
 
-    /// Samples the counters: at once, after half a second, then every [`TICK`], until dropped. A recorded machine has been sampled
-    /// already.
+    /// Samples the counters: at once, after half a second, then every [`TICK`], until dropped, and gives back what scans hold that no
+    /// longer come. A recorded machine has been sampled already.
     pub async fn sample_forever(&self) {
         if self.inner.still {
             return std::future::pending().await;
@@ -238,7 +239,11 @@ impl Host {
     }
 
     async fn sample(&self) {
-        match self.read(|machine| Sample::take(machine)).await {
+        let sample = self.read(|machine| {
+            machine.held.give_back();
+            Sample::take(machine)
+        });
+        match sample.await {
             Ok(sample) => self.past().keep(Arc::new(sample)),
             Err(failure) => {
                 let why = std::error::Error::source(&failure).map_or_else(|| failure.to_string(), ToString::to_string);

@@ -4,7 +4,10 @@ use std::{collections::HashMap, io, os::fd::OwnedFd, path::Path};
 
 use rustix::{
     buffer::spare_capacity,
-    fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat, StatVfs, fstat, fstatvfs, open, openat2, readlinkat},
+    fs::{
+        Dir, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, StatVfs, fstat, fstatfs, fstatvfs, open, openat2,
+        readlinkat,
+    },
     io::Errno,
 };
 
@@ -189,15 +192,22 @@ impl Directory<'_> {
         Ok(())
     }
 
-    /// Reads a file below it whole into `buffer`, and says what the file itself is (its owner is the process's, in proc).
-    pub fn read_into(&self, path: &str, buffer: &mut Vec<u8>) -> Result<Stat, Failure> {
-        let mut read = || -> io::Result<Stat> {
-            let file = self.open(path)?;
-            let stat = fstat(&file)?;
-            read_whole(&file, LONGEST, buffer)?;
-            Ok(stat)
-        };
-        read().map_err(|error| Failure::from_io(self.full(path), error))
+    /// Whether the kernel itself shows its processes here, and no copy of what it showed once.
+    pub fn is_procfs(&self) -> bool {
+        fstatfs(&self.dir).is_ok_and(|filesystem| filesystem.f_type == PROC_SUPER_MAGIC)
+    }
+
+    /// Reads a file below it whole into `buffer`, and keeps it open to be read again.
+    pub fn hold(&self, path: &str, buffer: &mut Vec<u8>) -> Result<Held, Failure> {
+        let held = self.open(path).map(Held).and_then(|held| held.read_into(buffer).map(|()| held));
+        held.map_err(|error| Failure::from_io(self.full(path), error))
+    }
+
+    /// Reads a file below it whole into `buffer`.
+    pub fn read_into(&self, path: &str, buffer: &mut Vec<u8>) -> Result<(), Failure> {
+        let file = self.open(path);
+        file.and_then(|file| read_whole(&file, LONGEST, buffer))
+            .map_err(|error| Failure::from_io(self.full(path), error))
     }
 
     /// Reads the beginning of a file below it, up to about `longest` bytes: for a command line, which may be megabytes and of which
@@ -259,6 +269,29 @@ impl Directory<'_> {
     }
 }
 
+/// A kernel file that stays open, because walking its path and opening it is half of what a short one costs. What the kernel writes for
+/// it takes a page of the kernel's memory for as long.
+#[derive(Debug)]
+pub struct Held(OwnedFd);
+
+impl Held {
+    /// Reads it whole into `buffer`, as it is now. ESRCH: the process it tells of has ended, whoever has the number now.
+    pub fn read_into(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
+        buffer.clear();
+        loop {
+            buffer.reserve(1024);
+            let (had, room) = (buffer.len(), buffer.capacity() - buffer.len());
+            match rustix::io::pread(&self.0, spare_capacity(buffer), had as u64) {
+                // the kernel gives all there is, so that less than there was room for is the end: no second call to be told so
+                Ok(_) if buffer.len() - had < room => return Ok(()),
+                Ok(_) if buffer.len() > LONGEST => return Err(too_long(LONGEST)),
+                Ok(_) | Err(Errno::INTR) => (),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
 /// Reads all of `file`. One that is longer than `longest` is an error, never a cut: half a kernel file is a wrong answer.
 fn read_whole(file: &OwnedFd, longest: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
     buffer.clear();
@@ -267,13 +300,15 @@ fn read_whole(file: &OwnedFd, longest: usize, buffer: &mut Vec<u8>) -> io::Resul
         buffer.reserve(1024);
         match rustix::io::read(file, spare_capacity(buffer)) {
             Ok(0) => return Ok(()),
-            Ok(_) if buffer.len() > longest => {
-                return Err(io::Error::other(format!("longer than {longest} bytes")));
-            }
+            Ok(_) if buffer.len() > longest => return Err(too_long(longest)),
             Ok(_) | Err(Errno::INTR) => (),
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+fn too_long(longest: usize) -> io::Error {
+    io::Error::other(format!("longer than {longest} bytes"))
 }
 
 /// Reads one of the server's own files (config, certificate), which an operator named and which lies outside every [`Root`].

@@ -354,6 +354,17 @@ impl Server {
     }
 
     /// All it wrote to stderr so far.
+    /// Lowers its limit of open files while it runs, as its own user: who is root here may yet lack the right.
+    pub(crate) fn limit_files(&self, limit: u64) -> ExitStatus {
+        let mut command = if is_root() { dropped() } else { Command::new("env") };
+        command.args([
+            "prlimit",
+            &format!("--pid={}", self.pid().as_raw_nonzero()),
+            &format!("--nofile={limit}:{limit}"),
+        ]);
+        command.status().unwrap()
+    }
+
     pub(crate) fn log(&self) -> String {
         self.scratch.read("stderr")
     }

@@ -208,7 +208,8 @@ fn every_figure_says_whose_it_is() {
         }
     }
     let mut silent = vec![];
-    for tool in TOOLS {
+    // what Docker tells is always of the containers and images it names
+    for tool in TOOLS.iter().filter(|tool| tool.scope == Scope::SystemRead) {
         let schema = Value::Object((*tool.describe().output_schema.unwrap()).clone());
         walk(&schema, &schema, tool.name, &mut silent);
     }

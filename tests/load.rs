@@ -278,3 +278,24 @@ fn it_survives_signals_that_mean_nothing_to_it() {
     server.answers();
     assert!(server.is_running());
 }
+
+/// The files that a scan holds are given back when it cannot have another.
+#[test]
+fn what_is_held_for_speed_never_costs_an_answer() {
+    let server = Server::new();
+    let mut wire = server.connect();
+    let processes = Request::call("processes", json!({})).token(server.token());
+    let idle = open_files(&server);
+    let answer = wire.ask(&processes);
+    assert_eq!(answer.rpc()["result"]["isError"], false, "{}", answer.text());
+    let held = open_files(&server);
+    assert!(held > idle, "nothing is held: {idle} open files, then {held}");
+    // fewer than are open already
+    let limit = idle as u64 + 4;
+    assert!(server.limit_files(limit).success());
+    // two questions within a quarter of a second would share a scan
+    thread::sleep(Duration::from_millis(300));
+    let answer = wire.ask(&processes);
+    assert_eq!(answer.rpc()["result"]["isError"], false, "{}", answer.text());
+    assert!(open_files(&server) as u64 <= limit);
+}

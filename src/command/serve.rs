@@ -12,14 +12,14 @@ use super::{Error, client_config, end, machinery::Machinery, say};
 use crate::{
     auth::{Auth, store::Store, token::Token},
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
-    host::First,
+    host::{First, most_held},
     server::{
         http::{Bounds, Guard, Http},
         listen::{Listeners, Most, Tls},
     },
 };
 
-/// Open files that connections may not take: the readers of `/proc`, the audit log, sockets and timers.
+/// Open files that connections may not take, besides those that scans hold: the readers of `/proc`, the audit log, sockets and timers.
 const RESERVED: usize = 256;
 
 /// Serves.
@@ -37,7 +37,8 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
 
     let http = Http::new(Arc::clone(&machinery.gate), Arc::clone(&auth), guard(&settings), bounds(&settings));
     // where there are few files to open, a quarter of them is for connections: one place would go to whoever knocked last
-    let in_all = settings.limits.connections.min(most_files.saturating_sub(RESERVED).max(most_files / 4));
+    let reserved = RESERVED + most_held(Some(most_files as u64));
+    let in_all = settings.limits.connections.min(most_files.saturating_sub(reserved).max(most_files / 4));
     let most = Most { in_all, per_peer: settings.limits.connections_per_peer };
     let listeners = Listeners::new(http.clone(), tls, most);
     let stop = CancellationToken::new();

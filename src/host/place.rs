@@ -381,7 +381,12 @@ mod tests {
         }
 
         fn machine(&self) -> Machine {
-            Machine { root: Root::open(&self.0).unwrap(), kernel: Box::new(Live), remote: Default::default() }
+            Machine {
+                root: Root::open(&self.0).unwrap(),
+                kernel: Box::new(Live),
+                remote: Default::default(),
+                held: Default::default(),
+            }
         }
 
         fn place(&self) -> Place {

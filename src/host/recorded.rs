@@ -85,7 +85,7 @@ impl Recorded {
             .collect();
         let machine = |dir: &Path| -> io::Result<Machine> {
             let root = Root::open(dir)?.failing(failing.clone());
-            Ok(Machine { root, kernel: Box::new(self.clone()), remote: super::remote::Remote::default() })
+            Ok(Machine { root, kernel: Box::new(self.clone()), remote: Default::default(), held: Default::default() })
         };
         let (first, main) = (machine(&dir.join("first")), machine(dir)?);
         let host = Host::of(main, true, super::First::Comes);

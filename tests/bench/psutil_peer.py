@@ -9,7 +9,7 @@ import time
 
 import psutil
 
-SCAN = ["pid", "ppid", "uids", "name", "status", "cpu_times", "create_time", "memory_info", "num_threads", "nice"]
+SCAN = ["pid", "ppid", "name", "status", "cpu_times", "create_time", "memory_info", "num_threads", "nice"]
 ATTRIBUTES = {"scan": SCAN, "list": [*SCAN, "username", "cmdline"]}
 
 for line in sys.stdin:

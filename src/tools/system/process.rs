@@ -230,7 +230,7 @@ fn read(machine: &Machine, pid: u32, scan: &Scan, earlier: Option<&Scan>) -> Res
     // the directory stays this process's: once that has ended nothing is read through it, whoever has the number then
     let dir = machine.root.directory(&format!("proc/{pid}")).map_err(named)?;
     let mut buffer = Vec::with_capacity(1024);
-    let owner = dir.read_into("stat", &mut buffer).map_err(named)?.st_uid;
+    dir.read_into("stat", &mut buffer).map_err(named)?;
     let stat = PidStat::parse(&buffer)?;
     let at = machine.kernel.since_boot(&machine.root);
     let status = PidStatus::parse(&bytes(&dir, "status").map_err(named)?)?;
@@ -238,7 +238,7 @@ fn read(machine: &Machine, pid: u32, scan: &Scan, earlier: Option<&Scan>) -> Res
         let whose = status.tgid;
         return Err(Failure::Invalid(format!("{pid} is a thread of process {whose}; ask for {whose}")));
     }
-    let process = Scanned::of(pid, owner, &stat, machine.kernel.page_size());
+    let process = Scanned::of(pid, &stat, machine.kernel.page_size());
     let report =
         Reading { machine, dir: &dir, denied: vec![] }.report(&process, &stat, &status, at, (scan, earlier))?;
     // a machine that is no live /proc, such as a mounted copy, could still give two processes the same directory

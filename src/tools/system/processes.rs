@@ -111,8 +111,8 @@ pub(crate) struct Row {
     pub depth: Option<u32>,
     pub pid: u32,
     pub ppid: u32,
-    /// Effective user: name, or uid.
-    pub user: String,
+    /// Effective user: name, or uid; null: ended meanwhile.
+    pub user: Option<String>,
     pub state: State,
     /// CPU time by time gone by: 1 is one core fully used.
     pub cpu_ratio: Option<f64>,
@@ -179,13 +179,13 @@ fn read(
             depth,
             pid: process.pid,
             ppid: process.ppid,
-            user: user(&users, told.as_ref().map_or(process.uid, |told| told.uid)),
+            user: told.as_ref().and_then(|told| Some(user(&users, told.uid?))),
             state: process.state,
             cpu_ratio,
             memory_bytes: process.resident,
             threads: process.threads,
             age_seconds: age.map(|age| age.as_secs()),
-            command: told.map(|told| cut(command(&told.arguments, &name), COMMAND_SHOWN)),
+            command: told.and_then(|told| Some(cut(command(&told.arguments?, &name), COMMAND_SHOWN))),
             name,
         }
     });
@@ -220,7 +220,7 @@ fn wanted<'a>(
     let fits = |process: &&Process| {
         (request.kernel_threads || !process.is_kernel_thread)
             && request.state.is_none_or(|state| state == process.state)
-            && uid.is_none_or(|uid| uid == owner(proc, process).unwrap_or(process.uid))
+            && (uid.is_none() || uid == owner(proc, process))
             && pattern.as_deref().is_none_or(|pattern| mentions(proc, process, pattern))
     };
     Ok(now.processes.iter().filter(fits).collect())
@@ -250,17 +250,18 @@ fn owner(proc: &Directory<'_>, process: &Process) -> Option<u32> {
 
 /// What the scan did not read.
 struct Told {
-    uid: u32,
-    arguments: Vec<u8>,
+    uid: Option<u32>,
+    arguments: Option<Vec<u8>>,
 }
 
 impl Told {
-    /// `None`: it has ended since the scan, whoever has its number now, or may not be read.
+    /// `None`: it has ended since the scan, whoever has its number now.
     fn read(proc: &Directory<'_>, process: &Process) -> Option<Self> {
-        let uid = owner(proc, process).unwrap_or(process.uid);
+        let uid = owner(proc, process);
         let (mut arguments, mut stat) = (vec![], Vec::with_capacity(1024));
-        proc.read_start(&format!("{}/cmdline", process.pid), COMMAND_BYTES, &mut arguments).ok()?;
+        let read = proc.read_start(&format!("{}/cmdline", process.pid), COMMAND_BYTES, &mut arguments);
         proc.read_into(&format!("{}/stat", process.pid), &mut stat).ok()?;
+        let arguments = read.is_ok().then_some(arguments);
         (PidStat::parse(&stat).ok()?.starttime == process.starttime).then_some(Self { uid, arguments })
     }
 }
@@ -349,7 +350,6 @@ mod tests {
         Process {
             pid,
             ppid,
-            uid: 0,
             comm: b"a".to_vec(),
             state: State::Sleeping,
             is_kernel_thread: false,

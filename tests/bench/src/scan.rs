@@ -10,7 +10,7 @@ use std::{
 };
 
 use procfs::process::all_processes;
-use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 use systemmanager_mcp::{
     host::{First, Host, Scan},
     tools::TOOLS,
@@ -96,11 +96,11 @@ pub fn run(options: &Options) {
 const OURS: &str = "`Scan::take`";
 const TOOL: &str = "the tool `processes`: scan, sort, 20 rows with command lines";
 const CALL: &str = "`systemmanager-mcp call processes`, started anew";
-const PROCFS: &str = "procfs: `all_processes`, stat and owner";
+const PROCFS: &str = "procfs: `all_processes`, stat";
 const SYSINFO_KEPT: &str = "sysinfo, one `System` refreshed";
 const SYSINFO_NEW: &str = "sysinfo, a new `System`";
 const PS: &str = "`ps aux > /dev/null`, started anew";
-const PSUTIL: &str = "psutil: `process_iter`, the ten fields of a scan";
+const PSUTIL: &str = "psutil: `process_iter`, the nine fields of a scan";
 const PSUTIL_LIST: &str = "psutil: `process_iter`, with user names and command lines";
 
 fn report(names: &[&str], taken: &[Vec<Took>]) {
@@ -169,9 +169,8 @@ fn with_procfs() -> usize {
         .filter_map(|process| {
             let process = process.ok()?;
             let stat = process.stat().ok()?;
-            let owner = process.uid().ok()?;
-            sum += u64::from(owner) + stat.rss;
-            Some((owner, stat))
+            sum += stat.rss;
+            Some(stat)
         })
         .collect();
     std::hint::black_box(sum);
@@ -180,7 +179,7 @@ fn with_procfs() -> usize {
 
 /// The same, as near as this crate comes to it: no command lines, environments, executables or threads.
 fn with_sysinfo(system: &mut System) -> usize {
-    let what = ProcessRefreshKind::nothing().with_cpu().with_memory().with_user(UpdateKind::Always).without_tasks();
+    let what = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::All, true, what);
     system.processes().len()
 }
