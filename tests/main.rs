@@ -10,6 +10,7 @@ mod audit;
 mod auth;
 mod cli;
 mod common;
+mod docker;
 mod first;
 mod goldens;
 mod http;

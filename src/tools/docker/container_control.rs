@@ -123,14 +123,15 @@ impl Acting for ContainerControl {
         let before = docker.inspect(&target.id).await?;
         self.send(docker, &target).await?;
         let (after, note) = self.follow(docker, &target.id).await?;
-        let (before, after) = (State::of(&before), State::of(&after));
+        // a restart within one second shows in the fractions alone
+        let changed = before.state.started_at != after.state.started_at || State::of(&before) != State::of(&after);
         Ok(Report {
             name: target.name().to_owned(),
             id: short(&target.id).to_owned(),
             action: self.action,
-            changed: before != after,
-            before,
-            after,
+            changed,
+            before: State::of(&before),
+            after: State::of(&after),
             note,
         })
     }
