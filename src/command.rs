@@ -26,6 +26,7 @@ use crate::{
     args::{Command, Health, TokenFile},
     auth::store::{self, Wanted},
     config::{ConfigError, DEFAULT_FILE, Environment, Flags, Settings, Source, Tokens},
+    gate::Gate,
 };
 
 /// Exit code of a config file that makes no sense (sysexits.h, EX_CONFIG).
@@ -131,6 +132,13 @@ fn end(stop: CancellationToken) -> Result<impl Future<Output = ()>, Error> {
         tracing::info!("ending");
         stop.cancel();
     })
+}
+
+/// Says what the end of this process leaves half done; each of them is on record as an attempt.
+fn say_cut_off(gate: &Gate) {
+    if gate.acting() > 0 {
+        tracing::warn!(calls = gate.acting(), "calls that act are cut off; the audit log has their attempts");
+    }
 }
 
 /// The token file that a `token` command means.

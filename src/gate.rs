@@ -28,6 +28,7 @@ use crate::{
     auth::Caller,
     failure::Failure,
     host::Host,
+    text,
     tool::{Entry, Step, Turn},
 };
 
@@ -351,7 +352,9 @@ impl Asked {
                 record.outcome = Some(Outcome::Error);
                 record.kind = Some(failure.kind());
                 if let Failure::Internal(source) = failure {
-                    tracing::error!(tool = self.tool, error = %source, "a tool failed");
+                    // it may quote what others wrote
+                    let error = source.to_string();
+                    tracing::error!(tool = self.tool, error = %text::clean(&text::redact_line(&error), 500), "a tool failed");
                 }
             }
         }

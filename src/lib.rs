@@ -10,11 +10,11 @@
 //!               └──────────────► server (MCP) ◄──────────┘                  |
 //!                                     |                                     |
 //!                                    gate ◄─────────────────────────────────┘
-//!                       find → scope → limits → run → shape → audit
+//!             find → scope → limits → [aim → audit(attempt)] → run → shape → audit(result)
 //!                                     |
 //!                                 tools/…    one file each: request struct, report struct, a pure function
 //!                                     |
-//!                 host: Machine (Root, Kernel) · samples · History · scans
+//!             host: Machine (Root, Kernel) · samples · History · scans · Docker
 //! ```
 //!
 //! # Where things are
@@ -31,11 +31,15 @@
 //! - No answer leaves except through [`gate`]: nothing unaudited, unsanitized, unbounded or unscoped.
 //! - A scope is visibility: what a caller may not do is neither listed nor callable. Equal scopes see equal lists, in a fixed order.
 //! - A missing kernel feature, a missing right and our own bug are three different answers; never a zero for "unknown".
+//! - Nothing is changed that is not on disk as an attempt before, under the full id of what it is done to.
+//! - A container is found once, checked, and then called by its full id: no name of a caller's stands in a path.
+//! - Docker missing, slow or dying degrades only what needs it.
 //! - The server can be killed at any moment and nothing is lost but the call in flight.
 //! - `unsafe` stands in one place, in `main`, with its reason.
 //!
 //! # What is deliberately absent
-//! Sessions (every request stands for itself), HTTP/2, a plugin interface, configuration by environment variables, a cache older than
+//! Sessions (every request stands for itself), HTTP/2, a plugin interface, configuration by environment variables (but for `DOCKER_HOST`, which every program
+//! that speaks to Docker heeds, where the config names no socket), a cache older than
 //! 250 ms, and any way to run a command.
 
 pub mod args;

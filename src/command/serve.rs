@@ -72,6 +72,7 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     sampling.abort();
     reloading.abort();
     ending.abort();
+    super::say_cut_off(&machinery.gate);
     if let Err(error) = machinery.gate.audit().finish(SystemTime::now()) {
         tracing::error!(%error, "the audit log could not be closed");
     }

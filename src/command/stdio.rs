@@ -1,6 +1,9 @@
 //! `stdio`: one client at the other end of the pipes that started this process, such as `ssh HOST systemmanager-mcp stdio`.
 
-use std::{path::Path, time::SystemTime};
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use rmcp::ServiceExt;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +15,9 @@ use crate::{
     host::First,
     server::Server,
 };
+
+/// How long a call that acts may go on when its client is gone.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Serves standard input and output until the client closes them.
 pub(super) async fn run(source: &Source, environment: &Environment) -> Result<(), Error> {
@@ -36,6 +42,13 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
         () = serving => (),
         () = stop.cancelled() => (),
     }
+    // the client may close its end while something it asked for is half done: that is still done whole
+    tokio::select! {
+        () = gate.rest() => (),
+        () = stop.cancelled() => (),
+        () = tokio::time::sleep(ENDS_WITHIN) => (),
+    }
+    super::say_cut_off(&gate);
     ending.abort();
     sampling.abort();
     gate.audit().finish(SystemTime::now()).map_err(Error::other)
