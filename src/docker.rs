@@ -1,8 +1,8 @@
 //! The Docker Engine, or Podman's service in its stead, over its socket.
 //!
-//! Three things are ours: the way there ([`transport`]: one connection a request, held to a time and a size), what is read of the
-//! answers ([`model`]: a word that a newer or another engine says differently costs one figure and not the whole list), and who may act
-//! on what ([`allow`], [`run`]). What remains, bollard does over the same transport: it knows the API's requests and streams.
+//! Three things are ours: the way there (`transport`: one connection a request, held to a time and a size), what is read of the answers
+//! ([`model`]: a word that a newer or another engine says differently costs one figure and not the whole list), and who may act on what
+//! ([`allow`]). What remains, bollard does over the same transport: it knows the API's requests and streams.
 //!
 //! A container is named once, found once ([`Docker::find`]) and then called by its full id, so that what was checked is what is acted
 //! on, and no name ever stands in a path.

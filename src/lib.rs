@@ -18,8 +18,8 @@
 //! ```
 //!
 //! # Where things are
-//! Imports point down this list, checked by a test: [`failure`], [`scope`] → [`proc`], [`root`], [`text`], [`table`], [`page`] → [`auth`] →
-//! [`host`] → [`audit`], [`tool`] → [`tools`] → [`gate`] → [`config`] → [`server`] → [`args`] → [`command`] → `main`.
+//! Imports point down this list, checked by a test: [`failure`], [`scope`] → [`proc`], [`root`], [`text`], [`table`], [`page`] →
+//! [`docker`], [`auth`] → [`host`] → [`audit`], [`tool`] → [`tools`] → [`gate`] → [`config`] → [`server`] → [`args`] → [`command`] → `main`.
 //!
 //! A new tool is one file below `tools/`, one `mod` line and one line in [`tools::TOOLS`]. Its doc comments are what the model reads, its
 //! types are the schemas, the list is the README's table.
@@ -38,9 +38,9 @@
 //! - `unsafe` stands in one place, in `main`, with its reason.
 //!
 //! # What is deliberately absent
-//! Sessions (every request stands for itself), HTTP/2, a plugin interface, configuration by environment variables (but for `DOCKER_HOST`, which every program
-//! that speaks to Docker heeds, where the config names no socket), a cache older than
-//! 250 ms, and any way to run a command.
+//! Sessions (every request stands for itself), HTTP/2, a plugin interface, configuration by environment variables (but for
+//! `DOCKER_HOST`, which every program that speaks to Docker heeds, where the config names no socket), a cache older than 250 ms, and any
+//! way to run a command.
 
 pub mod args;
 pub mod audit;
