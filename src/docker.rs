@@ -18,20 +18,34 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use serde::{Deserialize, de::DeserializeOwned};
+use tokio::sync::Semaphore;
 
 pub use socket::Socket;
 
 use crate::{failure::Failure, scope::Scope};
 use allow::Allow;
 use model::{Inspect, Summary};
+use transport::ENDLESS;
 
 /// How long the Engine has for an answer that it only has to look up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest answer that is read, in bytes: ten thousand containers take about 15 MiB.
-const LARGEST: u64 = 64 << 20;
+const LARGEST: u64 = 32 << 20;
+
+/// The longest head of an answer, in bytes.
+const HEAD: u64 = 1 << 20;
+
+/// Answers longer than this are read two at a time: many callers may ask at once, and each such answer takes memory.
+const LONG: usize = 1 << 20;
+
+/// Objects and fields in the longest answer that is made sense of: what is small on the wire may be large in memory.
+const MOST_VALUES: usize = 1_000_000;
+
+/// The longest that the Engine is quoted, in characters.
+const QUOTED: usize = 1000;
 
 /// The API version that bollard writes down; requests go out without one, so that the Engine answers in its newest form.
 const VERSION: &bollard::ClientVersion = &bollard::ClientVersion { major_version: 1, minor_version: 41 };
@@ -53,12 +67,14 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Docker {
     settings: Arc<Settings>,
+    /// Places for long answers.
+    long: Arc<Semaphore>,
 }
 
 impl Docker {
     /// The Engine that `settings` name.
     pub fn new(settings: Settings) -> Self {
-        Self { settings: Arc::new(settings) }
+        Self { settings: Arc::new(settings), long: Arc::new(Semaphore::new(2)) }
     }
 
     /// No Engine: for a recorded machine, which has none to ask.
@@ -83,13 +99,16 @@ impl Docker {
 
     /// The same, with another time limit: for what the Engine has to work out.
     pub async fn get_within<T: DeserializeOwned>(&self, path: &str, patience: Duration) -> Result<T, Failure> {
-        let body = self.ask(Method::GET, path, None, patience).await?;
+        let body = self.ask(Method::GET, path, None, patience).await?.into_body();
+        if body.iter().filter(|byte| matches!(byte, b'{' | b'[' | b',')).count() > MOST_VALUES {
+            return Err(self.too_long(path));
+        }
         serde_json::from_slice(&body).map_err(|error| self.garbage(path, &error))
     }
 
     /// Sends `body` to `path`, and gives the answer's bytes.
     pub async fn post(&self, path: &str, body: Option<Vec<u8>>, patience: Duration) -> Result<Bytes, Failure> {
-        self.ask(Method::POST, path, body, patience).await
+        Ok(self.ask(Method::POST, path, body, patience).await?.into_body())
     }
 
     /// bollard, over the same way there. `patience` is for the beginning of each answer; streams go on.
@@ -100,7 +119,9 @@ impl Docker {
             async move {
                 let (mut parts, body) = request.into_parts();
                 parts.uri = unversioned(&parts.uri);
-                let answer = docker.send(Request::from_parts(parts, body), u64::MAX).await;
+                // bollard reads what is no stream without an end
+                let largest = if is_stream(parts.uri.path()) { ENDLESS } else { LARGEST + HEAD };
+                let answer = docker.send(Request::from_parts(parts, body), largest).await;
                 answer.map_err(|failure| bollard::errors::Error::IOError { err: std::io::Error::other(failure) })
             }
         };
@@ -116,7 +137,9 @@ impl Docker {
             Error::DockerResponseServerError { status_code, message } => {
                 refused(StatusCode::from_u16(status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), doing, &message)
             }
-            Error::RequestTimeoutError => Failure::TimedOut(format!("the Docker Engine, asked to {doing},")),
+            Error::RequestTimeoutError => {
+                Failure::TimedOut(format!("the Docker Engine, asked to {doing} (look what became of it),"))
+            }
             Error::DockerStreamError { error } => Failure::Refused(format!("Docker could not {doing}: {error}")),
             Error::IOError { err } => match err.downcast::<Failure>() {
                 Ok(failure) => failure,
@@ -162,7 +185,7 @@ impl Docker {
         path: &str,
         body: Option<Vec<u8>>,
         patience: Duration,
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<Response<Bytes>, Failure> {
         let mut request = Request::builder().method(method).uri(path);
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
@@ -170,30 +193,73 @@ impl Docker {
         let body = Full::new(Bytes::from(body.unwrap_or_default()));
         let request = request.body(body).map_err(|error| Failure::Internal(error.into()))?;
         let work = async {
-            let answer = self.send(request, LARGEST).await?;
-            let status = answer.status();
-            let body = answer.into_body().collect().await.map_err(|error| self.broke(path, &error))?.to_bytes();
-            Ok::<_, Failure>((status, body))
+            let (head, body) = self.send(request, LARGEST + HEAD).await?.into_parts();
+            Ok::<_, Failure>(Response::from_parts(head, self.collect(path, body).await?))
         };
-        let (status, body) = match tokio::time::timeout(patience, work).await {
+        let answer = match tokio::time::timeout(patience, work).await {
             Ok(result) => result?,
-            Err(_) => return Err(Failure::TimedOut(format!("the Docker Engine at {}", self.settings.socket))),
+            Err(_) => return Err(self.late()),
         };
+        let status = answer.status();
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            return Ok(body);
+            return Ok(answer);
         }
-        let words = serde_json::from_slice::<Said>(&body).map(|said| said.message).unwrap_or_default();
-        Err(refused(status, "do it", &words))
+        match serde_json::from_slice::<Said>(answer.body()) {
+            Ok(said) if !said.message.is_empty() => Err(refused(status, "do it", &said.message)),
+            // what guards a socket need not speak as an Engine does
+            _ if status == StatusCode::FORBIDDEN => Err(refused(status, "do it", "it does not say why")),
+            _ => Err(Failure::Away(format!(
+                "what listens at {} answers {}, but not as a Docker Engine does; look what it is",
+                self.settings.socket,
+                status.as_u16()
+            ))),
+        }
+    }
+
+    /// The whole body, if it is none of those that make no sense.
+    async fn collect(&self, path: &str, mut body: Incoming) -> Result<Bytes, Failure> {
+        if body.size_hint().lower() > LARGEST {
+            return Err(self.too_long(path));
+        }
+        let (mut all, mut place) = (Vec::new(), None);
+        while let Some(frame) = body.frame().await {
+            // what is not data is a trailer
+            let Ok(data) = frame.map_err(|error| self.broke(path, &error))?.into_data() else { continue };
+            if all.len() + data.len() > LONG && place.is_none() {
+                place = self.long.acquire().await.ok();
+            }
+            if (all.len() + data.len()) as u64 > LARGEST {
+                return Err(self.too_long(path));
+            }
+            all.extend_from_slice(&data);
+        }
+        Ok(all.into())
     }
 
     async fn send<B>(&self, request: Request<B>, largest: u64) -> Result<Response<Incoming>, Failure>
     where
-        B: hyper::body::Body + Send + 'static,
+        B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let path = self.settings.socket.path()?;
-        transport::send(&path, request, largest).await.map_err(|error| self.settings.socket.away(&path, &error))
+        let reads = request.method().is_safe();
+        transport::send(&path, request, largest).await.map_err(|error| self.settings.socket.away(&path, &error, reads))
+    }
+
+    fn late(&self) -> Failure {
+        Failure::TimedOut(format!(
+            "the Docker Engine at {} (it may hang, or have too much to do: systemctl status docker)",
+            self.settings.socket
+        ))
+    }
+
+    fn too_long(&self, path: &str) -> Failure {
+        tracing::warn!(path, "the Docker Engine's answer is longer than any that makes sense");
+        Failure::Away(format!(
+            "what listens at {} answers with more than makes sense; look whether it is a Docker Engine",
+            self.settings.socket
+        ))
     }
 
     fn broke(&self, doing: &str, error: &dyn std::fmt::Display) -> Failure {
@@ -206,7 +272,10 @@ impl Docker {
 
     fn garbage(&self, path: &str, error: &serde_json::Error) -> Failure {
         tracing::warn!(path, line = error.line(), column = error.column(), "the Docker Engine's answer makes no sense");
-        Failure::Away(format!("what listens at {} does not answer as a Docker Engine does", self.settings.socket))
+        Failure::Away(format!(
+            "what listens at {} does not answer as a Docker Engine does; look what it is",
+            self.settings.socket
+        ))
     }
 }
 
@@ -238,8 +307,17 @@ fn one_of(all: Vec<Summary>, name: &str) -> Result<Summary, Failure> {
     }
 }
 
+/// Whether bollard reads the answer as it comes; any other it reads whole.
+fn is_stream(path: &str) -> bool {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    matches!(last, "logs" | "events" | "stats" | "attach" | "archive" | "export" | "get")
+        || matches!(path, "/images/create" | "/images/load" | "/build")
+        || path.starts_with("/images/") && last == "push"
+}
+
 /// What a refusal of the Engine's means to a caller.
 fn refused(status: StatusCode, doing: &str, words: &str) -> Failure {
+    let words: String = words.chars().take(QUOTED).collect();
     match status {
         StatusCode::FORBIDDEN => {
             Failure::Forbidden(format!("docker-guard, or what guards this socket, does not let it through: {words}"))

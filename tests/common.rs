@@ -263,6 +263,8 @@ pub(crate) struct Setup {
     pub(crate) files: (u64, Option<u64>),
     /// Commands that run as root before the program, in a mount namespace of its own. `$SCRATCH` is its directory.
     pub(crate) mounts: Option<&'static str>,
+    /// Variables of its environment, which has hardly any.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) scratch: Scratch,
 }
 
@@ -275,6 +277,7 @@ impl Default for Setup {
             listen: "127.0.0.1:0".to_owned(),
             files: (1024, None),
             mounts: None,
+            environment: vec![],
             scratch: Scratch::new(),
         }
     }
@@ -311,6 +314,7 @@ impl Setup {
             unshared.env("SCRATCH", &self.scratch.0);
             command = unshared;
         }
+        command.envs(self.environment);
         Server::start(command, self.scratch, self.keys, program)
     }
 }

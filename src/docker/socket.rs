@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::io::Errno;
+use rustix::{fs::Access, io::Errno};
 
 use super::transport::Error;
 use crate::failure::Failure;
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 pub enum Socket {
     /// There.
     At(PathBuf),
-    /// At the first of these that is there: looked for anew each time, so that an Engine installed later is found.
+    /// At the first of these that may be used, else the first that is there: looked for anew each time, so that an Engine installed later is found.
     First(Vec<PathBuf>),
     /// Nowhere, as the operator wants it.
     None,
@@ -58,7 +58,10 @@ impl Socket {
         match self {
             Self::At(path) => Ok(path.clone()),
             Self::First(places) => {
-                let there = places.iter().find(|path| rustix::fs::stat(*path).is_ok()).or(places.first());
+                // a rootless Engine is no use to others, nor is the machine's to those who may not use it
+                let usable = |path: &&PathBuf| rustix::fs::access(*path, Access::WRITE_OK).is_ok();
+                let there = |path: &&PathBuf| rustix::fs::stat(*path).is_ok();
+                let there = places.iter().find(usable).or_else(|| places.iter().find(there)).or(places.first());
                 there.cloned().ok_or_else(|| Failure::internal("no place to look for Docker at"))
             }
             Self::None => Err(Failure::Away(
@@ -68,12 +71,17 @@ impl Socket {
         }
     }
 
-    /// Why the Engine cannot be asked at `path`, and what to do about it.
-    pub(super) fn away(&self, path: &Path, error: &Error) -> Failure {
+    /// Why the Engine cannot be asked at `path`, and what to do about it. Whoever only `reads` may ask again.
+    pub(super) fn away(&self, path: &Path, error: &Error, reads: bool) -> Failure {
         let path = path.display();
         let Error::Connect(error) = error else {
+            let next = if reads {
+                "look whether Docker runs, then try again"
+            } else {
+                "whether it was done is not known: look at what became of it before you try again"
+            };
             return Failure::Away(format!(
-                "what listens at {path} broke off or does not speak as a Docker Engine does; look whether Docker runs, then try again"
+                "what listens at {path} broke off or does not speak as a Docker Engine does; {next}"
             ));
         };
         Failure::Away(match Errno::from_io_error(error) {
@@ -118,9 +126,9 @@ mod tests {
 
     #[test]
     fn a_socket_that_is_not_there_says_what_to_do() {
-        let failure = Socket::default().away(Path::new("/x"), &Error::Connect(Errno::NOENT.into()));
+        let failure = Socket::default().away(Path::new("/x"), &Error::Connect(Errno::NOENT.into()), true);
         assert!(failure.to_string().contains("docker.socket"), "{failure}");
-        let failure = Socket::default().away(Path::new("/x"), &Error::Connect(Errno::ACCESS.into()));
+        let failure = Socket::default().away(Path::new("/x"), &Error::Connect(Errno::ACCESS.into()), true);
         assert!(failure.to_string().contains("docker-guard"), "{failure}");
     }
 }
