@@ -10,6 +10,7 @@
 pub mod allow;
 pub mod model;
 pub mod own;
+pub mod presence;
 mod socket;
 mod transport;
 
@@ -208,11 +209,7 @@ impl Docker {
             Ok(said) if !said.message.is_empty() => Err(refused(status, "do it", &said.message)),
             // what guards a socket need not speak as an Engine does
             _ if status == StatusCode::FORBIDDEN => Err(refused(status, "do it", "it does not say why")),
-            _ => Err(Failure::Away(format!(
-                "what listens at {} answers {}, but not as a Docker Engine does; look what it is",
-                self.settings.socket,
-                status.as_u16()
-            ))),
+            _ => Err(self.no_engine()),
         }
     }
 
@@ -272,10 +269,12 @@ impl Docker {
 
     fn garbage(&self, path: &str, error: &serde_json::Error) -> Failure {
         tracing::warn!(path, line = error.line(), column = error.column(), "the Docker Engine's answer makes no sense");
-        Failure::Away(format!(
-            "what listens at {} does not answer as a Docker Engine does; look what it is",
-            self.settings.socket
-        ))
+        self.no_engine()
+    }
+
+    fn no_engine(&self) -> Failure {
+        let socket = &self.settings.socket;
+        Failure::Away(format!("what listens at {socket} does not answer as a Docker Engine does; look what it is"))
     }
 }
 

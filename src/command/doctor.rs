@@ -10,6 +10,7 @@ use crate::{
     audit::{self, Found, Sink},
     auth::store::Store,
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
+    docker::{Docker, presence::Presence},
     host::{First, Host, Place},
     server::listen::Tls,
 };
@@ -57,6 +58,9 @@ pub(super) fn run(source: &Source, environment: &Environment) -> Result<(), Erro
                 "name a directory that holds proc and sys with --root".to_owned(),
             ),
         )),
+    }
+    if let Some(settings) = &settings {
+        findings.push(("docker", docker(settings)));
     }
     findings.push(("rights", rights()));
     findings.push(("open files", open_files()));
@@ -185,6 +189,31 @@ fn machine(host: &Host, findings: &mut Vec<(&str, Finding)>) {
             findings.push(("place", Good(kind + &limit)));
         }
         Err(failure) => findings.push(("place", Less(failure.to_string(), "container limits are not shown"))),
+    }
+}
+
+/// Whether there is an Engine that this user may ask, and whose the socket is.
+fn docker(settings: &Settings) -> Finding {
+    let docker = Docker::new(settings.docker.clone());
+    let socket = &settings.docker.socket;
+    let look = async {
+        match docker.presence().await {
+            Presence::Off => Good("left alone, as the configuration says".to_owned()),
+            Presence::Absent(failure) | Presence::Unready(failure) => {
+                Less(failure.to_string(), "only the tools for Docker need it")
+            }
+            Presence::Ready(engine) if docker.is_guarded(&engine).await => {
+                Good(format!("{socket} is guarded ({engine}), and lets through only some of what an Engine can"))
+            }
+            Presence::Ready(engine) => Less(
+                format!("{socket} is the Engine's own ({engine}): whoever may use it is as good as root"),
+                "put docker-guard before it, and name the guard's socket (docker.socket in the config, else --docker)",
+            ),
+        }
+    };
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(look),
+        Err(error) => Less(error.to_string(), "so nobody could be asked"),
     }
 }
 

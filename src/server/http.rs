@@ -23,6 +23,7 @@ pub use guard::Guard;
 use super::{Sender, Server};
 use crate::{
     auth::{self, Auth, Refusal},
+    docker::presence::Presence,
     gate::{ANSWERED_WITHIN, Counted, Gate},
 };
 
@@ -210,7 +211,14 @@ impl Http {
         }
         let kernel = self.inner.gate.host().read(|machine| machine.root.bytes("proc/stat").map(drop)).await;
         let audit = self.inner.gate.audit().check(SystemTime::now()).await;
+        // Docker keeps nobody from anything else: a server without it is no less ready
         let ready = kernel.is_ok() && audit.is_ok();
+        let docker = match self.inner.gate.host().docker().presence().await {
+            Presence::Off => "off".to_owned(),
+            Presence::Absent(_) => "not there".to_owned(),
+            Presence::Unready(failure) => format!("not ready: {failure}"),
+            Presence::Ready(_) => "ok".to_owned(),
+        };
         if let Err(error) = &audit {
             tracing::error!(%error, "the audit log is not ready");
         }
@@ -219,6 +227,7 @@ impl Http {
             "ready": ready,
             "kernel": state(kernel.is_ok(), "/proc/stat cannot be read"),
             "audit": state(audit.is_ok(), "the audit log cannot be written"),
+            "docker": docker,
         });
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json_answer(status, body.to_string())

@@ -445,6 +445,82 @@ fn off_is_off_whatever_listens() {
     assert!(why.starts_with("away: ") && why.contains("configuration"), "{why}");
 }
 
+/// What /readyz says of Docker; it must not make the server unready.
+fn ready(server: &Server) -> String {
+    let answer = server.ask(&Request::new("GET", "/readyz").token(server.token()));
+    assert_eq!((answer.status, &answer.rpc()["ready"]), (200, &json!(true)), "{}", answer.text());
+    answer.rpc()["docker"].as_str().unwrap().to_owned()
+}
+
+/// What `doctor` says of Docker.
+fn doctor(docker: &str) -> String {
+    let scratch = Scratch::new();
+    let config = scratch.write("config.ron", format!("(docker: ({docker}))")).display().to_string();
+    let said = crate::common::run(&scratch, &["doctor", "--config", &config]).out;
+    let begin = said.find(" docker: ").unwrap_or_else(|| panic!("{said}"));
+    said[begin - 5..].lines().take(2).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn readyz_and_doctor_say_what_is_with_docker_and_are_content_without() {
+    let at = |socket: &std::path::Path| format!("socket: {socket:?}");
+    let nowhere = at("/nonexistent/docker.sock".as_ref());
+    assert_eq!(ready(&setup(&nowhere).start()), "not there");
+    let line = doctor(&nowhere);
+    assert!(line.starts_with("less  docker: there is no Docker Engine at /nonexistent"), "{line}");
+
+    assert_eq!(ready(&setup("off: true").start()), "off");
+    assert!(doctor("off: true").starts_with("ok    docker: left alone"));
+
+    let engine = False::saying(
+        b"HTTP/1.1 200 OK\r\nServer: Docker/1.2.3 (linux)\r\nApi-Version: 1.9\r\nContent-Length: 2\r\n\r\nOK",
+    );
+    assert_eq!(ready(&server_at(&engine.socket)), "ok");
+    let line = doctor(&at(&engine.socket));
+    assert!(line.starts_with("less  docker: ") && line.contains("(Docker/1.2.3 (linux), API 1.9)"), "{line}");
+    assert!(line.contains("as good as root") && line.contains("docker-guard"), "{line}");
+    fs::set_permissions(&engine.socket, fs::Permissions::from_mode(0o000)).unwrap();
+    let said = ready(&server_at(&engine.socket));
+    assert!(said.starts_with("not ready: ") && said.contains("may not use"), "{said}");
+    let line = doctor(&at(&engine.socket));
+    assert!(line.starts_with("less  docker: this server may not use"), "{line}");
+
+    let guards = |name: &'static str| {
+        False::new(move |request, stream| {
+            if request.starts_with("GET /_ping ") {
+                let head = format!("HTTP/1.1 200 OK\r\nApi-Version: 1.9\r\n{name}Content-Length: 0\r\n\r\n");
+                stream.write_all(head.as_bytes())
+            } else {
+                stream.write_all(&http("403 Forbidden", "text/html", "<h1>no"))
+            }
+        })
+    };
+    for guard in [guards("Server: docker-guard/1.0\r\n"), guards("Server: nginx\r\n"), guards("")] {
+        let line = doctor(&at(&guard.socket));
+        assert!(line.starts_with("ok    docker: ") && line.contains("guarded"), "{line}");
+    }
+
+    for other in [False::saying(http("200 OK", "text/html", "OK")), False::new(|_, stream| silence(stream))] {
+        let said = ready(&server_at(&other.socket));
+        assert!(said.starts_with("not ready: "), "{said}");
+        let line = doctor(&at(&other.socket));
+        assert!(line.starts_with("less  docker: "), "{line}");
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn every_engine_is_ready_and_says_which_it_is() {
+    for engine in super::engines() {
+        assert_eq!(ready(&engine.server(&[Scope::DockerRead])), "ok", "{}", engine.name);
+        let line = doctor(&format!("socket: {:?}", engine.socket));
+        let api = engine.docker(&["version", "--format", "{{.Server.APIVersion}}"]);
+        assert!(line.starts_with("less  docker: ") && line.contains(&format!("API {api})")), "{}: {line}", engine.name);
+        let kind = if engine.is_podman() { "(Libpod/" } else { "(Docker/" };
+        assert!(line.contains(kind), "{}: {line}", engine.name);
+    }
+}
+
 /// An engine of a test's own, which it may end.
 struct Own {
     directory: PathBuf,
