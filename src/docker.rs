@@ -11,6 +11,7 @@ pub mod allow;
 pub mod model;
 pub mod own;
 pub mod presence;
+pub mod replace;
 mod socket;
 mod transport;
 
