@@ -3,13 +3,16 @@
 //! # The convention
 //! A container `web` with the id `0123456789ab…` is replaced like this:
 //! - `POST /containers/create?name=web.smcp-new-0123456789ab`. [`Replaced::by`] reads from that name whom it replaces. Whoever guards the
-//!   socket inspects the container of that name, sees that it is the one ([`Replaced::is`]), and holds the body to what it works out itself
-//!   from the same three inspects.
-//! - `POST /networks/{id}/connect` for each further network, before it is started.
+//!   socket inspects the container of that name, sees that it is the one ([`Replaced::is`]) and not one that is [`refused`], inspects its
+//!   image by id and the one that the body names, and lets the body through if it equals what [`recreate`] makes of the three.
+//! - `POST /networks/{id}/connect` for each further network, before it is started, with the new one's full id as `Container` and the
+//!   `EndpointConfig` of [`Successor::connect`].
 //! - the old one becomes `web.smcp-old-0123456789ab`, the new one `web`. The old one is removed when the new one is good.
 //!
 //! The names are made of what they stand for and nothing else, so that after a crash they say what they are without any journal, and a
 //! second try for the same container meets the leftovers of the first.
+
+use serde_json::{Map, Value, json};
 
 use super::model::short;
 
@@ -56,6 +59,237 @@ impl Replaced {
     pub fn old_name(&self) -> String {
         format!("{}{OLD}{}", self.name, self.short_id)
     }
+}
+
+/// What makes the successor of a container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Successor {
+    /// The body of the create.
+    pub create: Value,
+    /// The networks it is connected to afterwards, since engines before 25 take one at the create: id (or name where there is none) and
+    /// `EndpointConfig`.
+    pub connect: Vec<(String, Value)>,
+}
+
+/// Why this container cannot be replaced, in a whole sentence. `inspect` is the Engine's own JSON, as below.
+pub fn refused(inspect: &Value) -> Option<&'static str> {
+    let label = |key: &str| inspect["Config"]["Labels"].get(key).is_some();
+    let name = text(&inspect["Name"]);
+    if inspect["HostConfig"]["AutoRemove"] == true {
+        return Some(
+            "it was started with --rm: once stopped it is gone, and could not be put back if its successor fails",
+        );
+    }
+    if label("com.docker.swarm.service.id") || label("com.docker.swarm.task.id") {
+        return Some("it belongs to a swarm service, which makes its containers itself");
+    }
+    if !text(&inspect["Pod"]).is_empty() || label("io.kubernetes.pod.uid") {
+        return Some("it belongs to a pod, which is updated as a whole");
+    }
+    if inspect["State"]["Paused"] == true {
+        return Some("it is paused: unpause it first");
+    }
+    if matches!(inspect["State"]["Status"].as_str(), Some("removing" | "dead")) {
+        return Some("it is being removed");
+    }
+    (name.contains(NEW) || name.contains(OLD)).then_some("it is itself half of an update that did not end")
+}
+
+/// What makes a container with the settings of the one that `inspect` shows, of the image called `image`. All three are what the Engine
+/// says, unread: what this program has never heard of is carried over as well. `old_image` is null if it is gone.
+///
+/// What the container has from its old image and not from whoever made it is left out, so that the new image's applies. The two cannot be
+/// told apart where they say the same.
+pub fn recreate(inspect: &Value, old_image: &Value, new_image: &Value, image: &str) -> Successor {
+    let short_id = short(text(&inspect["Id"]));
+    let mut host = object(&inspect["HostConfig"]);
+    let (mode, networks) = networks(inspect);
+    host.insert("NetworkMode".to_owned(), mode.into());
+    keep_volumes(&mut host, inspect);
+    let mut body = config(inspect, old_image, new_image, image);
+    let mac = body.get("MacAddress").and_then(Value::as_str).map(str::to_owned);
+    let mut networks = networks.into_iter();
+    if let Some((name, at)) = networks.next() {
+        let mut endpoint = endpoint(at, short_id);
+        if let Some(mac) = mac {
+            endpoint.insert("MacAddress".to_owned(), mac.into());
+        }
+        let named: Map<String, Value> = [(name, Value::Object(endpoint))].into_iter().collect();
+        body.insert("NetworkingConfig".to_owned(), json!({ "EndpointsConfig": named }));
+    }
+    body.insert("HostConfig".to_owned(), Value::Object(host));
+    let connect = networks.map(|(name, at)| {
+        let id = text(&at["NetworkID"]);
+        (if id.is_empty() { name } else { id.to_owned() }, Value::Object(endpoint(at, short_id)))
+    });
+    Successor { create: Value::Object(body), connect: connect.collect() }
+}
+
+/// The container's `Config` without what its image says.
+fn config(inspect: &Value, old_image: &Value, new_image: &Value, image: &str) -> Map<String, Value> {
+    let mut own = object(&inspect["Config"]);
+    let of_image = &old_image["Config"];
+    for key in ["User", "WorkingDir", "StopSignal", "OnBuild", "ArgsEscaped"] {
+        if own.get(key).is_some_and(|value| *value == of_image[key]) {
+            own.remove(key);
+        }
+    }
+    commands(&mut own, of_image);
+    if let (Some(Value::Array(env)), Some(defaults)) = (own.get_mut("Env"), of_image["Env"].as_array()) {
+        env.retain(|one| !defaults.contains(one));
+    }
+    for key in ["Labels", "ExposedPorts", "Volumes"] {
+        if let Some(Value::Object(own)) = own.get_mut(key) {
+            own.retain(|name, value| of_image[key].get(name) != Some(value));
+        }
+    }
+    match own.get_mut("Healthcheck") {
+        Some(check) if *check == of_image["Healthcheck"] => {
+            own.remove("Healthcheck");
+        }
+        // what is left out of a check is taken from the image's, each part by itself
+        Some(Value::Object(check)) => check.retain(|part, value| of_image["Healthcheck"].get(part) != Some(value)),
+        _ => (),
+    }
+    let (id, mode) = (short(text(&inspect["Id"])), text(&inspect["HostConfig"]["NetworkMode"]));
+    let borrowed = mode.starts_with("container:") || inspect["HostConfig"]["UTSMode"] == "host";
+    if borrowed || own.get("Hostname").is_some_and(|name| name == id) {
+        own.remove("Hostname");
+        // Podman keeps the name there as well
+        if let Some(Value::Array(env)) = own.get_mut("Env") {
+            env.retain(|one| *one != format!("HOSTNAME={id}"));
+        }
+    }
+    if own.get("MacAddress").is_some_and(|mac| text(mac).is_empty()) || mode.starts_with("container:") {
+        own.remove("MacAddress");
+    }
+    // compose makes a container anew whose image is not the one it wrote down here
+    if let Some(label) = own.get_mut("Labels").and_then(|labels| labels.get_mut(COMPOSE_IMAGE))
+        && label == &inspect["Image"]
+        && new_image["Id"].is_string()
+    {
+        *label = new_image["Id"].clone();
+    }
+    own.insert("Image".to_owned(), image.into());
+    own
+}
+
+/// The image's id, as compose wrote it down when it made the container.
+const COMPOSE_IMAGE: &str = "com.docker.compose.image";
+
+/// `Entrypoint` and `Cmd` hang together: who gives an entry point has none of the image's words behind it.
+fn commands(own: &mut Map<String, Value>, of_image: &Value) {
+    let words = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+    let (entry, cmd) = (words(own.get("Entrypoint")), words(own.get("Cmd")));
+    let (image_entry, image_cmd) = (words(of_image.get("Entrypoint")), words(of_image.get("Cmd")));
+    if entry.is_empty() && !image_entry.is_empty() {
+        // `--entrypoint ""`, which is how the Engine is told so
+        own.insert("Entrypoint".to_owned(), json!([""]));
+        return;
+    }
+    // words that are missing were taken away by giving the entry point that the image has anyway
+    if entry != image_entry || (cmd.is_empty() && !image_cmd.is_empty()) {
+        return;
+    }
+    own.remove("Entrypoint");
+    if cmd == image_cmd {
+        own.remove("Cmd");
+    }
+}
+
+/// Has the volumes that nobody named mounted by the names the Engine gave them.
+fn keep_volumes(host: &mut Map<String, Value>, inspect: &Value) {
+    let volumes: Vec<&Value> =
+        inspect["Mounts"].as_array().into_iter().flatten().filter(|mount| mount["Type"] == "volume").collect();
+    if let Some(Value::Array(mounts)) = host.get_mut("Mounts") {
+        for mount in mounts.iter_mut().filter(|mount| mount["Type"] == "volume" && text(&mount["Source"]).is_empty()) {
+            if let Some(volume) = volumes.iter().find(|volume| volume["Destination"] == mount["Target"]) {
+                mount["Source"] = volume["Name"].clone();
+            }
+        }
+    }
+    let bound = |destination: &str| {
+        let by_bind = |bind: &Value| text(bind).split(':').nth(1) == Some(destination);
+        let by_mount = |mount: &Value| text(&mount["Target"]).trim_end_matches('/') == destination;
+        let any = |key: &str, is: &dyn Fn(&Value) -> bool| {
+            host.get(key).and_then(Value::as_array).is_some_and(|all| all.iter().any(is))
+        };
+        any("Binds", &by_bind) || any("Mounts", &by_mount)
+    };
+    let unnamed: Vec<Value> = volumes
+        .iter()
+        .filter(|volume| !bound(text(&volume["Destination"])))
+        .map(|volume| {
+            let mode = if volume["RW"] == false { ":ro" } else { "" };
+            format!("{}:{}{mode}", text(&volume["Name"]), text(&volume["Destination"])).into()
+        })
+        .collect();
+    if unnamed.is_empty() {
+        return;
+    }
+    match host.get_mut("Binds") {
+        Some(Value::Array(binds)) => binds.extend(unnamed),
+        _ => {
+            host.insert("Binds".to_owned(), unnamed.into());
+        }
+    }
+}
+
+/// The network mode, and the networks with the one that it names first.
+fn networks(inspect: &Value) -> (String, Vec<(String, &Value)>) {
+    let mode = text(&inspect["HostConfig"]["NetworkMode"]);
+    let kind = mode.split_once(':').map_or(mode, |(kind, _)| kind);
+    if matches!(kind, "host" | "none" | "container" | "ns" | "private" | "slirp4netns" | "pasta") {
+        return (mode.to_owned(), vec![]);
+    }
+    let Some(all) = inspect["NetworkSettings"]["Networks"].as_object() else { return (mode.to_owned(), vec![]) };
+    let mut all: Vec<(String, &Value)> = all.iter().map(|(name, at)| (name.clone(), at)).collect();
+    let wanted = if matches!(mode, "" | "default") { "bridge" } else { mode };
+    let first = all.iter().position(|(name, at)| name == wanted || text(&at["NetworkID"]) == wanted);
+    match first {
+        Some(first) => {
+            let mut chosen = all.remove(first);
+            // the Engine looks for the one by the other
+            if wanted == mode {
+                chosen.0 = mode.to_owned();
+            }
+            all.insert(0, chosen);
+            (mode.to_owned(), all)
+        }
+        // it has been disconnected from the one it was made in, and is not to be let in there again
+        None => (all.first().map_or("none", |(name, _)| name).to_owned(), all),
+    }
+}
+
+/// The container's place in a network as it was asked for, without what the Engine made of it.
+fn endpoint(at: &Value, short_id: &str) -> Map<String, Value> {
+    const MADE: &[&str] = &[
+        "NetworkID",
+        "EndpointID",
+        "Gateway",
+        "IPAddress",
+        "IPPrefixLen",
+        "IPv6Gateway",
+        "GlobalIPv6Address",
+        "GlobalIPv6PrefixLen",
+        "DNSNames",
+        // made of the address, or by chance; one given by hand stands in the container's own settings
+        "MacAddress",
+    ];
+    let mut at = object(at);
+    at.retain(|key, value| !value.is_null() && !MADE.contains(&key.as_str()));
+    if let Some(Value::Array(aliases)) = at.get_mut("Aliases") {
+        aliases.retain(|alias| alias != short_id);
+    }
+    at
+}
+
+fn object(value: &Value) -> Map<String, Value> {
+    value.as_object().cloned().unwrap_or_default()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 #[cfg(test)]
