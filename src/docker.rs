@@ -12,6 +12,7 @@ pub mod model;
 pub mod own;
 pub mod presence;
 pub mod replace;
+pub mod policy;
 mod socket;
 mod transport;
 

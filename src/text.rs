@@ -2,6 +2,7 @@
 
 mod arguments;
 mod clean;
+pub mod json;
 mod names;
 mod redact;
 mod render;

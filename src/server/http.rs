@@ -1,7 +1,6 @@
 //! HTTP: Host and Origin, credentials, bodies within limits, then the MCP face. Nothing here knows a tool.
 
 mod guard;
-mod json;
 
 use std::{
     convert::Infallible,
@@ -180,7 +179,7 @@ impl Http {
             Ok(Err(_)) => return rpc_error(StatusCode::BAD_REQUEST, -32600, "Invalid Request: the body broke off"),
             Err(_) => return rpc_error(StatusCode::REQUEST_TIMEOUT, -32600, "Invalid Request: the body took too long"),
         };
-        if json::check(&body).is_err() {
+        if crate::text::json::check(&body).is_err() {
             return rpc_error(StatusCode::BAD_REQUEST, -32700, "Parse error");
         }
         if !is_json(&parts.headers) {

@@ -1,12 +1,12 @@
-//! A body's JSON, before rmcp reads it: well-formed, and without a name twice.
+//! JSON that others wrote, before anything is read from it: well-formed, and without a name twice.
 
 use std::{collections::HashSet, fmt};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// Refuses what is no JSON, is nested deeper than 128, or has a name twice: two readers of one object could then see two different
-/// calls.
-pub(super) fn check(body: &[u8]) -> serde_json::Result<()> {
+/// things.
+pub fn check(body: &[u8]) -> serde_json::Result<()> {
     serde_json::from_slice(body).map(|Strict| ())
 }
 

@@ -1,0 +1,199 @@
+//! What a new container may have mounted: volumes by name, memory, and directories that the operator named.
+
+use std::path::{Component, Path};
+
+use serde_json::{Map, Value};
+
+use super::{Bool, Check, Empty, Fields, Number, Object, Objects, Text, TextMap, Word, is_empty, join, map, refusal};
+
+/// One of `HostConfig.Mounts`.
+pub(super) const MOUNT: Fields = &[
+    ("Type", Word(&["bind", "volume", "tmpfs"])),
+    ("Source", Text),
+    ("Target", Text),
+    ("ReadOnly", Bool),
+    ("Consistency", Word(&["default", "consistent", "cached", "delegated"])),
+    ("BindOptions", Object(BIND)),
+    ("VolumeOptions", Object(VOLUME)),
+    ("TmpfsOptions", Object(&[("SizeBytes", Number), ("Mode", Number), ("Options", Empty)])),
+    ("ImageOptions", Empty),
+    ("ClusterOptions", Empty),
+];
+
+const BIND: Fields = &[
+    ("Propagation", Word(&["private", "rprivate"])),
+    ("NonRecursive", Bool),
+    ("CreateMountpoint", Bool),
+    ("ReadOnlyNonRecursive", Bool),
+    ("ReadOnlyForceRecursive", Bool),
+];
+
+const VOLUME: Fields = &[
+    ("NoCopy", Bool),
+    ("Labels", TextMap),
+    ("Subpath", Text),
+    // a volume of the driver local with type=none,o=bind,device=/ is the machine's root, so that no volume has options
+    ("DriverConfig", Object(&[("Name", Word(&["local"])), ("Options", Empty)])),
+];
+
+/// The names that stand within the tables above.
+pub(super) const NESTED: Fields = &[
+    ("Propagation", Empty),
+    ("NonRecursive", Empty),
+    ("CreateMountpoint", Empty),
+    ("ReadOnlyNonRecursive", Empty),
+    ("ReadOnlyForceRecursive", Empty),
+    ("NoCopy", Empty),
+    ("Subpath", Empty),
+    ("DriverConfig", Empty),
+    ("Options", Empty),
+    ("SizeBytes", Empty),
+    ("Mode", Empty),
+];
+
+/// Where an engine listens or keeps what it trusts. Whoever has one of these, or a directory with one in it, is root; nobody is given
+/// them, whatever the operator named.
+const NEVER: &[&str] = &[
+    "/run/docker.sock",
+    "/var/run/docker.sock",
+    "/run/docker",
+    "/var/run/docker",
+    "/run/containerd",
+    "/var/run/containerd",
+    "/run/podman",
+    "/var/run/podman",
+    "/run/user",
+    "/var/run/user",
+    "/var/lib/docker",
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    // leads to every other directory, by way of some process's root
+    "/proc",
+];
+
+const SOCKETS: &[&str] = &["docker.sock", "podman.sock", "containerd.sock", "crio.sock", "dockerd.sock"];
+
+/// `HostConfig.Binds`: `SOURCE:TARGET`, `SOURCE:TARGET:OPTIONS`, or a lone target for a volume without a name.
+pub(super) fn binds(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    for (at, bind) in super::texts(value, path)?.into_iter().enumerate() {
+        let path = format!("{path}[{at}]");
+        match &bind.split(':').collect::<Vec<_>>()[..] {
+            [target] => is_target(target, &path)?,
+            [source, target] => {
+                is_source(check, source, &path)?;
+                is_target(target, &path)?;
+            }
+            [source, target, options] => {
+                is_source(check, source, &path)?;
+                is_target(target, &path)?;
+                let known = ["ro", "rw", "z", "Z", "nocopy", "private", "rprivate"];
+                if !options.split(',').all(|option| known.contains(&option)) {
+                    return Err(format!("{path} has an option that may not be set"));
+                }
+            }
+            _ => return Err(refusal(&path)),
+        }
+    }
+    Ok(())
+}
+
+/// `HostConfig.Mounts`: each field by itself, then whether they fit together.
+pub(super) fn mounts(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    check.value(value, Objects(MOUNT), path)?;
+    for (at, mount) in value.as_array().into_iter().flatten().enumerate() {
+        whole(check, mount.as_object().unwrap_or(&Map::new()), &format!("{path}[{at}]"))?;
+    }
+    Ok(())
+}
+
+fn whole(check: &Check<'_>, mount: &Map<String, Value>, path: &str) -> Result<(), String> {
+    let text = |name: &str| mount.get(name).and_then(Value::as_str).unwrap_or_default();
+    let has = |name: &str| mount.get(name).is_some_and(|value| !is_empty(value));
+    is_target(text("Target"), &join(path, "Target"))?;
+    let source = text("Source");
+    let (fits, options) = match text("Type") {
+        "bind" => (permitted(check, source, &join(path, "Source")).map(|()| true)?, "BindOptions"),
+        "volume" => (source.is_empty() || is_name(source), "VolumeOptions"),
+        "tmpfs" => (source.is_empty(), "TmpfsOptions"),
+        _ => return Err(format!("{path}.Type may be volume, tmpfs or bind")),
+    };
+    let others = ["BindOptions", "VolumeOptions", "TmpfsOptions"];
+    if !fits || others.iter().any(|other| *other != options && has(other)) {
+        return Err(refusal(path));
+    }
+    let subpath = mount.get("VolumeOptions").and_then(|options| options.get("Subpath")).and_then(Value::as_str);
+    if subpath.is_some_and(|subpath| subpath.starts_with('/') || subpath.split('/').any(|part| part == "..")) {
+        return Err(refusal(&join(path, "VolumeOptions.Subpath")));
+    }
+    Ok(())
+}
+
+/// `HostConfig.Tmpfs`: options by target.
+pub(super) fn tmpfs(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    for (target, options) in map(value, path)?.into_iter().flatten() {
+        let path = join(path, target);
+        is_target(target, &path)?;
+        let known = |option: &str| {
+            let name = option.split_once('=').map_or(option, |(name, _)| name);
+            let words = ["", "rw", "ro", "exec", "noexec", "nosuid", "nodev", "noatime", "relatime", "async", "sync"];
+            words.contains(&option) || ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"].contains(&name)
+        };
+        if !options.as_str().is_some_and(|options| options.split(',').all(known)) {
+            return Err(refusal(&path));
+        }
+    }
+    Ok(())
+}
+
+/// `Volumes`: targets, with nothing to them.
+pub(super) fn anonymous(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    for (target, options) in map(value, path)?.into_iter().flatten() {
+        let path = join(path, target);
+        is_target(target, &path)?;
+        if !is_empty(options) || options.is_array() {
+            return Err(refusal(&path));
+        }
+    }
+    Ok(())
+}
+
+/// A volume's name or a network's: nothing that could be a path, an id with a colon, or a word with a parameter.
+pub(super) fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && name.len() <= 255
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}
+
+fn is_source(check: &Check<'_>, source: &str, path: &str) -> Result<(), String> {
+    if is_name(source) { Ok(()) } else { permitted(check, source, path) }
+}
+
+fn is_target(target: &str, path: &str) -> Result<(), String> {
+    let is_below = components(target).is_some_and(|parts| !parts.is_empty());
+    if is_below && !target.contains(':') { Ok(()) } else { Err(format!("{path} is no place within a container")) }
+}
+
+/// Whether the operator lets containers have this directory of the machine.
+fn permitted(check: &Check<'_>, source: &str, path: &str) -> Result<(), String> {
+    let no = |why: &str| Err(format!("{path} may not be a directory of the machine {why}"));
+    let Some(parts) = components(source) else { return no("unless its path begins with / and goes straight there") };
+    let is_or_has = |one: &str| {
+        let one = components(one).unwrap_or_default();
+        one.starts_with(&parts) || parts.starts_with(&one)
+    };
+    if NEVER.iter().any(|never| is_or_has(never)) || parts.iter().any(|part| SOCKETS.contains(part)) {
+        return no("that holds an engine's socket or its state");
+    }
+    let below = |bind: &Path| bind.to_str().and_then(components).is_some_and(|bind| parts.starts_with(&bind));
+    if check.binds.iter().any(|bind| below(bind)) { Ok(()) } else { no("that is not below one of docker.binds") }
+}
+
+/// The parts of an absolute path; `None` if it is none, or goes back.
+fn components(path: &str) -> Option<Vec<&str>> {
+    let mut parts = Path::new(path).components();
+    if path.contains('\0') || parts.next() != Some(Component::RootDir) {
+        return None;
+    }
+    parts.map(|part| if let Component::Normal(part) = part { part.to_str() } else { None }).collect()
+}

@@ -1,0 +1,350 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn verdict(body: &str) -> Result<(), String> {
+    check(&parse(body.as_bytes())?, &["/srv/data".into(), "/srv/www/".into(), "/".into()])
+}
+
+/// With nothing of the machine permitted.
+fn bare(body: &str) -> Result<(), String> {
+    check(&parse(body.as_bytes())?, &[])
+}
+
+fn host(fields: &str) -> String {
+    format!(r#"{{"Image":"a","HostConfig":{{{fields}}}}}"#)
+}
+
+fn permitted(body: &str) {
+    if let Err(why) = check(&parse(body.as_bytes()).unwrap(), &["/srv/data".into(), "/srv/www/".into()]) {
+        panic!("{body}: {why}");
+    }
+}
+
+fn refused(body: &str) {
+    let verdict = parse(body.as_bytes()).and_then(|body| check(&body, &["/srv/data".into(), "/srv/www/".into()]));
+    assert!(verdict.is_err(), "{body}");
+}
+
+#[test]
+fn what_stays_within_a_container_is_permitted() {
+    for body in [
+        r#"{"Image":"a"}"#,
+        r#"{"Image":"a","Cmd":["sh","-c","true"],"Entrypoint":"sh","Env":["A=b"],"Labels":{"a":"b"},"User":"1000:1000"}"#,
+        r#"{"Image":"a","ExposedPorts":{"80/tcp":{}},"Volumes":{"/data":{}},"StopTimeout":10,"Healthcheck":{"Test":["NONE"],"Retries":3}}"#,
+        r#"{"Image":"a","HostConfig":null,"NetworkingConfig":null}"#,
+        r#"{"Image":"a","NetworkingConfig":{"EndpointsConfig":{"web_default":{"Aliases":["db"],"IPAMConfig":{"IPv4Address":"172.20.0.5"}},"b":null}}}"#,
+    ] {
+        permitted(body);
+    }
+    for fields in [
+        r#""RestartPolicy":{"Name":"on-failure","MaximumRetryCount":3}"#,
+        r#""Memory":1048576,"NanoCpus":500000000,"PidsLimit":100,"CpusetCpus":"0-1","MemorySwap":-1,"MemorySwappiness":-1"#,
+        r#""Ulimits":[{"Name":"nofile","Soft":1024,"Hard":2048}]"#,
+        r#""PortBindings":{"80/tcp":[{"HostIp":"127.0.0.1","HostPort":"8080"}],"81/tcp":null}"#,
+        r#""NetworkMode":"web_default""#,
+        r#""NetworkMode":"none","IpcMode":"private","CgroupnsMode":"private","PidMode":"","UTSMode":"","UsernsMode":"""#,
+        r#""CapDrop":["ALL"],"CapAdd":[],"SecurityOpt":["no-new-privileges:true"],"ReadonlyRootfs":true,"Init":true"#,
+        r#""LogConfig":{"Type":"json-file","Config":{"max-size":"10m"}}"#,
+        r#""LogConfig":{"Type":"","Config":{}}"#,
+        r#""Binds":["data:/data","data:/data2:ro","/srv/data:/x","/srv/data/a/b:/y:ro,z","/srv//www/./a/:/z","/anonymous"]"#,
+        r#""Mounts":[{"Type":"volume","Source":"data","Target":"/d","VolumeOptions":{"NoCopy":true,"DriverConfig":{"Name":"local"}}}]"#,
+        r#""Mounts":[{"Type":"volume","Target":"/d"},{"Type":"tmpfs","Target":"/t","TmpfsOptions":{"SizeBytes":1024,"Mode":511}}]"#,
+        r#""Mounts":[{"Type":"bind","Source":"/srv/www","Target":"/d","ReadOnly":true,"BindOptions":{"Propagation":"rprivate"}}]"#,
+        r#""Tmpfs":{"/run":"rw,size=64m,mode=1777","/tmp":""}"#,
+        r#""BlkioDeviceReadBps":[{"Path":"/dev/sda","Rate":1024}],"OomScoreAdj":500,"StorageOpt":{"size":"10G"}"#,
+        r#""MaskedPaths":null,"ReadonlyPaths":null,"Runtime":"","Privileged":false,"Sysctls":{},"Links":null"#,
+        r#""ReadonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger","/proc/more"]"#,
+        // of an Engine to come, and unused
+        r#""NewThing":null,"NewerThing":"","NewestThing":{},"NewNumber":0,"NewSwitch":false"#,
+    ] {
+        permitted(&host(fields));
+    }
+}
+
+#[test]
+fn what_leaves_a_container_is_refused() {
+    for fields in [
+        r#""Privileged":true"#,
+        r#""Privileged":1"#,
+        r#""Privileged":"true""#,
+        r#""NetworkMode":"host""#,
+        r#""NetworkMode":"HOST""#,
+        r#""NetworkMode":"container:abc""#,
+        r#""NetworkMode":"ns:/proc/1/ns/net""#,
+        r#""NetworkMode":"slirp4netns""#,
+        r#""NetworkMode":"e68fd1f7e8c5e3dff50401a32b12ff6b12c57e2fc54d6501f702a0abcbd525c3""#,
+        r#""NetworkMode":["host"]"#,
+        r#""PidMode":"host""#,
+        r#""PidMode":"container:abc""#,
+        r#""IpcMode":"host""#,
+        r#""IpcMode":"container:abc""#,
+        r#""UTSMode":"host""#,
+        r#""UsernsMode":"host""#,
+        r#""UsernsMode":"keep-id""#,
+        r#""CgroupnsMode":"host""#,
+        r#""Cgroup":"container:abc""#,
+        r#""Devices":[{"PathOnHost":"/dev/sda","PathInContainer":"/dev/sda","CgroupPermissions":"rwm"}]"#,
+        r#""DeviceRequests":[{"Driver":"nvidia","Count":-1}]"#,
+        r#""DeviceCgroupRules":["b *:* rwm"]"#,
+        r#""CapAdd":["SYS_ADMIN"]"#,
+        r#""CapAdd":"ALL""#,
+        r#""SecurityOpt":["seccomp=unconfined"]"#,
+        r#""SecurityOpt":["apparmor=unconfined"]"#,
+        r#""SecurityOpt":["label=disable"]"#,
+        r#""SecurityOpt":["systempaths=unconfined"]"#,
+        r#""SecurityOpt":["no-new-privileges:false"]"#,
+        r#""MaskedPaths":[]"#,
+        r#""MaskedPaths":["/proc/acpi"]"#,
+        r#""ReadonlyPaths":[]"#,
+        r#""ReadonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sysrq-trigger"]"#,
+        r#""Sysctls":{"kernel.msgmax":"1"}"#,
+        r#""CgroupParent":"/""#,
+        r#""Runtime":"runc""#,
+        r#""Runtime":"io.containerd.runc.v2""#,
+        r#""VolumesFrom":["db"]"#,
+        r#""VolumeDriver":"local""#,
+        r#""Links":["db:db"]"#,
+        r#""Annotations":{"run.oci.keep_original_groups":"1"}"#,
+        r#""ContainerIDFile":"/x""#,
+        r#""OomScoreAdj":-1000"#,
+        r#""OomKillDisable":true"#,
+        r#""CpuRealtimeRuntime":950000"#,
+        r#""StorageOpt":{"overlay2.override_kernel_check":"1"}"#,
+        r#""LogConfig":{"Type":"syslog","Config":{"syslog-address":"tcp://192.0.2.1"}}"#,
+        r#""LogConfig":{"Type":"gelf"}"#,
+        r#""LogConfig":{"Type":"fluentd"}"#,
+        r#""LogConfig":{"Type":"json-file","Config":{"syslog-address":"unix:///run/docker.sock"}}"#,
+        r#""RestartPolicy":{"Name":"whenever"}"#,
+        r#""Ulimits":[{"Name":"nofile","Soft":1,"Hard":1,"More":1}]"#,
+        r#""PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"80","Protocol":"x"}]}"#,
+        r#""PortBindings":[]"#,
+        r#""NewThing":true"#,
+        r#""NewThing":[]"#,
+        r#""NewThing":{"a":null}"#,
+    ] {
+        refused(&host(fields));
+    }
+    for body in [
+        r"{}",
+        r"[]",
+        r#""a""#,
+        r"null",
+        r#"{"Image":""}"#,
+        r#"{"Image":null}"#,
+        r#"{"Image":"a","Name":"x"}"#,
+        r#"{"Image":"a","HostConfig":[]}"#,
+        r#"{"Image":"a","HostConfig":"x"}"#,
+        r#"{"Image":"a","Env":{"A":"b"}}"#,
+        r#"{"Image":"a","Env":["A=\u0000"]}"#,
+        r#"{"Image":"a","Labels":{"a":1}}"#,
+        r#"{"Image":"a","Volumes":{"/x:/y":{}}}"#,
+        r#"{"Image":"a","Volumes":{"/x":{"Driver":"x"}}}"#,
+        r#"{"Image":"a","Volumes":["/x"]}"#,
+        r#"{"Image":"a","Healthcheck":{"Command":"x"}}"#,
+        r#"{"Image":"a","NetworkingConfig":{"EndpointsConfig":{"host":{}}}}"#,
+        r#"{"Image":"a","NetworkingConfig":{"EndpointsConfig":{"container:x":{}}}}"#,
+        r#"{"Image":"a","NetworkingConfig":{"EndpointsConfig":{"b":{"Links":["db"]}}}}"#,
+        r#"{"Image":"a","NetworkingConfig":{"EndpointsConfig":{"b":{"DriverOpts":{"com.docker.network.endpoint.sysctls":"x"}}}}}"#,
+        r#"{"Image":"a","NetworkingConfig":{"EndpointsConfig":{"b":{"NetworkID":"x"}}}}"#,
+        r#"{"Image":"a","NetworkingConfig":{"Endpoints":{"b":{}}}}"#,
+        // up to 20.10 the Engine takes these beside HostConfig when that is not there
+        r#"{"Image":"a","Privileged":true}"#,
+        r#"{"Image":"a","Binds":["/:/x"],"HostConfig":null}"#,
+        r#"{"Image":"a","MaskedPaths":[]}"#,
+        r#"{"Image":"a","CpuShares":0,"Devices":[]}"#,
+    ] {
+        refused(body);
+    }
+}
+
+#[test]
+fn a_directory_of_the_machine_is_one_that_was_named_in_whatever_spelling() {
+    for source in [
+        "/",
+        "//",
+        "/.",
+        "/..",
+        "/run",
+        "/run/",
+        "/run//",
+        "//run",
+        "/./run",
+        "/var/run",
+        "/var/run/docker.sock",
+        "/run/docker.sock",
+        "/run/docker.sock/",
+        "/run//docker.sock",
+        "/run/./docker.sock",
+        "/srv/../run/docker.sock",
+        "/srv/data/..",
+        "/srv/data/../../run",
+        "/srv/data/a/../../../run/docker.sock",
+        "/var",
+        "/var/lib",
+        "/etc",
+        "/var/lib/docker",
+        "/var/lib/docker/volumes/x/_data",
+        "/srv",
+        "/srv/database",
+        "/srv/dat",
+        "/srv/data2",
+        "/SRV/data",
+        "/proc/1/root",
+        "/proc/self/cwd",
+        "/dev",
+        "/run/user/1000/docker.sock",
+        "/run/podman",
+        "/run/containerd",
+        "/srv/data/docker.sock",
+        "srv/data",
+        "./srv/data",
+        "../run",
+        ".",
+        "..",
+        "~",
+        "~/x",
+        "$HOME",
+        "-v",
+        "a/b",
+        "a\\b",
+        "/srv/data\\..\\..",
+        "/ſrv/data",
+        " /srv/data",
+        "file:///srv/data",
+        "%2frun",
+        "",
+        "\u{202e}data",
+        "/srv/data/\u{0}",
+    ] {
+        refused(&host(&format!(r#""Binds":[{}]"#, serde_json::to_string(&format!("{source}:/x")).unwrap())));
+        refused(&host(&format!(r#""Binds":["a:/a",{}]"#, serde_json::to_string(&format!("{source}:/x:ro")).unwrap())));
+        if !source.is_empty() {
+            let source = serde_json::to_string(source).unwrap();
+            refused(&host(&format!(r#""Mounts":[{{"Type":"bind","Source":{source},"Target":"/x"}}]"#)));
+        }
+    }
+    for bind in [
+        "/srv/data:/x:shared",
+        "/srv/data:/x:rw,rshared",
+        "/srv/data:/x:U",
+        "/srv/data:/x:",
+        "a:b:c:d",
+        "/srv/data:x",
+        "data:/",
+        "data:/x/..",
+        ":/x",
+        ":",
+        "a:",
+    ] {
+        refused(&host(&format!(r#""Binds":["{bind}"]"#)));
+    }
+    for mount in [
+        r#"{"Source":"/srv/data","Target":"/x"}"#,
+        r#"{"Type":"","Source":"/","Target":"/x"}"#,
+        r#"{"Type":"bind","Target":"/x"}"#,
+        r#"{"Type":"bind","Source":"data","Target":"/x"}"#,
+        r#"{"Type":"bind","Source":"/srv/data","Target":"/x","BindOptions":{"Propagation":"rshared"}}"#,
+        r#"{"Type":"bind","Source":"/srv/data","Target":"/x","VolumeOptions":{"NoCopy":true}}"#,
+        r#"{"Type":"npipe","Source":"x","Target":"/x"}"#,
+        r#"{"Type":"cluster","Source":"x","Target":"/x"}"#,
+        r#"{"Type":"image","Source":"x","Target":"/x"}"#,
+        r#"{"Type":"Bind","Source":"/","Target":"/x"}"#,
+        r#"{"Type":"volume","Source":"/","Target":"/x"}"#,
+        r#"{"Type":"volume","Source":"../x","Target":"/x"}"#,
+        r#"{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{"type":"none","o":"bind","device":"/"}}}}"#,
+        r#"{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Options":{"device":"/"}}}}"#,
+        r#"{"Type":"volume","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"vieux/sshfs"}}}"#,
+        r#"{"Type":"volume","Target":"/x","VolumeOptions":{"Subpath":"../../x"}}"#,
+        r#"{"Type":"volume","Target":"/x","BindOptions":{"CreateMountpoint":true}}"#,
+        r#"{"Type":"tmpfs","Source":"/","Target":"/x"}"#,
+        r#"{"Type":"tmpfs","Target":"/x","TmpfsOptions":{"Options":[["exec"]]}}"#,
+        r#"{"Type":"tmpfs","Target":"x"}"#,
+        r#"{"Type":"volume","Source":"a","Target":"/x","Destination":"/y"}"#,
+        r#""bind""#,
+    ] {
+        refused(&host(&format!(r#""Mounts":[{mount}]"#)));
+    }
+    refused(&host(r#""Mounts":{"Type":"bind","Source":"/","Target":"/x"}"#));
+    for tmpfs in [r#"{"/x":"shared"}"#, r#"{"/x":"rw,dev"}"#, r#"{"/x":"suid"}"#, r#"{"/":""}"#, r#"{"/x":1}"#] {
+        refused(&host(&format!(r#""Tmpfs":{tmpfs}"#)));
+    }
+    assert!(bare(&host(r#""Binds":["/srv/data:/x"]"#)).is_err(), "nothing is permitted unless it was named");
+    // even where the operator named everything
+    for source in
+        ["/", "/run", "/var", "/var/run/docker.sock", "/proc/1/root/etc", "/opt/docker.sock", "/var/lib/docker"]
+    {
+        assert!(verdict(&host(&format!(r#""Binds":["{source}:/x"]"#))).is_err(), "{source}");
+    }
+    assert!(verdict(&host(r#""Binds":["/opt:/x"]"#)).is_ok());
+}
+
+#[test]
+fn another_spelling_of_a_field_is_none() {
+    for body in [
+        r#"{"Image":"a","hostconfig":{"Privileged":true}}"#,
+        r#"{"Image":"a","HOSTCONFIG":{}}"#,
+        r#"{"Image":"a","hostConfig":null}"#,
+        r#"{"Image":"a","HostConfig":{},"HostConfig":{"Privileged":true}}"#,
+        r#"{"Image":"a","HostConfig":{},"Host\u0043onfig":{"Privileged":true}}"#,
+        r#"{"Image":"a","image":""}"#,
+        r#"{"Image":"a","Ho\u017ftConfig":{}}"#,
+        r#"{"Image":"a","HoſtConfig":{"Privileged":true}}"#,
+        r#"{"Image":"a","NetworkingConfig":{"endpointsconfig":{}}}"#,
+        r#"{"Image":"a","Networ\u212aingConfig":null}"#,
+        r#"{"Image":"a","maskedpaths":null}"#,
+    ] {
+        refused(body);
+    }
+    for fields in [
+        r#""privileged":true"#,
+        r#""PRIVILEGED":false"#,
+        r#""Privileged":false,"Privileged":true"#,
+        r#""maskedPaths":[]"#,
+        r#""Networ\u212aMode":"host""#,
+        r#""Ma\u017fkedPath\u017f":[]"#,
+        r#""binds":["/:/x"]"#,
+        r#""Mounts":[{"Type":"volume","type":"bind","Source":"a","source":"/","Target":"/x"}]"#,
+        r#""Mounts":[{"Type":"volume","Type":"bind","Source":"/","Target":"/x"}]"#,
+        r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"driverconfig":null}}]"#,
+        r#""LogConfig":{"Type":"local","type":""}"#,
+        r#""LogConfig":{"Type":"local","config":{}}"#,
+    ] {
+        refused(&host(fields));
+    }
+    assert!(parse(b"{\"Image\":\"\xff\"}").is_err());
+    assert!(parse(br#"{"Image":"\ud800"}"#).is_err());
+    assert!(parse(br#"{"Image":"a"} {"Image":"b"}"#).is_err());
+    assert!(parse(("[".repeat(1000) + &"]".repeat(1000)).as_bytes()).is_err());
+    // within a map of the caller's own names there is nothing to spell otherwise
+    permitted(r#"{"Image":"a","Labels":{"a":"1","A":"2","hostconfig":"x","ſ":"y"}}"#);
+}
+
+#[test]
+fn a_refusal_names_the_field() {
+    let why = verdict(&host(r#""Mounts":[{"Type":"volume","Target":"/a"},{"Type":"volume","Target":"/x","Fancy":1}]"#));
+    assert_eq!(why.unwrap_err(), "HostConfig.Mounts[1].Fancy is no field that may be set here");
+    assert_eq!(verdict(&host(r#""Privileged":true"#)).unwrap_err(), "HostConfig.Privileged may not be this");
+    // a name of the caller's is cut, and shown as text
+    let why = verdict(&format!(r#"{{"Image":"a","\u001b[31m{}":1}}"#, "x".repeat(10_000))).unwrap_err();
+    assert!(why.len() < 200 && why.starts_with(r"\u{1b}[31mxxx"), "{why}");
+}
+
+/// Two tables must not know a name in two spellings, or one would be let through in the place of the other.
+#[test]
+fn every_field_within_a_table_is_known_to_be_one() {
+    fn collect(fields: Fields, into: &mut BTreeSet<&'static str>) {
+        for (name, rule) in fields {
+            into.insert(name);
+            if let Object(fields) | Objects(fields) = rule {
+                collect(fields, into);
+            }
+        }
+    }
+    let mut all = BTreeSet::new();
+    for fields in [CONTAINER, ENDPOINT, mount::MOUNT] {
+        collect(fields, &mut all);
+    }
+    let known: BTreeSet<_> = all_names().collect();
+    assert_eq!(all.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
+}
