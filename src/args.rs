@@ -12,6 +12,7 @@ use crate::{
     audit::Sink,
     auth::store::{self, Network},
     config::{Flags, Source},
+    guard,
     scope::Scopes,
 };
 
@@ -69,6 +70,15 @@ pub enum Command {
     Doctor(Source),
     /// Ask a running server whether it is alive.
     Healthcheck(Health),
+    /// Guard the Engine's socket.
+    DockerGuard {
+        /// What to guard, and how.
+        settings: guard::Settings,
+        /// Where to listen.
+        listen: PathBuf,
+        /// Where to record.
+        audit: Sink,
+    },
     /// Print this text.
     Help(String),
     /// Print the version.
@@ -267,6 +277,35 @@ const COMMANDS: &[Spec] = &[
         },
     },
     Spec {
+        words: &["docker-guard"],
+        operands: &[],
+        flags: &[&[
+            flag("listen", "SOCKET", "make a Unix socket there, for this user and group; needed"),
+            flag("docker", "SOCKET", "the Docker Engine's own socket; default: /run/docker.sock"),
+            switch("read-only", "let nothing through that changes anything"),
+            repeated("bind", "DIR", "a directory of the machine that a new container may be given; can be repeated"),
+            flag("audit", "FILE|stderr", "where to record what is refused and what acts; default: stderr"),
+        ]],
+        about: "let through to Docker what this server asks of it, and docker ps; refuse everything else",
+        build: |given| {
+            let binds = given.all("bind").into_iter().map(PathBuf::from).collect::<Vec<_>>();
+            let is_straight =
+                |path: &PathBuf| path.is_absolute() && !path.components().any(|part| part.as_os_str() == "..");
+            if !binds.iter().all(is_straight) {
+                return Err(UsageError("--bind: expected an absolute path without ..".into()));
+            }
+            Ok(Command::DockerGuard {
+                settings: guard::Settings {
+                    docker: given.one("docker").map_or_else(|| "/run/docker.sock".into(), PathBuf::from),
+                    read_only: given.has("read-only"),
+                    binds,
+                },
+                listen: given.one("listen").ok_or_else(|| UsageError("--listen is missing".into()))?.into(),
+                audit: given.sink().unwrap_or(Sink::Stderr),
+            })
+        },
+    },
+    Spec {
         words: &["help"],
         operands: &[optional("COMMAND"), optional("SUBCOMMAND")],
         flags: &[],
@@ -398,9 +437,13 @@ impl Given {
             scopes: self.scopes()?,
             allow_hosts: texts("allow-host").map(|name| utf8("--allow-host", name)).collect::<Result<_, _>>()?,
             plain_text: self.has("plain-text"),
-            audit: self.one("audit").map(|sink| if sink == "stderr" { Sink::Stderr } else { Sink::File(sink.into()) }),
+            audit: self.sink(),
             docker: self.one("docker").map(PathBuf::from),
         }))
+    }
+
+    fn sink(&self) -> Option<Sink> {
+        self.one("audit").map(|sink| if sink == "stderr" { Sink::Stderr } else { Sink::File(sink.into()) })
     }
 
     fn token_file(&self) -> Result<TokenFile, UsageError> {

@@ -257,6 +257,12 @@ impl Audit {
     /// Nobody waits for it. Counts are written with a later record of any kind, once a minute at most.
     pub fn refused(&self, refusal: Refusal, token: Option<&str>, peer: Option<IpAddr>, time: SystemTime) {
         let kind = refusal.kind();
+        self.denied(kind, &Record { token, peer, ..Record::new(time, Decision::Denied) });
+    }
+
+    /// Writes that something was refused, with this word for why, or counts it, as above.
+    pub fn denied(&self, kind: &'static str, record: &Record<'_>) {
+        let time = record.time;
         let (admitted, due) = {
             let mut refusals = self.refusals();
             (refusals.admit(kind, time), !refusals.due(time).is_empty())
@@ -264,7 +270,7 @@ impl Audit {
         if !admitted && !due {
             return;
         }
-        let record = Record { kind: Some(kind), token, peer, ..Record::new(time, Decision::Denied) };
+        let record = Record { kind: Some(kind), ..record.clone() };
         let line = admitted.then(|| Line::of(&record)).and_then(Result::ok);
         let sent = self.jobs.try_send(Box::new(move |log| {
             let was_well = log.failing == 0;

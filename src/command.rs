@@ -2,6 +2,7 @@
 
 mod call;
 mod client_config;
+mod docker_guard;
 mod doctor;
 mod healthcheck;
 mod log;
@@ -96,6 +97,9 @@ fn dispatch(command: Command, idle: fn()) -> Result<(), Error> {
         Command::Healthcheck(health) => {
             let (address, tls) = listener(health, &environment)?;
             block_on(idle, healthcheck::run(address, tls))
+        }
+        Command::DockerGuard { settings, listen, audit } => {
+            block_on(idle, docker_guard::run(settings, &listen, &audit))
         }
         Command::Serve(source) => block_on(idle, serve::run(&source, &environment)),
         Command::Stdio(source) => block_on(idle, stdio::run(&source, &environment)),

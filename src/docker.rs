@@ -10,11 +10,11 @@
 pub mod allow;
 pub mod model;
 pub mod own;
+pub mod policy;
 pub mod presence;
 pub mod replace;
-pub mod policy;
 mod socket;
-mod transport;
+pub mod transport;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -323,6 +323,11 @@ fn refused(status: StatusCode, doing: &str, words: &str) -> Failure {
         StatusCode::FORBIDDEN => {
             Failure::Forbidden(format!("docker-guard, or what guards this socket, does not let it through: {words}"))
         }
+        // the Engine says none of these of itself: docker-guard says so when it cannot reach it
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE if !words.is_empty() => {
+            Failure::Away(format!("docker-guard answers for it: {words}"))
+        }
+        StatusCode::GATEWAY_TIMEOUT => Failure::TimedOut("the Docker Engine, asked by docker-guard,".to_owned()),
         StatusCode::NOT_FOUND => Failure::Refused(format!("Docker does not have that (any more): {words}")),
         _ => Failure::Refused(format!("Docker would not {doing} ({}): {words}", status.as_u16())),
     }

@@ -50,6 +50,7 @@ pub mod config;
 pub mod docker;
 pub mod failure;
 pub mod gate;
+pub mod guard;
 pub mod host;
 pub mod page;
 pub mod proc;

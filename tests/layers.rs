@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["docker", "auth"],
     &["host"],
     &["tool", "audit"],
-    &["tools"],
+    &["tools", "guard"],
     &["gate"],
     &["config"],
     &["server"],

@@ -24,8 +24,8 @@ pub enum Presence {
     Ready(Engine),
 }
 
-/// What a docker-guard calls itself in the Engine's place, before its version.
-const GUARD: &str = "docker-guard/";
+/// What a docker-guard calls itself in `Server`, in the Engine's place.
+pub const GUARD: &str = concat!("docker-guard/", env!("CARGO_PKG_VERSION"));
 
 /// An Engine that answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Docker {
     /// Whether something stands before `engine` and lets through only some of what it is asked: a docker-guard, or any other that keeps
     /// the Engine's plugins to itself. This server never asks for them, and an Engine tells of them, or does not know any.
     pub async fn is_guarded(&self, engine: &Engine) -> bool {
-        let is_ours = engine.name.as_ref().is_some_and(|name| name.starts_with(GUARD));
+        let is_ours = engine.name.as_ref().is_some_and(|name| name.starts_with("docker-guard/"));
         is_ours || matches!(self.ask(Method::GET, "/plugins", None, PATIENCE).await, Err(Failure::Forbidden(_)))
     }
 

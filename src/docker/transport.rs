@@ -22,7 +22,7 @@ use tokio::{
 };
 
 /// What has no end of its own: a stream goes on as long as somebody reads it.
-pub(super) const ENDLESS: u64 = u64::MAX;
+pub const ENDLESS: u64 = u64::MAX;
 
 /// The longest refusal, in bytes: it is a sentence.
 const LARGEST_REFUSAL: u64 = 1 << 20;
@@ -32,7 +32,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What keeps a request from its answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub enum Error {
     /// Nobody to ask.
     #[error(transparent)]
     Connect(io::Error),
@@ -43,7 +43,7 @@ pub(super) enum Error {
 
 /// Sends `request` to the socket at `path`; reads `largest` bytes of the answer at most, its head included. How long to wait for the head
 /// is the caller's to say; what comes after it ends in time as well, unless it is [`ENDLESS`]. A refusal never is.
-pub(super) async fn send<B>(path: &Path, mut request: Request<B>, largest: u64) -> Result<Response<Incoming>, Error>
+pub async fn send<B>(path: &Path, mut request: Request<B>, largest: u64) -> Result<Response<Incoming>, Error>
 where
     B: Body + Send + 'static,
     B::Data: Send,

@@ -1,0 +1,48 @@
+//! `docker-guard`: stand before the Engine's socket, until told to end.
+
+use std::{path::Path, sync::Arc, time::SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, end};
+use crate::{
+    audit::{Audit, Sink},
+    config::Level,
+    guard::{Guard, Place, Settings},
+};
+
+/// Guards.
+pub(super) async fn run(settings: Settings, listen: &Path, audit: &Sink) -> Result<(), Error> {
+    super::log::start(Level::default());
+    for socket in [&settings.docker, listen] {
+        if let Some(bind) = settings.binds.iter().find(|bind| holds(bind, socket)) {
+            let (bind, socket) = (bind.display(), socket.display());
+            return Err(Error::Other(format!(
+                "--bind {bind}: {socket} is in it, and whoever is given that is as good as root"
+            )));
+        }
+    }
+    let audit = Arc::new(Audit::open(audit).map_err(Error::other)?);
+    let stop = CancellationToken::new();
+    let ending = tokio::spawn(end(stop.clone())?);
+    let (place, listener) = Place::listen(listen)
+        .map_err(|error| Error::Other(format!("cannot listen at {}: {error}", listen.display())))?;
+    let passes = if settings.read_only { "what reads" } else { "what reads, and what this program changes" };
+    tracing::info!(socket = %listen.display(), docker = %settings.docker.display(), passes, "guarding");
+    Arc::new(Guard::new(settings, Arc::clone(&audit))).serve(listener, stop).await;
+    drop(place);
+    ending.abort();
+    if let Err(error) = audit.finish(SystemTime::now()) {
+        tracing::error!(%error, "the audit log could not be closed");
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Whether `socket` is in `directory`, as both are written or by where their links lead.
+fn holds(directory: &Path, socket: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    // the one that is listened at is not there yet
+    let parent = socket.parent().map(real).unwrap_or_default();
+    [socket, &parent, &real(socket)].iter().any(|path| path.starts_with(directory) || path.starts_with(real(directory)))
+}

@@ -1,0 +1,339 @@
+//! docker-guard: the Engine's socket for those who may not have it. What passes is what this program asks, and `docker ps`; nothing else.
+//!
+//! A connection has one request. Its [`Head`] is read byte for byte, held to the one [`table`], and the request that goes to the Engine is
+//! made anew from what the table knows of it: no byte of the caller's is passed on, no field, no version, no spelling. A body is there only
+//! where the table has one, and is judged ([`judge`](mod@judge)) by [`crate::docker::policy`]. The answer is passed on as it comes, no
+//! faster than it is read.
+
+mod answer;
+mod head;
+mod judge;
+mod place;
+mod request;
+pub mod table;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::Full;
+use serde_json::{Map, Value};
+use tokio::{
+    io::AsyncReadExt,
+    net::{UnixListener, UnixStream, unix::OwnedReadHalf},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use head::Head;
+pub use place::Place;
+pub use request::Call;
+
+use crate::{
+    audit::{Audit, Decision, Outcome, Phase, Record},
+    docker::transport,
+};
+use answer::Writer;
+use table::Body;
+
+/// Connections at a time.
+const MOST: usize = 128;
+
+/// How long a head, and then a body, may take to come.
+const COMES_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long those in flight have when the guard ends.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// The status on record when the caller had gone before there was one.
+const GONE: u16 = 499;
+
+/// What the operator says of the guard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The Engine's own socket.
+    pub docker: PathBuf,
+    /// Whether only what reads passes.
+    pub read_only: bool,
+    /// The directories of the machine that a new container may be given, with all below them.
+    pub binds: Vec<PathBuf>,
+}
+
+/// The guard.
+#[derive(Debug)]
+pub struct Guard {
+    settings: Settings,
+    audit: Arc<Audit>,
+}
+
+/// Why a request is not passed on.
+#[derive(Debug)]
+struct Refusal {
+    status: u16,
+    why: String,
+}
+
+impl Refusal {
+    fn new(status: u16, why: impl Into<String>) -> Self {
+        Self { status, why: why.into() }
+    }
+
+    /// It is not to be.
+    fn forbidden(why: impl Into<String>) -> Self {
+        Self::new(403, why)
+    }
+}
+
+/// Whom a request is from, and when.
+struct Asker {
+    uid: Option<u32>,
+    began: Instant,
+}
+
+impl Guard {
+    /// A guard before the Engine that `settings` name.
+    pub fn new(settings: Settings, audit: Arc<Audit>) -> Self {
+        Self { settings, audit }
+    }
+
+    /// Answers until `stop`; then lets those in flight end, for five seconds at most.
+    pub async fn serve(self: Arc<Self>, listener: UnixListener, stop: CancellationToken) {
+        let places = Arc::new(Semaphore::new(MOST));
+        let tasks = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => break,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    // the error stays until something is closed: do not spin on it
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            };
+            let guard = Arc::clone(&self);
+            match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => {
+                    let stop = stop.clone();
+                    drop(tasks.spawn(async move {
+                        guard.connection(stream, &stop).await;
+                        drop(place);
+                    }));
+                }
+                Err(_) => {
+                    let busy = Refusal::new(503, "docker-guard takes no more connections: too many are open");
+                    let _ = stream.try_write(&answer::refusal(&busy));
+                }
+            }
+        }
+        tasks.close();
+        let _ = timeout(ENDS_WITHIN, tasks.wait()).await;
+    }
+
+    async fn connection(&self, mut stream: UnixStream, stop: &CancellationToken) {
+        let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+        let asker = Asker { uid, began: Instant::now() };
+        let Ok(Ok(Some((mut bytes, end)))) = timeout(COMES_WITHIN, head::read(&mut stream)).await else { return };
+        let rest = bytes.split_off(end);
+        let (mut reader, writer) = stream.into_split();
+        let mut writer = Writer::new(writer);
+        let asked = self.asked(&bytes, &asker);
+        let refusal = match asked {
+            Ok((head, call)) => {
+                let passed = self.pass(&call, &head, rest, &mut reader, &mut writer, &asker);
+                let long = call.row.streams;
+                tokio::select! {
+                    passed = passed => passed.err(),
+                    () = stop.cancelled(), if long => return,
+                }
+            }
+            Err(refusal) => Some(refusal),
+        };
+        if let Some(refusal) = refusal {
+            let _ = writer.all(&answer::refusal(&refusal)).await;
+        }
+        // what still comes is read, or it would take the answer with it
+        writer.end(&mut reader).await;
+    }
+
+    /// What is asked, if it is anything that passes.
+    fn asked(&self, bytes: &[u8], asker: &Asker) -> Result<(Head, Call), Refusal> {
+        let head = Head::parse(bytes).map_err(|why| {
+            self.refused(asker, None, None, "malformed", why);
+            Refusal::new(400, format!("docker-guard takes no such request: {why}"))
+        })?;
+        let call = Call::of(&head.method, &head.target).and_then(|call| {
+            if self.settings.read_only && call.row.acts() {
+                return Err("this docker-guard lets nothing through that changes anything".to_owned());
+            }
+            if call.row.body == Body::None && head.length > 0 {
+                return Err("this request has no body".to_owned());
+            }
+            Ok(call)
+        });
+        match call {
+            Ok(call) => Ok((head, call)),
+            Err(why) => {
+                self.refused(asker, Some(&head), None, "forbidden", &why);
+                Err(Refusal::forbidden(format!("docker-guard: {why}")))
+            }
+        }
+    }
+
+    /// Passes the request on and its answer back. An error before the answer has begun is for the caller.
+    async fn pass(
+        &self,
+        call: &Call,
+        head: &Head,
+        rest: Vec<u8>,
+        reader: &mut OwnedReadHalf,
+        writer: &mut Writer,
+        asker: &Asker,
+    ) -> Result<(), Refusal> {
+        let body = body(head.length, rest, reader).await?;
+        let ask = async {
+            let body = match self.judged(call, &body).await {
+                Ok(body) => body,
+                Err(refusal) => {
+                    let kind = if refusal.status == 403 { "forbidden" } else { "away" };
+                    self.refused(asker, Some(head), Some(call), kind, &refusal.why);
+                    return Err(refusal);
+                }
+            };
+            self.attempt(call, asker).await?;
+            let answer = self.ask(call, body).await;
+            let status = answer.as_ref().map_or_else(|refusal| refusal.status, |answer| answer.status().as_u16());
+            self.result(call, asker, status).await;
+            answer
+        };
+        let answer = tokio::select! {
+            answer = ask => answer?,
+            // nobody waits for it any more, and the Engine is told so as it would be without a guard
+            () = gone(reader) => {
+                self.result(call, asker, GONE).await;
+                return Ok(());
+            }
+        };
+        tokio::select! {
+            () = writer.answer(answer, call) => (),
+            () = gone(reader) => (),
+        }
+        Ok(())
+    }
+
+    /// Asks the Engine.
+    async fn ask(&self, call: &Call, body: Vec<u8>) -> Result<http::Response<hyper::body::Incoming>, Refusal> {
+        let mut request = Request::builder().method(call.row.method).uri(call.target());
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| Refusal::new(500, format!("docker-guard made no request of it: {error}")))?;
+        let socket = &self.settings.docker;
+        match timeout(call.row.patience, transport::send(socket, request, u64::MAX)).await {
+            Ok(Ok(answer)) if answer.status().is_informational() => {
+                Err(Refusal::new(502, "the Engine would change the protocol, which docker-guard does not"))
+            }
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(transport::Error::Connect(error))) => {
+                Err(Refusal::new(502, format!("the Docker Engine at {} cannot be asked: {error}", socket.display())))
+            }
+            Ok(Err(transport::Error::Broke(error))) => {
+                tracing::debug!(%error, "the Engine broke off");
+                Err(Refusal::new(502, format!("the Docker Engine at {} broke off", socket.display())))
+            }
+            Err(_) => {
+                let seconds = call.row.patience.as_secs();
+                let socket = socket.display();
+                Err(Refusal::new(504, format!("the Docker Engine at {socket} has not answered for {seconds} s")))
+            }
+        }
+    }
+
+    /// Puts a refusal on record, or counts it.
+    fn refused(&self, asker: &Asker, head: Option<&Head>, call: Option<&Call>, kind: &'static str, why: &str) {
+        let mut args = arguments(call, asker);
+        if let Some(head) = head {
+            args.insert("request".to_owned(), format!("{} {}", head.method, head.target).into());
+        }
+        args.insert("why".to_owned(), why.into());
+        let record = Record::new(SystemTime::now(), Decision::Denied);
+        self.audit.denied(kind, &Record { args: Some(&args), tool: call.map(|call| call.row.path), ..record });
+    }
+
+    /// Puts on record what is about to be changed. What is not on record is not passed on.
+    async fn attempt(&self, call: &Call, asker: &Asker) -> Result<(), Refusal> {
+        if !call.row.acts() {
+            return Ok(());
+        }
+        let args = arguments(Some(call), asker);
+        self.audit.attempt(&record(call, &args)).await.map_err(|error| {
+            tracing::error!(%error, "an attempt could not be put on record");
+            Refusal::new(503, "docker-guard cannot write its audit log, so nothing that changes anything passes")
+        })
+    }
+
+    /// And what came of it.
+    async fn result(&self, call: &Call, asker: &Asker, status: u16) {
+        if !call.row.acts() {
+            return;
+        }
+        let mut args = arguments(Some(call), asker);
+        args.insert("status".to_owned(), status.into());
+        let outcome = if status < 400 { Outcome::Ok } else { Outcome::Error };
+        let ms = u64::try_from(asker.began.elapsed().as_millis()).ok();
+        let record = Record { phase: Phase::Result, outcome: Some(outcome), ms, ..record(call, &args) };
+        if let Err(error) = self.audit.record(&record).await {
+            tracing::error!(%error, "a result could not be put on record");
+        }
+    }
+}
+
+fn record<'a>(call: &'a Call, args: &'a Map<String, Value>) -> Record<'a> {
+    let target = call.subject.as_deref().or_else(|| call.value("name")).or_else(|| call.value("fromImage"));
+    Record { tool: Some(call.row.path), args: Some(args), target, ..Record::new(SystemTime::now(), Decision::Allowed) }
+}
+
+/// What is written down of a request: nothing of its body.
+fn arguments(call: Option<&Call>, asker: &Asker) -> Map<String, Value> {
+    let mut args = Map::new();
+    args.extend(asker.uid.map(|uid| ("uid".to_owned(), uid.into())));
+    if let Some(call) = call {
+        args.insert("method".to_owned(), call.row.method.into());
+        args.extend(call.query.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())));
+    }
+    args
+}
+
+/// The body: as long as was said, part of it come already. What comes behind it is nobody's.
+async fn body(length: u64, mut rest: Vec<u8>, reader: &mut OwnedReadHalf) -> Result<Vec<u8>, Refusal> {
+    let length = usize::try_from(length).map_err(|_| Refusal::forbidden("docker-guard: the body is too long"))?;
+    let missing = length.saturating_sub(rest.len());
+    rest.truncate(length);
+    let mut reader = reader.take(missing as u64);
+    match timeout(COMES_WITHIN, reader.read_to_end(&mut rest)).await {
+        Ok(Ok(_)) if rest.len() == length => Ok(rest),
+        _ => Err(Refusal::new(400, "docker-guard: the body is not all there")),
+    }
+}
+
+/// Ends when the other side has gone. What it sends meanwhile is nobody's, and not much of it is taken.
+async fn gone(reader: &mut OwnedReadHalf) {
+    let mut taken = 0;
+    let mut bytes = [0; 1024];
+    while taken < head::LONGEST {
+        match reader.read(&mut bytes).await {
+            Ok(0) | Err(_) => return,
+            Ok(read) => taken += read,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Whether a request passes, from its method and its target alone. Text in, and out comes a request of our own making.
+//!
+//! A target is not repaired: what the Engine could read in another way than we do is no request.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::table::{Kind, Row, TABLE};
+use crate::{docker::replace::Replaced, text::json};
+
+/// The longest target, in bytes. Filters can be long.
+const LONGEST: usize = 8 << 10;
+
+/// A request that passes, taken to pieces.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Which it is.
+    pub row: &'static Row,
+    /// What stands in the path for the braces, of which no row has two.
+    pub subject: Option<String>,
+    /// What stands in the query, by the row's own names.
+    pub query: Vec<(&'static str, String)>,
+}
+
+impl Call {
+    /// Finds the row; an error says in words why there is none.
+    pub fn of(method: &str, target: &str) -> Result<Self, String> {
+        if target.len() > LONGEST {
+            return Err("the request is too long".to_owned());
+        }
+        if !target.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\' | b'"' | b'<' | b'>')) {
+            return Err("the request has characters that none has".to_owned());
+        }
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = unversioned(path);
+        let (row, subject) = TABLE
+            .iter()
+            .filter(|row| row.method == method)
+            .find_map(|row| Some((row, subject(row.path, path)?)))
+            .ok_or("this request is not one that passes")?;
+        Ok(Self { row, subject: subject.map(str::to_owned), query: pairs(query, row.query)? })
+    }
+
+    /// The target for the Engine, without a version: in its newest form, which is the one the table speaks of.
+    pub fn target(&self) -> String {
+        let mut target = self.row.path.to_owned();
+        if let (Some(subject), Some((before, rest))) = (&self.subject, self.row.path.split_once('{')) {
+            let after = rest.split_once('}').map_or("", |(_, after)| after);
+            target = format!("{before}{subject}{after}");
+        }
+        for (at, (name, value)) in self.query.iter().enumerate() {
+            target.push(if at == 0 { '?' } else { '&' });
+            target.push_str(name);
+            target.push('=');
+            for byte in value.bytes() {
+                match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'/' | b':' | b'@' => {
+                        target.push(char::from(byte));
+                    }
+                    // writing to a String cannot fail
+                    _ => drop(write!(target, "%{byte:02X}")),
+                }
+            }
+        }
+        target
+    }
+
+    /// What stands for this name in the query.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whom the container that this makes is to replace, as its name says.
+    pub fn replaced(&self) -> Option<Replaced> {
+        self.value("name").and_then(Replaced::by)
+    }
+}
+
+/// The path without one version before it.
+fn unversioned(path: &str) -> &str {
+    let after = path.strip_prefix("/v1.").and_then(|rest| rest.find('/').map(|at| (&rest[..at], &rest[at..])));
+    match after {
+        Some((version, path))
+            if (1..=3).contains(&version.len()) && version.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            path
+        }
+        _ => path,
+    }
+}
+
+/// What stands in `path` for the braces of `pattern`; `None` if it does not fit.
+fn subject<'a>(pattern: &str, path: &'a str) -> Option<Option<&'a str>> {
+    let Some((before, rest)) = pattern.split_once('{') else { return (pattern == path).then_some(None) };
+    let (kind, after) = rest.split_once('}')?;
+    let subject = path.strip_prefix(before)?.strip_suffix(after)?;
+    let fits = match kind {
+        "id" => is_id(subject),
+        "image" => is_image(subject),
+        "network" => is_name(subject),
+        _ => false,
+    };
+    fits.then_some(Some(subject))
+}
+
+/// The pairs of a query: each name known, none twice, each value what it has to be.
+fn pairs(query: &str, known: &'static [(&'static str, Kind)]) -> Result<Vec<(&'static str, String)>, String> {
+    let mut pairs: Vec<(&'static str, String)> = vec![];
+    for pair in query.split('&').filter(|_| !query.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or("a part of the query has no value")?;
+        let (name, kind) = known
+            .iter()
+            .find(|(known, _)| *known == name)
+            .ok_or_else(|| format!("{:?} may not be asked for here", name.chars().take(64).collect::<String>()))?;
+        if pairs.iter().any(|(given, _)| given == name) {
+            return Err(format!("{name} is asked for twice"));
+        }
+        let value =
+            decoded(value).filter(|value| fits(*kind, value)).ok_or_else(|| format!("{name} may not be this"))?;
+        pairs.push((name, value));
+    }
+    // what says nothing is not said
+    pairs.retain(|(_, value)| !value.is_empty());
+    Ok(pairs)
+}
+
+/// The text of a value in a query, if it is one.
+fn decoded(value: &str) -> Option<String> {
+    let mut bytes = value.bytes();
+    let mut text = vec![];
+    while let Some(byte) = bytes.next() {
+        text.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || bytes.next().and_then(|byte| char::from(byte).to_digit(16));
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            // some readers take it for an ampersand
+            b';' => return None,
+            byte => byte,
+        });
+    }
+    String::from_utf8(text).ok().filter(|text| !text.chars().any(char::is_control))
+}
+
+fn fits(kind: Kind, value: &str) -> bool {
+    let digits = |text: &str| (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    match kind {
+        Kind::Flag => matches!(value, "0" | "1" | "false" | "true" | "False" | "True"),
+        Kind::No => matches!(value, "0" | "false" | "False"),
+        Kind::Number => digits(value.strip_prefix('-').unwrap_or(value)),
+        Kind::Time => {
+            let stamp = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'T' | b'Z' | b':' | b'-' | b'+' | b'.');
+            (1..=40).contains(&value.len())
+                && value.starts_with(|c: char| c.is_ascii_digit())
+                && value.bytes().all(stamp)
+        }
+        Kind::Lines => value.is_empty() || value == "all" || digits(value),
+        Kind::Name => is_name(value),
+        Kind::Image => is_image(value),
+        Kind::Tag => value.is_empty() || (is_image(value) && !value.contains(['/', '@'])),
+        Kind::Platform => {
+            value.len() <= 64
+                && value.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'/')
+        }
+        Kind::Signal => {
+            value.len() <= 12
+                && value.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'+')
+        }
+        Kind::Filters(known) => are_filters(value, known),
+    }
+}
+
+/// `{"label":["a=b"]}`, or `{"label":{"a=b":true}}` as it was before.
+fn are_filters(value: &str, known: &[&str]) -> bool {
+    if value.is_empty() {
+        return true;
+    }
+    if json::check(value.as_bytes()).is_err() {
+        return false;
+    }
+    let Ok(Value::Object(filters)) = serde_json::from_str(value) else { return false };
+    filters.iter().all(|(name, values)| {
+        known.contains(&name.as_str())
+            && match values {
+                Value::Array(list) => list.iter().all(Value::is_string),
+                Value::Object(set) => set.values().all(Value::is_boolean),
+                _ => false,
+            }
+    })
+}
+
+/// A container's full id.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// A container's name or a network's.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= 255
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}
+
+/// An image's id or name. Slashes stand in it, so that nothing else may that gives a path another meaning.
+pub(super) fn is_image(text: &str) -> bool {
+    let is_part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'@'))
+    };
+    text.len() <= 512 && !text.contains("..") && text.split('/').all(is_part)
+}

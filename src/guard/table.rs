@@ -1,0 +1,167 @@
+//! Every request that passes. One table, which the README, the record and the tests speak of as well.
+
+use std::time::Duration;
+
+/// A request that passes.
+#[derive(Debug)]
+pub struct Row {
+    /// `GET`, `HEAD`, `POST` or `DELETE`.
+    pub method: &'static str,
+    /// The path without a version. `{id}` is a container's full id, `{image}` an image's id or name, `{network}` a network's.
+    pub path: &'static str,
+    /// What may stand behind the question mark, each once.
+    pub query: &'static [(&'static str, Kind)],
+    /// What its body is.
+    pub body: Body,
+    /// How long the Engine has until it begins to answer.
+    pub patience: Duration,
+    /// Whether the answer goes on while things happen.
+    pub streams: bool,
+}
+
+/// What a value in a query is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `0`, `1`, `false`, `true`.
+    Flag,
+    /// No, in either spelling: what may be said, and not asked for.
+    No,
+    /// A whole number.
+    Number,
+    /// Seconds since 1970, with a fraction or without; or RFC 3339.
+    Time,
+    /// `all` or a number of lines.
+    Lines,
+    /// A name for a container.
+    Name,
+    /// An image's id or name, with or without a tag or a digest.
+    Image,
+    /// A tag or a digest.
+    Tag,
+    /// `linux/arm64/v8`, or nothing.
+    Platform,
+    /// `SIGTERM`, `TERM`, `15`, or nothing.
+    Signal,
+    /// A JSON object with these keys, and lists of texts.
+    Filters(&'static [&'static str]),
+}
+
+/// What a request's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// There is none.
+    None,
+    /// A new container, held to the policy, or to the one that it replaces.
+    Create,
+    /// A further network for a container that replaces another.
+    Connect,
+}
+
+impl Row {
+    /// Whether it changes anything.
+    pub fn acts(&self) -> bool {
+        !matches!(self.method, "GET" | "HEAD")
+    }
+}
+
+/// What the Engine only looks up.
+pub(super) const LOOKED_UP: Duration = Duration::from_secs(30);
+/// What it has to work out, or to do.
+const WORKED_OUT: Duration = Duration::from_mins(5);
+/// What waits for a container to end, for as long as its caller says.
+const ENDED: Duration = Duration::from_mins(10);
+
+const fn read(path: &'static str, query: &'static [(&'static str, Kind)]) -> Row {
+    Row { method: "GET", path, query, body: Body::None, patience: LOOKED_UP, streams: false }
+}
+
+const fn act(method: &'static str, path: &'static str, query: &'static [(&'static str, Kind)]) -> Row {
+    Row { method, path, query, body: Body::None, patience: WORKED_OUT, streams: false }
+}
+
+const fn streaming(row: Row) -> Row {
+    Row { streams: true, ..row }
+}
+
+const fn slow(row: Row, patience: Duration) -> Row {
+    Row { patience, ..row }
+}
+
+const fn with(row: Row, body: Body) -> Row {
+    Row { body, ..row }
+}
+
+use Kind::{Filters, Flag, Image, Lines, Name, No, Number, Platform, Signal, Tag, Time};
+
+/// The requests.
+pub const TABLE: &[Row] = &[
+    // anybody's
+    Row { method: "HEAD", ..read("/_ping", &[]) },
+    read("/_ping", &[]),
+    read("/version", &[]),
+    read("/info", &[]),
+    // reading
+    read("/containers/json", &[("all", Flag), ("limit", Number), ("size", Flag), ("filters", Filters(CONTAINERS))]),
+    read("/containers/{id}/json", &[("size", Flag)]),
+    slow(read("/containers/{id}/stats", &[("stream", No), ("one-shot", Flag)]), WORKED_OUT),
+    streaming(read(
+        "/containers/{id}/logs",
+        &[
+            ("follow", Flag),
+            ("stdout", Flag),
+            ("stderr", Flag),
+            ("since", Time),
+            ("until", Time),
+            ("timestamps", Flag),
+            ("tail", Lines),
+        ],
+    )),
+    read("/images/json", &[("all", Flag), ("digests", Flag), ("filters", Filters(IMAGES))]),
+    read("/images/{image}/json", &[]),
+    read("/volumes", &[("filters", Filters(&["dangling", "driver", "label", "name"]))]),
+    read("/networks", &[("filters", Filters(&["dangling", "driver", "id", "label", "name", "scope", "type"]))]),
+    read("/networks/{network}", &[]),
+    streaming(read("/events", &[("since", Time), ("until", Time), ("filters", Filters(EVENTS))])),
+    slow(read("/system/df", &[]), WORKED_OUT),
+    // acting
+    act("POST", "/containers/{id}/start", &[]),
+    slow(act("POST", "/containers/{id}/stop", &[("t", Number), ("signal", Signal)]), ENDED),
+    slow(act("POST", "/containers/{id}/restart", &[("t", Number), ("signal", Signal)]), ENDED),
+    act("POST", "/containers/{id}/pause", &[]),
+    act("POST", "/containers/{id}/unpause", &[]),
+    act("POST", "/containers/{id}/kill", &[("signal", Signal)]),
+    act("POST", "/containers/{id}/rename", &[("name", Name)]),
+    act("DELETE", "/containers/{id}", &[("v", Flag), ("force", Flag), ("link", No)]),
+    with(act("POST", "/containers/create", &[("name", Name), ("platform", Platform)]), Body::Create),
+    with(act("POST", "/networks/{network}/connect", &[]), Body::Connect),
+    streaming(act("POST", "/images/create", &[("fromImage", Image), ("tag", Tag), ("platform", Platform)])),
+    act("DELETE", "/images/{image}", &[("force", Flag), ("noprune", Flag)]),
+    act("POST", "/containers/prune", &[("filters", Filters(PRUNE))]),
+    act("POST", "/images/prune", &[("filters", Filters(PRUNE))]),
+    act("POST", "/networks/prune", &[("filters", Filters(PRUNE))]),
+    act("POST", "/volumes/prune", &[("filters", Filters(&["all", "label", "label!"]))]),
+];
+
+const CONTAINERS: &[&str] = &[
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+];
+
+const IMAGES: &[&str] = &["before", "dangling", "label", "reference", "since", "until"];
+
+const EVENTS: &[&str] = &["container", "daemon", "event", "image", "label", "network", "scope", "type", "volume"];
+
+const PRUNE: &[&str] = &["dangling", "label", "label!", "until"];
