@@ -337,3 +337,6 @@ async fn gone(reader: &mut OwnedReadHalf) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 mod away;
 mod control;
+mod guard;
 
 use std::{
     path::PathBuf,

@@ -120,6 +120,12 @@ fn pairs(query: &str, known: &'static [(&'static str, Kind)]) -> Result<Vec<(&'s
             decoded(value).filter(|value| fits(*kind, value)).ok_or_else(|| format!("{name} may not be this"))?;
         pairs.push((name, value));
     }
+    // the Engine takes silence for yes there
+    if let Some((name, _)) =
+        known.iter().find(|(name, kind)| *kind == Kind::Never && !pairs.iter().any(|(given, _)| given == name))
+    {
+        return Err(format!("{name} has to be false"));
+    }
     // what says nothing is not said
     pairs.retain(|(_, value)| !value.is_empty());
     Ok(pairs)
@@ -148,7 +154,7 @@ fn fits(kind: Kind, value: &str) -> bool {
     let digits = |text: &str| (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     match kind {
         Kind::Flag => matches!(value, "0" | "1" | "false" | "true" | "False" | "True"),
-        Kind::No => matches!(value, "0" | "false" | "False"),
+        Kind::No | Kind::Never => matches!(value, "0" | "false" | "False"),
         Kind::Number => digits(value.strip_prefix('-').unwrap_or(value)),
         Kind::Time => {
             let stamp = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'T' | b'Z' | b':' | b'-' | b'+' | b'.');

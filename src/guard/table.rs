@@ -26,6 +26,8 @@ pub enum Kind {
     Flag,
     /// No, in either spelling: what may be said, and not asked for.
     No,
+    /// No, and it has to be said.
+    Never,
     /// A whole number.
     Number,
     /// Seconds since 1970, with a fraction or without; or RFC 3339.
@@ -91,10 +93,10 @@ const fn with(row: Row, body: Body) -> Row {
     Row { body, ..row }
 }
 
-use Kind::{Filters, Flag, Image, Lines, Name, No, Number, Platform, Signal, Tag, Time};
+use Kind::{Filters, Flag, Image, Lines, Name, Never, No, Number, Platform, Signal, Tag, Time};
 
 /// The requests.
-pub const TABLE: &[Row] = &[
+pub static TABLE: &[Row] = &[
     // anybody's
     Row { method: "HEAD", ..read("/_ping", &[]) },
     read("/_ping", &[]),
@@ -103,7 +105,7 @@ pub const TABLE: &[Row] = &[
     // reading
     read("/containers/json", &[("all", Flag), ("limit", Number), ("size", Flag), ("filters", Filters(CONTAINERS))]),
     read("/containers/{id}/json", &[("size", Flag)]),
-    slow(read("/containers/{id}/stats", &[("stream", No), ("one-shot", Flag)]), WORKED_OUT),
+    slow(read("/containers/{id}/stats", &[("stream", Never), ("one-shot", Flag)]), WORKED_OUT),
     streaming(read(
         "/containers/{id}/logs",
         &[

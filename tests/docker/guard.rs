@@ -1,0 +1,530 @@
+//! docker-guard: what passes, what does not, and that the server works through it as without.
+//!
+//! What needs no Engine is asked of a stand-in that writes down what reaches it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use systemmanager_mcp::{guard::Call, scope::Scope};
+
+use super::{Engine, IMAGE, answer, engines};
+use crate::common::{Key, PATIENCE, Program, Scratch, Setup, eventually};
+
+const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// A running docker-guard, ended when dropped.
+struct Guard {
+    child: Child,
+    scratch: Scratch,
+    socket: PathBuf,
+}
+
+impl Guard {
+    /// Before this socket, as whoever runs the tests: the Engine's own socket is not everybody's.
+    fn before(docker: &Path, flags: &[&str]) -> Self {
+        let scratch = Scratch::new();
+        let socket = scratch.path("guard.sock");
+        let child = Self::command(docker, &socket, &scratch, flags).spawn().unwrap();
+        eventually("docker-guard listens", || UnixStream::connect(&socket).ok());
+        // the server of the tests is somebody else
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+        Self { child, scratch, socket }
+    }
+
+    fn command(docker: &Path, socket: &Path, scratch: &Scratch, flags: &[&str]) -> Command {
+        let mut command = Command::new(&Program::get().path);
+        command.arg("docker-guard").arg("--docker").arg(docker).arg("--listen").arg(socket);
+        command.arg("--audit").arg(scratch.path("audit.jsonl")).args(flags).stderr(Stdio::null());
+        command
+    }
+
+    fn audit(&self) -> Vec<Value> {
+        self.scratch.read("audit.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// What comes back for these bytes, until the other side closes.
+    fn ask(&self, bytes: impl AsRef<[u8]>) -> String {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // it may have closed already
+        let _ = stream.write_all(bytes.as_ref());
+        let mut said = vec![];
+        let _ = stream.read_to_end(&mut said);
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    fn request(&self, line: &str) -> String {
+        self.ask(format!("{line} HTTP/1.1\r\nHost: docker\r\n\r\n"))
+    }
+
+    fn post(&self, target: &str, body: &str) -> String {
+        self.ask(format!("POST {target} HTTP/1.1\r\nHost: docker\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+    }
+
+    /// The same Engine, by way of this guard.
+    fn engine(&self, engine: &Engine) -> Engine {
+        Engine { name: engine.name.clone(), socket: self.socket.clone() }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Stands between whoever asks and an Engine (or nothing), and writes down every request line.
+struct Recorder {
+    socket: PathBuf,
+    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    _scratch: Scratch,
+}
+
+impl Recorder {
+    /// Before this Engine.
+    fn before(engine: &Path) -> Self {
+        let engine = engine.to_owned();
+        Self::with(move |mut client, seen| {
+            let Ok(mut engine) = UnixStream::connect(&engine) else { return };
+            let (mut back, mut to) = (engine.try_clone().unwrap(), client.try_clone().unwrap());
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut back, &mut to);
+                let _ = to.shutdown(std::net::Shutdown::Write);
+            });
+            let mut bytes = [0; 64 << 10];
+            while let Ok(read @ 1..) = client.read(&mut bytes) {
+                seen.lock().unwrap().extend_from_slice(&bytes[..read]);
+                if engine.write_all(&bytes[..read]).is_err() {
+                    break;
+                }
+            }
+            let _ = engine.shutdown(std::net::Shutdown::Both);
+        })
+    }
+
+    /// Answers all itself, with `{}`.
+    fn alone() -> Self {
+        Self::with(|mut client, seen| {
+            let mut bytes = [0; 64 << 10];
+            let read = client.read(&mut bytes).unwrap_or(0);
+            seen.lock().unwrap().extend_from_slice(&bytes[..read]);
+            let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nUpgrade: tcp\r\nX-Else: y\r\n\r\n{}");
+        })
+    }
+
+    fn with(serve: impl Fn(UnixStream, Arc<Mutex<Vec<u8>>>) + Clone + Send + 'static) -> Self {
+        let scratch = Scratch::new();
+        let socket = scratch.path("recorder.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+        let seen: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>> = Arc::default();
+        let all: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+        let into = Arc::clone(&all);
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
+                seen.lock().unwrap().push(Arc::clone(&bytes));
+                let (serve, seen, into) = (serve.clone(), Arc::clone(&seen), Arc::clone(&into));
+                thread::spawn(move || {
+                    serve(client, bytes);
+                    *into.lock().unwrap() =
+                        seen.lock().unwrap().iter().map(|one| one.lock().unwrap().clone()).collect();
+                });
+            }
+        });
+        Self { socket, seen: all, _scratch: scratch }
+    }
+
+    /// What came, a connection each.
+    fn raw(&self) -> Vec<String> {
+        self.seen.lock().unwrap().iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+    }
+
+    /// Method and target of each request.
+    fn requests(&self) -> Vec<(String, String)> {
+        let line = |bytes: &String| {
+            let mut words = bytes.lines().next()?.split(' ').map(str::to_owned);
+            Some((words.next()?, words.next()?))
+        };
+        self.raw().iter().filter_map(line).collect()
+    }
+
+    /// The rows of the guard's table that were used. Panics if there was a request that is on none.
+    fn rows(&self) -> BTreeSet<(&'static str, &'static str)> {
+        let row = |(method, target): &(String, String)| {
+            let call = Call::of(method, target).unwrap_or_else(|why| panic!("{method} {target}: {why}"));
+            (call.row.method, call.row.path)
+        };
+        self.requests().iter().map(row).collect()
+    }
+}
+
+fn is_refused(said: &str) -> bool {
+    let (head, body) = said.split_once("\r\n\r\n").unwrap_or_default();
+    (head.starts_with("HTTP/1.1 403 ") || head.starts_with("HTTP/1.1 400 "))
+        && serde_json::from_str::<Value>(body).is_ok_and(|body| body["message"].is_string())
+}
+
+#[test]
+fn what_passes_reaches_the_engine_as_a_request_of_the_guards_own() {
+    let recorder = Recorder::alone();
+    let guard = Guard::before(&recorder.socket, &[]);
+    let said = guard.ask(
+        "GET /v1.41/containers/json?all=1 HTTP/1.1\r\nHost: evil\r\nX-Registry-Auth: e30=\r\nUser-Agent: x\r\nX-Forwarded-For: y\r\n\
+         Connection: close\r\nCookie: z\r\n\r\nGET /containers/json?limit=1 HTTP/1.1\r\nHost: d\r\n\r\n",
+    );
+    assert!(said.starts_with("HTTP/1.1 200 OK\r\n") && said.ends_with("\r\n\r\n{}"), "{said}");
+    assert!(said.contains("Connection: close") && !said.contains("Upgrade") && !said.contains("X-Else"), "{said}");
+    assert_eq!(said.matches("HTTP/1.1").count(), 1, "{said}");
+    let body = format!(r#"{{"Image":"a","HostConfig":{{"Memory":{}}}}}"#, 1 << 20);
+    let said = guard.post("/containers/create?name=web", &format!(" {body} "));
+    assert!(said.starts_with("HTTP/1.1 200 OK\r\n"), "{said}");
+    let raw = eventually("both have been answered", || Some(recorder.raw()).filter(|raw| raw.len() == 2));
+    assert_eq!(raw[0], "GET /containers/json?all=1 HTTP/1.1\r\nhost: docker\r\n\r\n");
+    assert!(raw[1].starts_with("POST /containers/create?name=web HTTP/1.1\r\n"), "{}", raw[1]);
+    assert!(raw[1].ends_with(&format!("\r\n\r\n{body}")), "{}", raw[1]);
+    let audit = guard.audit();
+    let [attempt, result] = &audit[..] else { panic!("{audit:?}") };
+    assert_eq!((&attempt["phase"], &result["phase"]), (&json!("attempt"), &json!("result")));
+    assert_eq!((&attempt["tool"], &attempt["target"]), (&json!("/containers/create"), &json!("web")));
+    assert_eq!((&result["args"]["status"], &result["outcome"]), (&json!(200), &json!("ok")));
+}
+
+#[test]
+fn nothing_gets_around_it() {
+    let recorder = Recorder::alone();
+    let guard = Guard::before(&recorder.socket, &["--bind", "/srv/data"]);
+    let create = |body: &str| {
+        format!("POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let fine = r#"{"Image":"a"}"#;
+    let chunked = format!("{:x}\r\n{fine}\r\n0\r\n\r\n", fine.len());
+    let ping = "GET /_ping HTTP/1.1\r\nHost: d\r\n";
+    let long = "a".repeat(100 << 10);
+    for bytes in [
+        format!("POST /containers/{ID}/exec HTTP/1.1\r\nHost: d\r\n\r\n"),
+        format!(
+            "POST /v1.41/containers/{ID}/attach?stream=1 HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n"
+        ),
+        format!("{ping}Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAA\r\n\r\n"),
+        format!("POST /containers/create HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}"),
+        format!(
+            "POST /containers/create HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{chunked}"
+        ),
+        format!(
+            "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: 4\r\nTransfer-Encoding : chunked\r\n\r\n{chunked}"
+        ),
+        format!(
+            "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n{chunked}"
+        ),
+        "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        "POST /containers/create HTTP/1.1\r\nHost: d\r\n\r\n".to_owned(),
+        "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: 99999999999\r\n\r\n".to_owned(),
+        create(r#"{"Image":"a","HostConfig":{"Privileged":true}}"#),
+        create(r#"{"Image":"a","hostconfig":{"Privileged":true}}"#),
+        create(r#"{"Image":"a","HostConfig":{},"HostConfig":{"Privileged":true}}"#),
+        create(r#"{"Image":"a","HostConfig":{"Binds":["/srv/data/../../run/docker.sock:/x"]}}"#),
+        create("{\"Image\":\"a\"}{\"Image\":\"b\"}"),
+        create("not json"),
+        format!("POST /containers/{ID}/start HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\n\r\n{{}}"),
+        format!("{ping}Content-Length: 5\r\n\r\nhello"),
+        "GET http://d/_ping HTTP/1.1\r\nHost: d\r\n\r\n".to_owned(),
+        "GET //containers/json HTTP/1.1\r\nHost: d\r\n\r\n".to_owned(),
+        "GET /containers/../info HTTP/1.1\r\nHost: d\r\n\r\n".to_owned(),
+        "GET /containers%2fjson HTTP/1.1\r\nHost: d\r\n\r\n".to_owned(),
+        "GET /_ping HTTP/1.0\r\nHost: d\r\n\r\n".to_owned(),
+        "GET /_ping\r\n\r\n".to_owned(),
+        "GET /_ping HTTP/1.1\nHost: d\n\n".to_owned(),
+        format!("{ping}A: b\r\n folded\r\n\r\n"),
+        format!("{ping}A: b\0\r\n\r\n"),
+        format!("{ping}A: b\rGET /info HTTP/1.1\r\n\r\n"),
+        format!("{ping}A: {long}\r\n\r\n"),
+        format!("GET /{long} HTTP/1.1\r\nHost: d\r\n\r\n"),
+        format!("{ping}{}\r\n", "A: b\r\n".repeat(1000)),
+        format!("{ping}Expect: 100-continue\r\n\r\n"),
+        "\r\n\r\n".to_owned(),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
+        "CONNECT docker:80 HTTP/1.1\r\nHost: d\r\n\r\n".to_owned(),
+        "PUT /containers/json HTTP/1.1\r\nHost: d\r\n\r\n".to_owned(),
+    ] {
+        let said = guard.ask(&bytes);
+        assert!(is_refused(&said), "{:?}: {said}", bytes.chars().take(200).collect::<String>());
+    }
+    assert_eq!(recorder.raw(), Vec::<String>::new(), "nothing has reached the Engine");
+    let audit = guard.audit();
+    assert!(audit.len() >= 10 && audit.iter().all(|record| record["decision"] == "denied"), "{audit:?}");
+    assert!(audit.iter().any(|record| record["args"]["why"].as_str().is_some_and(|why| why.contains("Privileged"))));
+    assert!(guard.request("GET /_ping").starts_with("HTTP/1.1 200 "), "and it still answers");
+}
+
+#[test]
+fn half_a_request_and_a_silent_caller_hold_up_nobody() {
+    let recorder = Recorder::alone();
+    let guard = Guard::before(&recorder.socket, &[]);
+    let silent: Vec<UnixStream> = (0..100).map(|_| UnixStream::connect(&guard.socket).unwrap()).collect();
+    let mut half = UnixStream::connect(&guard.socket).unwrap();
+    half.write_all(b"POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: 100\r\n\r\n{").unwrap();
+    assert!(guard.request("GET /_ping").starts_with("HTTP/1.1 200 "));
+    drop((silent, half));
+    assert_eq!(recorder.requests(), [("GET".to_owned(), "/_ping".to_owned())]);
+}
+
+#[test]
+fn a_read_only_guard_lets_nothing_through_that_acts() {
+    let recorder = Recorder::alone();
+    let guard = Guard::before(&recorder.socket, &["--read-only"]);
+    assert!(guard.request("GET /containers/json?all=1").starts_with("HTTP/1.1 200 "));
+    assert!(is_refused(&guard.request(&format!("POST /containers/{ID}/stop?t=1"))));
+    assert!(is_refused(&guard.request(&format!("DELETE /containers/{ID}"))));
+    assert!(is_refused(&guard.post("/containers/create", r#"{"Image":"a"}"#)));
+    assert_eq!(recorder.requests().len(), 1);
+}
+
+#[test]
+fn an_engine_that_is_away_or_hangs_is_said_to_be_and_the_server_understands() {
+    let scratch = Scratch::new();
+    let guard = Guard::before(&scratch.path("nothing.sock"), &[]);
+    let said = guard.request("GET /containers/json?all=1");
+    assert!(said.starts_with("HTTP/1.1 502 ") && said.contains("nothing.sock"), "{said}");
+    let keys = vec![Key::new("agent").with_scopes(&[Scope::DockerRead, Scope::DockerControl])];
+    let config = format!("docker: (socket: {:?}),", guard.socket.to_str().unwrap());
+    let server = Setup { keys, config, ..Setup::default() }.start();
+    let why = super::failure(&server, "container_control", json!({ "name": "web", "action": "stop" }));
+    assert!(why.starts_with("away: ") && why.contains("docker-guard"), "{why}");
+
+    // one that accepts and never answers keeps the place of its own caller and no more
+    let hung = scratch.path("hung.sock");
+    let listener = UnixListener::bind(&hung).unwrap();
+    let guard = Guard::before(&hung, &[]);
+    let waiting: Vec<UnixStream> = (0..5)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&guard.socket).unwrap();
+            stream.write_all(b"GET /version HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    let held: Vec<UnixStream> = (0..5).map(|_| listener.accept().unwrap().0).collect();
+    assert!(is_refused(&guard.request("GET /containers/x/export")));
+    // whoever goes takes his question along
+    drop(waiting);
+    for mut stream in held {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut asked = vec![];
+        stream.read_to_end(&mut asked).unwrap();
+        assert!(asked.starts_with(b"GET /version "));
+    }
+}
+
+#[test]
+fn a_stream_passes_as_it_comes_and_no_faster_than_it_is_read() {
+    let scratch = Scratch::new();
+    let endless = scratch.path("endless.sock");
+    let listener = UnixListener::bind(&endless).unwrap();
+    let guard = Guard::before(&endless, &[]);
+    let mut client = UnixStream::connect(&guard.socket).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(b"GET /events HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
+    let (mut engine, _) = listener.accept().unwrap();
+    engine.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    engine.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n").unwrap();
+    let mut said = vec![];
+    eventually("the first piece comes alone", || {
+        let mut bytes = [0; 4096];
+        let read = client.read(&mut bytes).unwrap();
+        said.extend_from_slice(&bytes[..read]);
+        said.ends_with(b"6\r\nfirst\n\r\n").then_some(())
+    });
+    // nobody reads: what fits into the buffers between is taken, and then no more
+    let piece = format!("{:x}\r\n{}\r\n", 64 << 10, "a".repeat(64 << 10));
+    let mut taken = 0_usize;
+    while engine.write_all(piece.as_bytes()).is_ok() {
+        taken += piece.len();
+        assert!(taken < 64 << 20, "it takes whatever comes");
+    }
+    // and when the caller goes, the Engine is told
+    drop(client);
+    eventually("the Engine is let go", || engine.write_all(b"x").is_err().then_some(()));
+}
+
+#[test]
+fn the_socket_is_for_user_and_group_and_replaces_nothing_of_others() {
+    let scratch = Scratch::new();
+    let docker = scratch.path("docker.sock");
+    let file = scratch.write("file", "precious");
+    let fails =
+        |socket: &Path, flags: &[&str]| !Guard::command(&docker, socket, &scratch, flags).status().unwrap().success();
+    assert!(fails(&file, &[]), "what is no socket stays");
+    assert_eq!(scratch.read("file"), "precious");
+    let link = scratch.path("link");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    assert!(fails(&link, &[]), "a link is no socket");
+    let busy = scratch.path("busy.sock");
+    let _listener = UnixListener::bind(&busy).unwrap();
+    assert!(fails(&busy, &[]), "somebody listens there");
+    assert!(fails(&scratch.path("x.sock"), &["--bind", scratch.0.to_str().unwrap()]), "the socket is in it");
+    assert!(fails(&scratch.path("x.sock"), &["--bind", "/"]));
+    assert!(fails(&scratch.path("x.sock"), &["--bind", "relative"]));
+
+    let left = scratch.path("left.sock");
+    drop(UnixListener::bind(&left).unwrap());
+    let mut child = Guard::command(&docker, &left, &scratch, &[]).spawn().unwrap();
+    eventually("it takes the place of a socket that was left behind", || UnixStream::connect(&left).ok());
+    let there = fs::symlink_metadata(&left).unwrap();
+    assert!(there.file_type().is_socket());
+    assert_eq!(there.permissions().mode() & 0o7777, 0o660);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(!left.exists(), "it is taken away at the end");
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn docker_ps_works_and_the_rest_of_docker_does_not() {
+    for engine in engines() {
+        let guard = Guard::before(&engine.socket, &[]);
+        let through = guard.engine(&engine);
+        let container = engine.run(&[], &["sleep", "1000"]);
+        let name = container.name.as_str();
+        for words in [&["ps"][..], &["ps", "--all"], &["ps", "--filter", "status=running"], &["version"], &["info"]] {
+            assert!(through.try_docker(words).status.success(), "{}: docker {words:?}", engine.name);
+        }
+        assert!(through.docker(&["ps"]).contains(name));
+        let file = guard.scratch.write("f", "x");
+        let file = file.to_str().unwrap();
+        let (to, from) = (format!("{name}:/x"), format!("{name}:/etc/hosts"));
+        for words in [
+            &["exec", name, "true"][..],
+            &["exec", &container.id, "true"],
+            &["cp", file, &to],
+            &["cp", &from, "-"],
+            &["run", "--rm", "--privileged", IMAGE, "true"],
+            &["run", "--rm", "--volume", "/:/host", IMAGE, "true"],
+            &["run", "--rm", "--volume", "/run/docker.sock:/s", IMAGE, "true"],
+            &["run", "--rm", "--pid", "host", IMAGE, "true"],
+            &["run", "--rm", "--network", "host", IMAGE, "true"],
+            &["run", "--rm", "--ipc", "host", IMAGE, "true"],
+            &["run", "--rm", "--uts", "host", IMAGE, "true"],
+            &["run", "--rm", "--userns", "host", IMAGE, "true"],
+            &["run", "--rm", "--cgroupns", "host", IMAGE, "true"],
+            &["run", "--rm", "--cap-add", "SYS_ADMIN", IMAGE, "true"],
+            &["run", "--rm", "--device", "/dev/null", IMAGE, "true"],
+            &["run", "--rm", "--security-opt", "seccomp=unconfined", IMAGE, "true"],
+            &["run", "--rm", "--security-opt", "systempaths=unconfined", IMAGE, "true"],
+            &["run", "--rm", "--mount", "type=bind,source=/,target=/x", IMAGE, "true"],
+            &[
+                "run",
+                "--rm",
+                "--mount",
+                "type=volume,target=/x,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/",
+                IMAGE,
+                "true",
+            ],
+            &["run", "--rm", "--volumes-from", name, IMAGE, "true"],
+            &["run", "--rm", "--sysctl", "net.ipv4.ip_forward=1", IMAGE, "true"],
+            &["run", "--rm", "--log-driver", "syslog", IMAGE, "true"],
+            &["run", "--rm", "--cgroup-parent", "/", IMAGE, "true"],
+            &["run", "--rm", "--runtime", "runc", IMAGE, "true"],
+            &["run", "--rm", "--network", &format!("container:{name}"), IMAGE, "true"],
+            &["build", guard.scratch.0.to_str().unwrap()],
+            &["export", name],
+            &["attach", "--no-stdin", name],
+            &["commit", name],
+            &["save", IMAGE],
+            &["load", "--input", file],
+            &["import", file],
+            &["tag", IMAGE, "t/other:1"],
+            &["push", "t/other:1"],
+            &["swarm", "init"],
+            &["service", "ls"],
+            &["secret", "ls"],
+            &["plugin", "ls"],
+            &["plugin", "install", "vieux/sshfs"],
+            &["volume", "create", "--opt", "type=none", "--opt", "o=bind", "--opt", "device=/", "smcp-guard"],
+            &["volume", "create", "smcp-guard"],
+            &["network", "create", "smcp-guard"],
+            &["network", "connect", "bridge", name],
+            &["update", "--memory", "1g", name],
+            &["rename", name, "other"],
+            &["rm", "--force", name],
+            &["stop", name],
+            &["kill", name],
+            &["top", name],
+            &["diff", name],
+            &["wait", name],
+            &["inspect", name],
+        ] {
+            let said = through.try_docker(words);
+            assert!(!said.status.success(), "{}: docker {words:?}", engine.name);
+            // that it was the guard who refused, and not this machine which cannot
+            let why = String::from_utf8_lossy(&said.stderr);
+            assert!(why.contains("docker-guard"), "{}: docker {words:?}: {why}", engine.name);
+        }
+        assert_eq!(container.inspect("{{.State.Status}} {{.Name}}"), format!("running /{name}"));
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn the_server_works_through_it_unchanged_and_asks_nothing_else() {
+    for engine in engines() {
+        let recorder = Recorder::before(&engine.socket);
+        let guard = Guard::before(&recorder.socket, &[]);
+        let server = guard.engine(&engine).server(&[Scope::DockerRead, Scope::DockerControl]);
+        let container = engine.run(&[], &["sleep", "1000"]);
+        for (action, state) in [("pause", "paused"), ("unpause", "running"), ("kill", "exited"), ("start", "running")] {
+            let report = answer(&server, "container_control", json!({ "name": container.name, "action": action }));
+            assert_eq!(report["after"]["state"], state, "{}: {report}", engine.name);
+        }
+        let rows = recorder.rows();
+        assert!(rows.contains(&("POST", "/containers/{id}/pause")), "{rows:?}");
+        assert!(guard.audit().iter().all(|record| record["decision"] == "allowed"));
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn a_create_beyond_the_policy_passes_only_as_the_one_it_replaces() {
+    for engine in engines().iter().filter(|engine| !engine.is_podman()) {
+        let guard = Guard::before(&engine.socket, &[]);
+        let old = engine.run(&["--cap-add", "NET_ADMIN", "--env", "A=b"], &["sleep", "1000"]);
+        let look = |words: &[&str]| engine.json(words).remove(0);
+        let (inspect, image) = (look(&["inspect", &old.id]), look(&["image", "inspect", IMAGE]));
+        let successor = systemmanager_mcp::docker::replace::recreate(&inspect, &image, &image, IMAGE);
+        let replaced = systemmanager_mcp::docker::replace::Replaced::new(&old.name, &old.id);
+        let target = format!("/containers/create?name={}", replaced.new_name());
+        let create = |target: &str, body: &Value| guard.post(target, &body.to_string());
+
+        assert!(is_refused(&create("/containers/create?name=smcp-guard-x", &successor.create)), "for nobody's place");
+        let mut more = successor.create.clone();
+        more["HostConfig"]["CapAdd"] = json!(["SYS_ADMIN"]);
+        assert!(is_refused(&create(&target, &more)), "with more rights");
+        let mut more = successor.create.clone();
+        more["HostConfig"]["Privileged"] = true.into();
+        assert!(is_refused(&create(&target, &more)), "with all rights");
+        let mut more = successor.create.clone();
+        more["Cmd"] = json!(["sh"]);
+        assert!(is_refused(&create(&target, &more)), "with another command");
+        let wrong = target.replace(&old.id[..12], "0123456789ab");
+        assert!(is_refused(&create(&wrong, &successor.create)), "of another id");
+
+        let said = create(&target, &successor.create);
+        let made = format!("{}: {said}", engine.name);
+        assert!(said.starts_with("HTTP/1.1 201 "), "{made}");
+        engine.docker(&["rm", "--force", &replaced.new_name()]);
+    }
+}
