@@ -19,7 +19,10 @@
 //!
 //! # Where things are
 //! Imports point down this list, checked by a test: [`failure`], [`scope`] → [`proc`], [`root`], [`text`], [`table`], [`page`] →
-//! [`docker`], [`auth`] → [`host`] → [`audit`], [`tool`] → [`tools`] → [`gate`] → [`config`] → [`server`] → [`args`] → [`command`] → `main`.
+//! [`docker`], [`auth`] → [`host`] → [`audit`], [`tool`] → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`] → [`args`] →
+//! [`command`] → `main`.
+//!
+//! Beside all this, and in a process of its own, stands docker-guard ([`guard`]): between the server and the Engine's socket, which is root's.
 //!
 //! A new tool is one file below `tools/`, one `mod` line and one line in [`tools::TOOLS`]. Its doc comments are what the model reads, its
 //! types are the schemas, the list is the README's table.
@@ -34,6 +37,7 @@
 //! - Nothing is changed that is not on disk as an attempt before, under the full id of what it is done to.
 //! - A container is found once, checked, and then called by its full id: no name of a caller's stands in a path.
 //! - Docker missing, slow or dying degrades only what needs it.
+//! - No request reaches the Engine through [`guard`] that its table does not have, and no byte of a caller's as it was sent.
 //! - The server can be killed at any moment and nothing is lost but the call in flight.
 //! - `unsafe` stands in one place, in `main`, with its reason.
 //!

@@ -98,7 +98,7 @@ fn subject<'a>(pattern: &str, path: &'a str) -> Option<Option<&'a str>> {
     let fits = match kind {
         "id" => is_id(subject),
         "image" => is_image(subject),
-        "network" => is_name(subject),
+        "name" => is_name(subject),
         _ => false,
     };
     fits.then_some(Some(subject))
@@ -164,6 +164,7 @@ fn fits(kind: Kind, value: &str) -> bool {
         }
         Kind::Lines => value.is_empty() || value == "all" || digits(value),
         Kind::Name => is_name(value),
+        Kind::Word(words) => words.contains(&value),
         Kind::Image => is_image(value),
         Kind::Tag => value.is_empty() || (is_image(value) && !value.contains(['/', '@'])),
         Kind::Platform => {
@@ -202,7 +203,7 @@ pub(super) fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// A container's name or a network's.
+/// A name of a container, a network or a volume.
 pub(super) fn is_name(text: &str) -> bool {
     text.len() <= 255
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())

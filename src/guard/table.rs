@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Row {
     /// `GET`, `HEAD`, `POST` or `DELETE`.
     pub method: &'static str,
-    /// The path without a version. `{id}` is a container's full id, `{image}` an image's id or name, `{network}` a network's.
+    /// The path without a version. `{id}` is a full id, `{name}` an id or a name, `{image}` those of an image.
     pub path: &'static str,
     /// What may stand behind the question mark, each once.
     pub query: &'static [(&'static str, Kind)],
@@ -44,6 +44,8 @@ pub enum Kind {
     Platform,
     /// `SIGTERM`, `TERM`, `15`, or nothing.
     Signal,
+    /// One of these.
+    Word(&'static [&'static str]),
     /// A JSON object with these keys, and lists of texts.
     Filters(&'static [&'static str]),
 }
@@ -93,7 +95,7 @@ const fn with(row: Row, body: Body) -> Row {
     Row { body, ..row }
 }
 
-use Kind::{Filters, Flag, Image, Lines, Name, Never, No, Number, Platform, Signal, Tag, Time};
+use Kind::{Filters, Flag, Image, Lines, Name, Never, No, Number, Platform, Signal, Tag, Time, Word};
 
 /// The requests.
 pub static TABLE: &[Row] = &[
@@ -122,9 +124,8 @@ pub static TABLE: &[Row] = &[
     read("/images/{image}/json", &[]),
     read("/volumes", &[("filters", Filters(&["dangling", "driver", "label", "name"]))]),
     read("/networks", &[("filters", Filters(&["dangling", "driver", "id", "label", "name", "scope", "type"]))]),
-    read("/networks/{network}", &[]),
     streaming(read("/events", &[("since", Time), ("until", Time), ("filters", Filters(EVENTS))])),
-    slow(read("/system/df", &[]), WORKED_OUT),
+    slow(read("/system/df", &[("verbose", Flag), ("type", Word(USED))]), WORKED_OUT),
     // acting
     act("POST", "/containers/{id}/start", &[]),
     slow(act("POST", "/containers/{id}/stop", &[("t", Number), ("signal", Signal)]), ENDED),
@@ -135,13 +136,12 @@ pub static TABLE: &[Row] = &[
     act("POST", "/containers/{id}/rename", &[("name", Name)]),
     act("DELETE", "/containers/{id}", &[("v", Flag), ("force", Flag), ("link", No)]),
     with(act("POST", "/containers/create", &[("name", Name), ("platform", Platform)]), Body::Create),
-    with(act("POST", "/networks/{network}/connect", &[]), Body::Connect),
+    with(act("POST", "/networks/{name}/connect", &[]), Body::Connect),
     streaming(act("POST", "/images/create", &[("fromImage", Image), ("tag", Tag), ("platform", Platform)])),
     act("DELETE", "/images/{image}", &[("force", Flag), ("noprune", Flag)]),
-    act("POST", "/containers/prune", &[("filters", Filters(PRUNE))]),
-    act("POST", "/images/prune", &[("filters", Filters(PRUNE))]),
-    act("POST", "/networks/prune", &[("filters", Filters(PRUNE))]),
-    act("POST", "/volumes/prune", &[("filters", Filters(&["all", "label", "label!"]))]),
+    act("DELETE", "/networks/{id}", &[]),
+    act("DELETE", "/volumes/{name}", &[]),
+    act("POST", "/build/prune", &[("all", Flag), ("filters", Filters(&["id"]))]),
 ];
 
 const CONTAINERS: &[&str] = &[
@@ -166,4 +166,4 @@ const IMAGES: &[&str] = &["before", "dangling", "label", "reference", "since", "
 
 const EVENTS: &[&str] = &["container", "daemon", "event", "image", "label", "network", "scope", "type", "volume"];
 
-const PRUNE: &[&str] = &["dangling", "label", "label!", "until"];
+const USED: &[&str] = &["build-cache", "container", "image", "volume"];

@@ -46,7 +46,6 @@ fn what_passes_is_made_anew() {
         ("GET /images/a@sha256:{id}/json", "/images/a@sha256:{id}/json"),
         ("GET /volumes", "/volumes"),
         ("GET /networks", "/networks"),
-        ("GET /networks/web_default", "/networks/web_default"),
         ("GET /events?since=1700000000&until=1700000001", "/events?since=1700000000&until=1700000001"),
         ("GET /system/df", "/system/df"),
         ("POST /containers/{id}/start", "/containers/{id}/start"),
@@ -71,10 +70,12 @@ fn what_passes_is_made_anew() {
         ),
         ("POST /images/create?fromImage=a&tag=sha256%3A{id}", "/images/create?fromImage=a&tag=sha256:{id}"),
         ("DELETE /images/t/bb:1?force=true&noprune=false", "/images/t/bb:1?force=true&noprune=false"),
-        ("POST /containers/prune", "/containers/prune"),
+        ("DELETE /networks/{id}", "/networks/{id}"),
+        ("DELETE /volumes/web_data", "/volumes/web_data"),
+        ("GET /system/df?verbose=1&type=volume", "/system/df?verbose=1&type=volume"),
         (
-            "POST /volumes/prune?filters=%7B%22all%22%3A%5B%22true%22%5D%7D",
-            "/volumes/prune?filters=%7B%22all%22:%5B%22true%22%5D%7D",
+            "POST /build/prune?all=true&filters=%7B%22id%22%3A%5B%22%5Eabc%24%22%5D%7D",
+            "/build/prune?all=true&filters=%7B%22id%22:%5B%22%5Eabc%24%22%5D%7D",
         ),
     ] {
         match made(request) {
@@ -96,7 +97,6 @@ fn what_is_not_on_the_table_does_not_pass() {
         "POST /session",
         "POST /grpc",
         "POST /build?t=x",
-        "POST /build/prune",
         "POST /commit?container={id}",
         // ways out
         "GET /containers/{id}/archive?path=/",
@@ -122,7 +122,12 @@ fn what_is_not_on_the_table_does_not_pass() {
         "POST /containers/{id}/start?checkpoint=x",
         "POST /containers/{id}/checkpoints",
         "POST /volumes/create",
-        "DELETE /volumes/a",
+        "DELETE /volumes/..",
+        "POST /volumes/prune",
+        "POST /containers/prune",
+        "GET /networks/a",
+        "GET /system/df?type=secret",
+        "POST /build/prune?filters=%7B%22until%22%3A%5B%221h%22%5D%7D",
         "POST /networks/create",
         "DELETE /networks/a",
         "POST /networks/a/disconnect",
@@ -252,7 +257,7 @@ fn a_refusal_does_not_repeat_what_it_was_given() {
 #[test]
 fn what_a_target_is_made_of_is_read_back_the_same() {
     for row in table::TABLE {
-        let path = row.path.replace("{id}", ID).replace("{image}", "r:5000/a/b:1").replace("{network}", "web_default");
+        let path = row.path.replace("{id}", ID).replace("{image}", "r:5000/a/b:1").replace("{name}", "web_default");
         let call = Call::of(row.method, &format!("/v1.41{path}")).unwrap_or_else(|why| {
             // one has a word that must be there
             assert_eq!(row.path, "/containers/{id}/stats", "{why}");

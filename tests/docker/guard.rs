@@ -70,6 +70,25 @@ impl Guard {
         self.ask(format!("{line} HTTP/1.1\r\nHost: docker\r\n\r\n"))
     }
 
+    /// What the Engine says, unread: `docker inspect` adds what its own version knows.
+    fn json(&self, target: &str) -> Value {
+        let said = self.request(&format!("GET {target}"));
+        let (head, body) = said.split_once("\r\n\r\n").unwrap();
+        let body = if head.contains("chunked") {
+            let mut whole = String::new();
+            let mut rest = body;
+            while let Some((length, after)) = rest.split_once("\r\n") {
+                let length = usize::from_str_radix(length, 16).unwrap();
+                whole.push_str(&after[..length]);
+                rest = &after[length + 2..];
+            }
+            whole
+        } else {
+            body.to_owned()
+        };
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {said}"))
+    }
+
     fn post(&self, target: &str, body: &str) -> String {
         self.ask(format!("POST {target} HTTP/1.1\r\nHost: docker\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
     }
@@ -339,6 +358,8 @@ fn a_stream_passes_as_it_comes_and_no_faster_than_it_is_read() {
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     client.write_all(b"GET /events HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
     let (mut engine, _) = listener.accept().unwrap();
+    let mut asked = [0; 4096];
+    assert!(engine.read(&mut asked).unwrap() > 0);
     engine.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
     engine.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n").unwrap();
     let mut said = vec![];
@@ -405,6 +426,7 @@ fn docker_ps_works_and_the_rest_of_docker_does_not() {
         }
         assert!(through.docker(&["ps"]).contains(name));
         let file = guard.scratch.write("f", "x");
+        guard.scratch.write("Dockerfile", format!("FROM {IMAGE}\n"));
         let file = file.to_str().unwrap();
         let (to, from) = (format!("{name}:/x"), format!("{name}:/etc/hosts"));
         for words in [
@@ -502,8 +524,8 @@ fn a_create_beyond_the_policy_passes_only_as_the_one_it_replaces() {
     for engine in engines().iter().filter(|engine| !engine.is_podman()) {
         let guard = Guard::before(&engine.socket, &[]);
         let old = engine.run(&["--cap-add", "NET_ADMIN", "--env", "A=b"], &["sleep", "1000"]);
-        let look = |words: &[&str]| engine.json(words).remove(0);
-        let (inspect, image) = (look(&["inspect", &old.id]), look(&["image", "inspect", IMAGE]));
+        let inspect = guard.json(&format!("/containers/{}/json", old.id));
+        let image = guard.json(&format!("/images/{IMAGE}/json"));
         let successor = systemmanager_mcp::docker::replace::recreate(&inspect, &image, &image, IMAGE);
         let replaced = systemmanager_mcp::docker::replace::Replaced::new(&old.name, &old.id);
         let target = format!("/containers/create?name={}", replaced.new_name());
