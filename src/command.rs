@@ -7,6 +7,7 @@ mod doctor;
 mod healthcheck;
 mod log;
 mod machinery;
+mod repair;
 mod serve;
 mod stdio;
 mod token;

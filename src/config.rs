@@ -532,6 +532,7 @@ impl WrittenDocker {
             allow: Allow(rules),
             binds: self.binds.into_iter().map(|path| path.0).collect(),
             own: None,
+            state: None,
         })
     }
 }

@@ -8,6 +8,7 @@
 //! on, and no name ever stands in a path.
 
 pub mod allow;
+pub mod journal;
 pub mod model;
 pub mod own;
 pub mod policy;
@@ -15,6 +16,7 @@ pub mod presence;
 pub mod replace;
 mod socket;
 pub mod transport;
+pub mod update;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -64,6 +66,8 @@ pub struct Settings {
     pub binds: Vec<PathBuf>,
     /// The container that this program runs in itself, which nobody may act on.
     pub own: Option<String>,
+    /// Where the journal of updates is kept; without, there are none.
+    pub state: Option<PathBuf>,
 }
 
 /// The Engine. Nothing is connected until something is asked.

@@ -17,4 +17,5 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<system::process::Process>(),
     Entry::of::<system::history::History>(),
     Entry::acting::<docker::container_control::ContainerControl>(),
+    Entry::acting::<docker::container_update::ContainerUpdate>(),
 ];

@@ -23,7 +23,11 @@ impl Machinery {
     pub(super) fn open(settings: &Settings, first: First) -> Result<Self, Error> {
         let host = Host::open(&settings.root, first)
             .map_err(|error| Error::Other(format!("the root {}: {error}", settings.root.display())))?
-            .with_docker(Docker::new(docker::Settings { own: own_container(), ..settings.docker.clone() }));
+            .with_docker(Docker::new(docker::Settings {
+                own: own_container(),
+                state: Some(settings.state_directory.clone()),
+                ..settings.docker.clone()
+            }));
         let audit = Audit::open(&settings.audit).map_err(|error| {
             Error::Other(format!(
                 "{error}; name another place with --audit FILE or --audit stderr, or set audit in the config"

@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, client_config, end, machinery::Machinery, say};
+use super::{Error, client_config, end, machinery::Machinery, repair::repair_forever, say};
 use crate::{
     auth::{Auth, store::Store, token::Token},
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
@@ -57,6 +57,7 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
         let gate = Arc::clone(&machinery.gate);
         async move { tokio::join!(gate.host().sample_forever(), gate.sweep_forever()) }
     });
+    let repairing = tokio::spawn(repair_forever(Arc::clone(&machinery.gate)));
 
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     for address in &bound {
@@ -70,6 +71,7 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     }
     listeners.serve(sockets, stop).await;
     sampling.abort();
+    repairing.abort();
     reloading.abort();
     ending.abort();
     super::say_cut_off(&machinery.gate);

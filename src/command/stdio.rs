@@ -8,7 +8,7 @@ use std::{
 use rmcp::ServiceExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, end, machinery::Machinery};
+use super::{Error, end, machinery::Machinery, repair::repair_forever};
 use crate::{
     auth::Caller,
     config::{DEFAULT_FILE, Environment, Settings, Source},
@@ -28,6 +28,7 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
         let host = gate.host().clone();
         async move { host.sample_forever().await }
     });
+    let repairing = tokio::spawn(repair_forever(std::sync::Arc::clone(&gate)));
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
     let server = Server::over_stdio(std::sync::Arc::clone(&gate), Caller::stdio(settings.scopes));
@@ -51,5 +52,6 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     super::say_cut_off(&gate);
     ending.abort();
     sampling.abort();
+    repairing.abort();
     gate.audit().finish(SystemTime::now()).map_err(Error::other)
 }

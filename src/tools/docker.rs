@@ -1,3 +1,4 @@
 //! Containers and what they are made of.
 
 pub(crate) mod container_control;
+pub(crate) mod container_update;

@@ -1,0 +1,87 @@
+//! Updates that broke off: an earlier process was killed, or the Engine was away for long. Each is brought to its end and put on record.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    audit::{Decision, Outcome, Record},
+    docker::{
+        journal::Entry,
+        update::{self, End},
+    },
+    gate::Gate,
+};
+
+/// How often is looked while one could not be ended, and while there is none.
+const SOON: Duration = Duration::from_secs(5);
+const LATER: Duration = Duration::from_secs(60);
+
+/// Looks at once, and then every now and then until dropped.
+pub(super) async fn repair_forever(gate: Arc<Gate>) {
+    loop {
+        let (ended, left) = update::repair(gate.host().docker()).await;
+        for (entry, end) in &ended {
+            record(&gate, entry, end).await;
+        }
+        tokio::time::sleep(if left { SOON } else { LATER }).await;
+    }
+}
+
+async fn record(gate: &Gate, entry: &Entry, end: &End) {
+    let Entry { name, old, image, .. } = entry;
+    let new = entry.new.as_deref().unwrap_or_default();
+    let kind = match end {
+        End::Replaced => {
+            tracing::warn!(
+                container = name,
+                image,
+                id = new,
+                "an update had broken off: the new container is good and stays"
+            );
+            None
+        }
+        End::RolledBack { why, note: None } => {
+            tracing::warn!(
+                container = name,
+                image,
+                id = old,
+                why,
+                "an update had broken off: the old container is back"
+            );
+            Some("rolled_back")
+        }
+        End::RolledBack { why, note: Some(note) } => {
+            tracing::error!(
+                container = name,
+                image,
+                id = old,
+                why,
+                note,
+                "an update had broken off: the old container is back, but"
+            );
+            Some("rolled_back")
+        }
+        End::Gone => {
+            tracing::error!(
+                container = name,
+                image,
+                "an update had broken off, and neither container is there any more"
+            );
+            Some("gone")
+        }
+    };
+    let runs = if *end == End::Replaced { new } else { old };
+    let target = format!("{runs} {name}");
+    let record = Record {
+        tool: Some("container_update"),
+        target: Some(&target),
+        outcome: Some(if kind.is_none() { Outcome::Ok } else { Outcome::Error }),
+        kind,
+        ..Record::new(SystemTime::now(), Decision::Allowed)
+    };
+    if let Err(error) = gate.audit().record(&record).await {
+        tracing::error!(%error, "the end of an update could not be put on record");
+    }
+}

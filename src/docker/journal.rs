@@ -1,0 +1,244 @@
+//! Which updates have begun and not ended: one file each in the state directory, written before the step that it names is taken.
+//!
+//! A file is only ever replaced (written beside, fsync, rename, fsync of the directory). Who works on an update holds a lock (flock) on
+//! a file beside it, which the kernel takes back from a process that was killed: what is there and not locked is for the next one to end.
+
+use std::{
+    fs::{DirBuilder, File},
+    io::{self, Write},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::{
+    fd::OwnedFd,
+    fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid},
+    io::Errno,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{failure::Failure, root::read_own};
+
+/// The directory below the state directory.
+const NAME: &str = "updates";
+
+/// How far an update has come: what is about to be done, or has just begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The new container is made and connected; the old one is as it was.
+    Creating,
+    /// The old one is stopped.
+    Stopping,
+    /// The names are exchanged.
+    Renaming,
+    /// The new one is started and watched.
+    Starting,
+    /// The new one is good, and the old one is removed.
+    Removing,
+    /// The new one is removed, and the old one put back.
+    RollingBack,
+}
+
+/// An update that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// How far it has come.
+    pub stage: Stage,
+    /// The container's name.
+    pub name: String,
+    /// The full id of the one that is replaced.
+    pub old: String,
+    /// The full id of the one that takes its place, once it is made.
+    pub new: Option<String>,
+    /// The image that it is made of, as it was asked for.
+    pub image: String,
+    /// Whether the old one ran.
+    pub ran: bool,
+    /// How long the new one has to become healthy.
+    pub wait_seconds: u64,
+    /// How long the old one has to end by itself.
+    pub grace_seconds: u64,
+    /// Why it is rolled back.
+    pub why: Option<String>,
+}
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    path: PathBuf,
+    directory: Arc<OwnedFd>,
+}
+
+/// One of them, which nobody else works on.
+#[derive(Debug)]
+pub struct Claim {
+    journal: Journal,
+    id: String,
+    /// Locked until it is closed.
+    _lock: OwnedFd,
+}
+
+impl Journal {
+    /// The journal below `state`, made if it is not there.
+    pub fn open(state: &Path) -> Result<Self, Failure> {
+        let path = state.join(NAME);
+        let open = || -> io::Result<OwnedFd> {
+            DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let directory = rustix::fs::open(&path, flags, Mode::empty())?;
+            give(&directory, &rustix::fs::stat(state)?)?;
+            rustix::fs::accessat(rustix::fs::CWD, &path, rustix::fs::Access::WRITE_OK, AtFlags::EACCESS)?;
+            Ok(directory)
+        };
+        let directory = open().map_err(|error| no_place(&path, &error))?;
+        Ok(Self { path, directory: Arc::new(directory) })
+    }
+
+    /// The journal below `state` if there is one, for whoever only looks.
+    pub fn find(state: &Path) -> Option<Self> {
+        let path = state.join(NAME);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(&path, flags, Mode::empty()).ok()?;
+        Some(Self { path, directory: Arc::new(directory) })
+    }
+
+    /// The ids of the containers whose update has begun.
+    pub fn begun(&self) -> Vec<String> {
+        let Ok(files) = rustix::fs::Dir::read_from(&self.directory) else { return vec![] };
+        let ids = files.flatten().filter_map(|file| {
+            let id = file.file_name().to_str().ok()?.strip_suffix(".json")?.to_owned();
+            (!id.starts_with('.')).then_some(id)
+        });
+        ids.collect()
+    }
+
+    /// What is written of the update of the container with this id.
+    pub fn read(&self, id: &str) -> Option<Entry> {
+        let bytes = read_own(&self.path.join(format!("{id}.json")), 1 << 16).ok()?;
+        serde_json::from_slice(&bytes)
+            .inspect_err(|error| tracing::warn!(id, %error, "the journal of an update makes no sense"))
+            .ok()
+    }
+
+    /// Takes on the update of the container with this id; `None` while another does it.
+    pub fn claim(&self, id: &str) -> Result<Option<Claim>, Failure> {
+        let name = format!("{id}.lock");
+        let claim = || -> io::Result<Option<OwnedFd>> {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let lock = rustix::fs::openat(&self.directory, &name, flags, Mode::RUSR | Mode::WUSR)?;
+            give(&lock, &rustix::fs::fstat(&self.directory)?)?;
+            match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => (),
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+            // it may have been removed by who held it, and be another one by now
+            let there = rustix::fs::statat(&self.directory, &name, AtFlags::SYMLINK_NOFOLLOW);
+            let ours = rustix::fs::fstat(&lock)?.st_ino;
+            Ok(there.is_ok_and(|there| there.st_ino == ours).then_some(lock))
+        };
+        let lock = claim().map_err(|error| no_place(&self.path, &error))?;
+        Ok(lock.map(|lock| Claim { journal: self.clone(), id: id.to_owned(), _lock: lock }))
+    }
+
+    fn write(&self, entry: &Entry) -> io::Result<()> {
+        let text = serde_json::to_vec(entry)?;
+        let (name, temporary) = (format!("{}.json", entry.old), format!(".{}.json", entry.old));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.directory, &temporary, flags, Mode::RUSR | Mode::WUSR)?;
+        give(&file, &rustix::fs::fstat(&self.directory)?)?;
+        let mut file = File::from(file);
+        file.write_all(&text)?;
+        file.sync_all()?;
+        rustix::fs::renameat(&self.directory, &temporary, &self.directory, &name)?;
+        Ok(rustix::fs::fsync(&self.directory)?)
+    }
+}
+
+impl Claim {
+    /// Puts on disk what comes next.
+    pub async fn write(&self, entry: &Entry) -> Result<(), Failure> {
+        let (journal, entry) = (self.journal.clone(), entry.clone());
+        let written = tokio::task::spawn_blocking(move || journal.write(&entry)).await;
+        let written = written.map_err(|error| Failure::Internal(error.into()))?;
+        written.map_err(|error| no_place(&self.journal.path, &error))
+    }
+
+    /// What was written last.
+    pub fn read(&self) -> Option<Entry> {
+        self.journal.read(&self.id)
+    }
+
+    /// It has ended, one way or the other.
+    pub fn close(self) {
+        // the lock goes last, while it is held
+        for kind in ["json", "lock"] {
+            let _ = rustix::fs::unlinkat(&self.journal.directory, format!("{}.{kind}", self.id), AtFlags::empty());
+        }
+        let _ = rustix::fs::fsync(&self.journal.directory);
+    }
+}
+
+/// Gives what root just made to the owner of the state: root calls once, and a service without rights goes on.
+fn give(made: &OwnedFd, like: &rustix::fs::Stat) -> io::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        rustix::fs::fchown(made, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)))?;
+    }
+    Ok(())
+}
+
+fn no_place(path: &Path, error: &io::Error) -> Failure {
+    Failure::Refused(format!(
+        "an update keeps a journal so that a crash cannot lose the container, and {} cannot be written ({error}): give the server a state directory of its own (state_directory in the config)",
+        path.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: &str) -> Entry {
+        Entry {
+            stage: Stage::Creating,
+            name: "web".to_owned(),
+            old: id.to_owned(),
+            new: None,
+            image: "t/bb:1".to_owned(),
+            ran: true,
+            wait_seconds: 60,
+            grace_seconds: 10,
+            why: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_begun_is_there_until_it_ends_and_one_at_a_time_works_on_it() {
+        let state = std::env::temp_dir().join(format!("journal-{}", std::process::id()));
+        let journal = Journal::open(&state).unwrap();
+        let claim = journal.claim("ab").unwrap().unwrap();
+        claim.write(&entry("ab")).await.unwrap();
+        let later = Entry { stage: Stage::Starting, ..entry("ab") };
+        claim.write(&later).await.unwrap();
+        let other = Journal::open(&state).unwrap();
+        assert!(other.claim("ab").unwrap().is_none(), "two at once");
+        assert!(other.claim("cd").unwrap().is_some());
+        assert_eq!((other.begun(), other.read("ab")), (vec!["ab".to_owned()], Some(later.clone())));
+        // as a killed process would
+        drop(claim);
+        let claim = other.claim("ab").unwrap().unwrap();
+        assert_eq!(claim.read(), Some(later));
+        claim.close();
+        assert!(journal.begun().is_empty());
+        assert!(journal.claim("ab").unwrap().is_some());
+        std::fs::remove_dir_all(&state).unwrap();
+    }
+
+    #[test]
+    fn without_a_place_to_write_it_says_what_to_give_it() {
+        let why = Journal::open(Path::new("/proc/nowhere")).unwrap_err().to_string();
+        assert!(why.contains("/proc/nowhere/updates") && why.contains("state_directory"), "{why}");
+    }
+}

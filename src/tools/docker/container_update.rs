@@ -1,0 +1,319 @@
+//! Replace a container by one of a newer image, or leave everything as it was.
+
+use std::time::Duration;
+
+use bollard::query_parameters::CreateImageOptions;
+use futures_util::StreamExt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::container_control::State;
+use crate::{
+    docker::{
+        Docker, PATIENCE,
+        journal::{Entry, Journal, Stage},
+        model::{Summary, short},
+        replace::{recreate, refused},
+        update::{self, End},
+    },
+    failure::Failure,
+    scope::Scope,
+    tool::{Acting, Aim, Step, Turn},
+};
+
+/// How long a new container has to become healthy unless the caller or its check says more.
+const WAIT: u64 = 60;
+
+/// The longest that may be waited for.
+const LONGEST_WAIT: u64 = 900;
+
+/// How long a pull may be silent.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// How many steps there are to tell of.
+const STEPS: f64 = 7.0;
+
+/// Pull a container's image and recreate the container from it with the same settings, networks, volumes and labels. Waits until it is
+/// healthy, and puts the old one back if it is not. Nothing changes if the image is the same.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ContainerUpdate {
+    /// Its name, its id, or the beginning of no other's.
+    name: String,
+    /// Another image to make it of; default: the one it was made of.
+    image: Option<String>,
+    /// false: take the image that is there.
+    #[serde(default = "yes")]
+    pull: bool,
+    /// Recreate it though the image is the same.
+    #[serde(default)]
+    force: bool,
+    /// How long it has to become healthy: 1 to 900, default 60 or as long as its health check takes.
+    wait_seconds: Option<u64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Report {
+    pub name: String,
+    /// Of the container that has the name now: the first twelve digits.
+    pub id: String,
+    /// Whether it was replaced; false: it is up to date.
+    pub changed: bool,
+    pub image: String,
+    /// The first twelve digits.
+    pub image_id_before: String,
+    pub image_id_after: String,
+    pub state: State,
+    pub note: Option<String>,
+}
+
+/// What is updated, as it was found.
+#[derive(Debug)]
+pub(crate) struct Target {
+    summary: Summary,
+    inspect: Value,
+    image: String,
+    journal: Journal,
+}
+
+impl Acting for ContainerUpdate {
+    const NAME: &'static str = "container_update";
+    const TITLE: &'static str = "Update a container";
+    const SCOPE: Scope = Scope::DockerDeploy;
+    const DESTRUCTIVE: bool = true;
+    const IDEMPOTENT: bool = false;
+    const LOOK: &'static str = "look with `container`";
+    const UNTRUSTED: Option<&'static str> = Some("name, image");
+    const AUDITED: &'static [&'static str] = &["name", "image", "pull", "force", "wait_seconds"];
+    type Output = Report;
+    type Target = Target;
+
+    async fn aim(&self, turn: &Turn) -> Result<Aim<Target>, Failure> {
+        if self.wait_seconds.is_some_and(|wait| !(1..=LONGEST_WAIT).contains(&wait)) {
+            return Err(Failure::Invalid(format!("wait_seconds is from 1 to {LONGEST_WAIT}")));
+        }
+        let docker = turn.host().docker();
+        let summary = docker.find(&self.name, Scope::DockerDeploy).await?;
+        let inspect: Value = docker.get(&format!("/containers/{}/json", summary.id)).await?;
+        let refuse = |why: &str| Failure::Refused(format!("{} is not updated: {why}", summary.name()));
+        if let Some(why) = refused(&inspect) {
+            return Err(refuse(why));
+        }
+        if let Some(why) = dependent(docker, &summary).await? {
+            return Err(refuse(&why));
+        }
+        let image =
+            self.image.clone().unwrap_or_else(|| inspect["Config"]["Image"].as_str().unwrap_or_default().to_owned());
+        reference(&image).ok_or_else(|| match self.image {
+            Some(_) => {
+                Failure::Invalid("image is a reference such as nginx:1.29 or registry.example/team/app:3".to_owned())
+            }
+            None => refuse("it was made of an image without a name; say which image to make it of"),
+        })?;
+        let Some(state) = &docker.settings().state else {
+            return Err(Failure::Refused(
+                "an update keeps a journal, and this server has no state directory".to_owned(),
+            ));
+        };
+        let journal = Journal::open(state)?;
+        let name = format!("{} {}", summary.id, summary.name());
+        Ok(Aim { target: Target { summary, inspect, image, journal }, name })
+    }
+
+    async fn act(self, turn: &Turn, target: Target) -> Result<Report, Failure> {
+        let docker = turn.host().docker();
+        let Target { summary, inspect, image, journal } = target;
+        let id = &summary.id;
+        let Some(claim) = journal.claim(id)? else {
+            return Err(Failure::Refused(format!("{} is being updated by another call", summary.name())));
+        };
+        if let Some(entry) = claim.read() {
+            return Err(Failure::Refused(format!(
+                "an earlier update of {} has not ended ({:?}); the server is at it: try again in a minute",
+                summary.name(),
+                entry.stage
+            )));
+        }
+        if self.pull
+            && let Err(failure) = pull(turn, docker, &image).await
+        {
+            claim.close();
+            return Err(failure);
+        }
+        let images = async {
+            let new: Value = docker.get(&format!("/images/{image}/json")).await?;
+            let old = docker.get(&format!("/images/{}/json", inspect["Image"].as_str().unwrap_or_default())).await;
+            Ok::<_, Failure>((new, old.ok()))
+        };
+        let (new_image, old_image) = match images.await {
+            Ok(images) => images,
+            Err(failure) => {
+                claim.close();
+                return Err(failure);
+            }
+        };
+        let of = |image: &Value| short(image.as_str().unwrap_or_default()).to_owned();
+        let (before, after) = (of(&inspect["Image"]), of(&new_image["Id"]));
+        let report = |id: &str, changed, state, note| Report {
+            name: summary.name().to_owned(),
+            id: short(id).to_owned(),
+            changed,
+            image: image.clone(),
+            image_id_before: before.clone(),
+            image_id_after: after.clone(),
+            state,
+            note,
+        };
+        if before == after && !self.force {
+            claim.close();
+            let state = State::of(&docker.inspect(id).await?);
+            return Ok(report(id, false, state, Some("already up to date".to_owned())));
+        }
+        let successor = recreate(&inspect, old_image.as_ref().unwrap_or(&Value::Null), &new_image, &image);
+        let entry = Entry {
+            stage: Stage::Creating,
+            name: summary.name().to_owned(),
+            old: id.clone(),
+            new: None,
+            image: image.clone(),
+            ran: inspect["State"]["Running"] == true,
+            wait_seconds: self.wait_seconds.unwrap_or_else(|| check_takes(&inspect, &new_image)),
+            grace_seconds: inspect["Config"]["StopTimeout"].as_u64().unwrap_or(10),
+            why: None,
+        };
+        let tell = |stage| turn.tell(told(stage));
+        match update::run(docker, claim, entry, &successor, tell).await? {
+            End::Replaced => {
+                let now = docker.containers().await?;
+                let now = now.into_iter().find(|one| one.has_name(summary.name())).map_or(String::new(), |one| one.id);
+                let state = State::of(&docker.inspect(&now).await?);
+                let gone = old_image.is_none().then(|| {
+                    "its old image is gone, so the new image's own command and environment could not be told from it and were not taken up"
+                        .to_owned()
+                });
+                Ok(report(&now, true, state, gone))
+            }
+            End::RolledBack { why, note } => {
+                let runs = note.unwrap_or_else(|| "the old container is back as it was".to_owned());
+                Err(Failure::Refused(format!("{} was not updated: {why}; {runs}", summary.name())))
+            }
+            End::Gone => Err(Failure::Refused(format!("others removed {} while it was updated", summary.name()))),
+        }
+    }
+}
+
+/// Why others would lose by it, in a clause.
+async fn dependent(docker: &Docker, target: &Summary) -> Result<Option<String>, Failure> {
+    if let Some(link) = target.names.iter().map(|name| name.trim_start_matches('/')).find(|name| name.contains('/')) {
+        let other = link.split('/').next().unwrap_or_default();
+        return Ok(Some(format!("{other} is tied to it by --link, and would lose it; make both anew together")));
+    }
+    let all: Vec<Value> = docker.get("/containers/json?all=1").await?;
+    let shared = [format!("container:{}", target.id), format!("container:{}", target.name())];
+    let others: Vec<&str> = all
+        .iter()
+        .filter(|one| {
+            one["HostConfig"]["NetworkMode"].as_str().is_some_and(|mode| shared.iter().any(|own| own == mode))
+        })
+        .filter_map(|one| one["Names"][0].as_str().map(|name| name.trim_start_matches('/')))
+        .collect();
+    Ok((!others.is_empty()).then(|| {
+        format!("its network is also that of {}, which would lose it; make them anew together", others.join(", "))
+    }))
+}
+
+/// Name and tag (or digest) of a reference that can be pulled; `None` for what is no reference, or only an id.
+fn reference(image: &str) -> Option<(&str, &str)> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':' | b'/' | b'@');
+    let is_id =
+        image.starts_with("sha256:") || (image.len() == 64 && image.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let parts_are_names = image.split('/').all(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric()));
+    if image.is_empty() || image.len() > 512 || is_id || !image.bytes().all(plain) || !parts_are_names {
+        return None;
+    }
+    if let Some((name, digest)) = image.split_once('@') {
+        return Some((name, digest));
+    }
+    let last = image.rfind('/').map_or(0, |at| at + 1);
+    match image[last..].find(':') {
+        Some(colon) => Some((&image[..last + colon], &image[last + colon + 1..])),
+        None => Some((image, "latest")),
+    }
+}
+
+async fn pull(turn: &Turn, docker: &Docker, image: &str) -> Result<(), Failure> {
+    let (name, tag) = reference(image).ok_or_else(|| Failure::internal("the reference was good before"))?;
+    let options = CreateImageOptions {
+        from_image: Some(name.to_owned()),
+        tag: Some(tag.to_owned()),
+        ..CreateImageOptions::default()
+    };
+    let doing = format!("pull {image}");
+    let api = docker.api(PATIENCE + SILENCE)?;
+    let mut stream = std::pin::pin!(api.create_image(Some(options), None, None));
+    let mut layers = std::collections::BTreeMap::new();
+    let mut furthest = 0.0_f64;
+    loop {
+        let next = tokio::time::timeout(SILENCE, stream.next()).await;
+        let next = next.map_err(|_| Failure::TimedOut(format!("the registry, asked to {doing},")))?;
+        let Some(info) = next else { return Ok(()) };
+        let info = info.map_err(|error| docker.failed(&doing, error))?;
+        let Some(status) = info.status else { continue };
+        if let Some(layer) = info.id {
+            layers.insert(layer, matches!(&status[..], "Pull complete" | "Already exists"));
+        }
+        let (done, all) = (layers.values().filter(|done| **done).count(), layers.len());
+        #[expect(clippy::cast_precision_loss, reason = "layers are few")]
+        let ratio = if all == 0 { 0.0 } else { done as f64 / all as f64 };
+        furthest = furthest.max(ratio);
+        turn.tell(Step { done: furthest, of: Some(STEPS), words: format!("pulling {image}: {done} of {all} layers") });
+    }
+}
+
+/// How long the health check may take to say anything: the container's own, else the image's.
+fn check_takes(inspect: &Value, new_image: &Value) -> u64 {
+    let part = |name: &str| {
+        let own = inspect["Config"]["Healthcheck"][name].as_u64().filter(|value| *value > 0);
+        own.or(new_image["Config"]["Healthcheck"][name].as_u64()).filter(|value| *value > 0)
+    };
+    let second = 1_000_000_000;
+    let (interval, timeout) = (part("Interval").unwrap_or(30 * second), part("Timeout").unwrap_or(30 * second));
+    let tries = part("Retries").unwrap_or(3);
+    let longest =
+        part("StartPeriod").unwrap_or(0).saturating_add(interval.saturating_add(timeout).saturating_mul(tries));
+    (longest / second).clamp(WAIT, LONGEST_WAIT)
+}
+
+fn told(stage: Stage) -> Step {
+    let (done, words) = match stage {
+        Stage::Creating => (1.0, "making the new container"),
+        Stage::Stopping => (2.0, "stopping the old container"),
+        Stage::Renaming => (3.0, "exchanging the names"),
+        Stage::Starting => (4.0, "starting the new container and waiting until it is healthy"),
+        Stage::Removing => (6.0, "removing the old container"),
+        Stage::RollingBack => (6.0, "putting the old container back"),
+    };
+    Step { done, of: Some(STEPS), words: words.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_has_a_name_and_a_tag_and_an_id_is_none() {
+        assert_eq!(reference("nginx"), Some(("nginx", "latest")));
+        assert_eq!(reference("t/bb:1"), Some(("t/bb", "1")));
+        assert_eq!(reference("host:5000/a/b"), Some(("host:5000/a/b", "latest")));
+        assert_eq!(reference("host:5000/a/b:2"), Some(("host:5000/a/b", "2")));
+        assert_eq!(reference("a@sha256:00"), Some(("a", "sha256:00")));
+        for other in ["", "sha256:00", &"a".repeat(64), "a b", "../x", "a//b", "/a", "a/../b", "-a", "a?b", "a%2f"] {
+            assert_eq!(reference(other), None, "{other}");
+        }
+    }
+}
