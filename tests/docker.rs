@@ -6,6 +6,7 @@
 mod away;
 mod control;
 mod guard;
+mod update;
 
 use std::{
     path::PathBuf,

@@ -106,6 +106,12 @@ pub fn recreate(inspect: &Value, old_image: &Value, new_image: &Value, image: &s
     let (mode, networks) = networks(inspect);
     host.insert("NetworkMode".to_owned(), mode.into());
     keep_volumes(&mut host, inspect);
+    for limit in host.get_mut("Ulimits").and_then(Value::as_array_mut).into_iter().flatten() {
+        // Podman shows the kernel's names, and takes Docker's
+        if let Some(name) = text(&limit["Name"]).strip_prefix("RLIMIT_") {
+            limit["Name"] = name.to_ascii_lowercase().into();
+        }
+    }
     let mut body = config(inspect, old_image, new_image, image);
     let mac = body.get("MacAddress").and_then(Value::as_str).map(str::to_owned);
     let mut networks = networks.into_iter();
