@@ -325,4 +325,174 @@ mod tests {
             assert_eq!(Replaced::by(other), None, "{other}");
         }
     }
+
+    /// What engines said of a container with all that can be carried over, and of its image.
+    const RECORDED: [(&str, &str); 4] = [
+        ("debian", include_str!("../../tests/docker/recorded/debian.json")),
+        ("trixie", include_str!("../../tests/docker/recorded/trixie.json")),
+        ("sid", include_str!("../../tests/docker/recorded/sid.json")),
+        ("podman", include_str!("../../tests/docker/recorded/podman.json")),
+    ];
+
+    fn recorded(text: &str) -> (Value, Value) {
+        let mut both: Value = serde_json::from_str(text).unwrap();
+        (both["container"].take(), both["image"].take())
+    }
+
+    /// A container of no particular engine with this config, of an image with that one.
+    fn made(config: Value, of_image: Value) -> Map<String, Value> {
+        let inspect = json!({
+            "Id": "0123456789abcdef".repeat(4), "Image": "sha256:old", "Config": config, "HostConfig": { "NetworkMode": "none" },
+        });
+        let image = |id: &str| json!({ "Id": id, "Config": of_image });
+        object(&recreate(&inspect, &image("sha256:old"), &image("sha256:new"), "t/new:2").create)
+    }
+
+    #[test]
+    fn what_every_engine_shows_of_a_container_makes_one_like_it() {
+        for (engine, text) in RECORDED {
+            let (container, image) = recorded(text);
+            assert_eq!(refused(&container), None, "{engine}");
+            let Successor { create, connect } = recreate(&container, &image, &image, "t/new:2");
+            assert_eq!(create["Image"], "t/new:2", "{engine}");
+            assert!(create.get("Hostname").is_none() && create.get("MacAddress").is_none(), "{engine}");
+            let env = create["Env"].as_array().unwrap();
+            assert!(env.contains(&json!("A=9")) && env.contains(&json!("C=3")), "{engine}: {env:?}");
+            assert!(!env.iter().any(|one| one == "B=2" || text_of(one).starts_with("HOSTNAME=")), "{engine}: {env:?}");
+            assert_eq!(create["Labels"], json!({ "mine": "x" }), "{engine}");
+            let host = &create["HostConfig"];
+            for key in ["RestartPolicy", "PortBindings", "ExtraHosts", "CapDrop", "Tmpfs", "LogConfig"] {
+                assert_eq!(host[key], container["HostConfig"][key], "{engine}: {key}");
+            }
+            assert_eq!(host["Ulimits"][0], json!({ "Name": "nofile", "Hard": 200, "Soft": 100 }), "{engine}");
+            // each volume once, by its name, those without one too
+            let binds: Vec<&str> = host["Binds"].as_array().unwrap().iter().map(text_of).collect();
+            for mount in container["Mounts"].as_array().unwrap() {
+                let at = text_of(&mount["Destination"]);
+                let of: Vec<_> = binds.iter().filter(|bind| bind.split(':').nth(1) == Some(at)).collect();
+                assert_eq!(of.len(), 1, "{engine}: {at}: {binds:?}");
+                let from = if mount["Type"] == "volume" { &mount["Name"] } else { &mount["Source"] };
+                assert!(of[0].starts_with(&format!("{}:", text_of(from))), "{engine}: {of:?}");
+            }
+            // two networks, one at the create, with what was asked for of each and nothing that the engine made
+            let first = create["NetworkingConfig"]["EndpointsConfig"].as_object().unwrap();
+            assert_eq!((first.len(), connect.len(), &host["NetworkMode"]), (1, 1, &json!("upd-n1")), "{engine}");
+            assert_eq!(first["upd-n1"]["Aliases"], json!(["alpha"]), "{engine}");
+            assert_eq!(connect[0].1["Aliases"], json!(["beta"]), "{engine}");
+            if engine != "podman" {
+                assert_eq!(first["upd-n1"]["IPAMConfig"], json!({ "IPv4Address": "10.91.1.50" }), "{engine}");
+                assert_eq!(connect[0].1["IPAMConfig"], json!({ "IPv4Address": "10.91.2.60" }), "{engine}");
+                assert_eq!(connect[0].0.len(), 64, "{engine}");
+            }
+            for made in ["EndpointID", "IPAddress", "Gateway", "MacAddress", "DNSNames", "NetworkID"] {
+                assert!(first["upd-n1"].get(made).is_none() && connect[0].1.get(made).is_none(), "{engine}: {made}");
+            }
+        }
+    }
+
+    fn text_of(value: &Value) -> &str {
+        value.as_str().unwrap()
+    }
+
+    #[test]
+    fn what_the_old_image_says_is_left_to_the_new_one() {
+        let image = json!({
+            "User": "app", "WorkingDir": "/app", "StopSignal": "SIGQUIT", "Env": ["A=1", "B=2"], "Labels": { "of": "image", "v": "1" },
+            "ExposedPorts": { "80/tcp": {} }, "Volumes": { "/data": {} }, "Entrypoint": ["/run"], "Cmd": ["serve"],
+            "Healthcheck": { "Test": ["CMD", "ok"], "Interval": 5 },
+        });
+        let of_image = made(image.clone(), image.clone());
+        for key in ["User", "WorkingDir", "StopSignal", "Entrypoint", "Cmd", "Healthcheck"] {
+            assert!(!of_image.contains_key(key), "{key}: {of_image:?}");
+        }
+        assert_eq!((&of_image["Env"], &of_image["Labels"]), (&json!([]), &json!({})));
+        let own = json!({
+            "User": "me", "WorkingDir": "/app", "Env": ["A=9", "B=2", "C=3"], "Labels": { "of": "image", "v": "2", "mine": "x" },
+            "ExposedPorts": { "80/tcp": {}, "81/tcp": {} }, "Healthcheck": { "Test": ["CMD", "ok"], "Interval": 9 },
+            "Entrypoint": ["/run"], "Cmd": ["mine"], "Unheard": { "Of": true },
+        });
+        let own = made(own, image);
+        assert_eq!(own["User"], "me");
+        assert_eq!(own["Env"], json!(["A=9", "C=3"]));
+        assert_eq!(own["Labels"], json!({ "v": "2", "mine": "x" }));
+        assert_eq!(own["ExposedPorts"], json!({ "81/tcp": {} }));
+        assert_eq!(own["Healthcheck"], json!({ "Interval": 9 }));
+        assert_eq!((own.get("Entrypoint"), &own["Cmd"]), (None, &json!(["mine"])));
+        assert_eq!(own["Unheard"], json!({ "Of": true }));
+    }
+
+    #[test]
+    fn an_entry_point_and_its_words_hang_together() {
+        let image = json!({ "Entrypoint": ["/run"], "Cmd": ["serve"] });
+        // given by hand: the image's words are not behind it, and must not come to be
+        let own = made(json!({ "Entrypoint": ["/mine"], "Cmd": null }), image.clone());
+        assert_eq!((&own["Entrypoint"], &own["Cmd"]), (&json!(["/mine"]), &Value::Null));
+        let own = made(json!({ "Entrypoint": ["/run"], "Cmd": null }), image.clone());
+        assert_eq!((&own["Entrypoint"], &own["Cmd"]), (&json!(["/run"]), &Value::Null));
+        // taken away
+        let own = made(json!({ "Entrypoint": null, "Cmd": ["sh"] }), image.clone());
+        assert_eq!((&own["Entrypoint"], &own["Cmd"]), (&json!([""]), &json!(["sh"])));
+        let own = made(json!({ "Entrypoint": ["/mine"], "Cmd": ["serve"] }), image);
+        assert_eq!((&own["Entrypoint"], &own["Cmd"]), (&json!(["/mine"]), &json!(["serve"])));
+    }
+
+    #[test]
+    fn what_was_given_by_hand_stays_and_what_the_engine_made_goes() {
+        let id = "0123456789abcdef".repeat(4);
+        assert!(!made(json!({ "Hostname": &id[..12] }), Value::Null).contains_key("Hostname"));
+        assert_eq!(made(json!({ "Hostname": "web" }), Value::Null)["Hostname"], "web");
+        assert!(!made(json!({ "MacAddress": "" }), Value::Null).contains_key("MacAddress"));
+        assert_eq!(made(json!({ "MacAddress": "02:00:00:00:00:01" }), Value::Null)["MacAddress"], "02:00:00:00:00:01");
+        // compose keeps the image's id in a label, and would make the container anew
+        let own = made(json!({ "Labels": { "com.docker.compose.image": "sha256:old", "a": "b" } }), Value::Null);
+        assert_eq!(own["Labels"], json!({ "com.docker.compose.image": "sha256:new", "a": "b" }));
+    }
+
+    #[test]
+    fn a_network_that_it_was_taken_out_of_does_not_come_back() {
+        let with = |mode: &str, networks: Value| {
+            let inspect = json!({
+                "Id": "0123456789abcdef".repeat(4), "Config": { "MacAddress": "02:00:00:00:00:01" },
+                "HostConfig": { "NetworkMode": mode }, "NetworkSettings": { "Networks": networks },
+            });
+            let Successor { create, connect } = recreate(&inspect, &Value::Null, &Value::Null, "i");
+            let first = create["NetworkingConfig"]["EndpointsConfig"].clone();
+            (create["HostConfig"]["NetworkMode"].as_str().unwrap().to_owned(), first, connect)
+        };
+        let (a, b) = (json!({ "NetworkID": "1a" }), json!({ "NetworkID": "1b" }));
+        let mac = json!({ "MacAddress": "02:00:00:00:00:01" });
+        let (mode, first, connect) = with("b", json!({ "a": a, "b": b }));
+        assert_eq!((&mode[..], first, connect), ("b", json!({ "b": mac }), vec![("1a".to_owned(), json!({}))]));
+        // by its id
+        let (mode, first, _) = with("1b", json!({ "a": a, "b": b }));
+        assert_eq!((&mode[..], first), ("1b", json!({ "1b": mac })));
+        let (mode, first, connect) = with("default", json!({ "a": a }));
+        assert_eq!((&mode[..], first, connect), ("a", json!({ "a": mac }), vec![]));
+        let (mode, first, _) = with("bridge", json!({}));
+        assert_eq!((&mode[..], first), ("none", Value::Null));
+        for mode in ["host", "none", "container:abc"] {
+            let (same, first, connect) = with(mode, json!({ "host": a }));
+            assert_eq!((&same[..], first, connect), (mode, Value::Null, vec![]));
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_put_back_is_not_begun() {
+        let with = |part: Value| {
+            let mut inspect = json!({ "Name": "/web", "State": { "Status": "running" } });
+            inspect.as_object_mut().unwrap().extend(object(&part));
+            refused(&inspect)
+        };
+        assert_eq!(with(json!({})), None);
+        for part in [
+            json!({ "HostConfig": { "AutoRemove": true } }),
+            json!({ "Config": { "Labels": { "com.docker.swarm.service.id": "x" } } }),
+            json!({ "Pod": "abc" }),
+            json!({ "State": { "Paused": true } }),
+            json!({ "State": { "Status": "removing" } }),
+            json!({ "Name": "/web.smcp-old-0123456789ab" }),
+        ] {
+            assert!(with(part.clone()).is_some(), "{part}");
+        }
+    }
 }
