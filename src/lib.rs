@@ -30,7 +30,8 @@
 //! # Invariants
 //! Held by lints and tests; whoever breaks one breaks the promise this program makes.
 //! - No process is ever spawned: no shell, no helper programs.
-//! - No kernel file is opened outside [`root`]. The server's own files (config, tokens, certificate, audit log) are the only others.
+//! - No kernel file is opened outside [`root`]. The server's own files (config, tokens, certificate, audit log, journal of
+//!   updates) are the only others.
 //! - No answer leaves except through [`gate`]: nothing unaudited, unsanitized, unbounded or unscoped.
 //! - A scope is visibility: what a caller may not do is neither listed nor callable. Equal scopes see equal lists, in a fixed order.
 //! - A missing kernel feature, a missing right and our own bug are three different answers; never a zero for "unknown".
@@ -38,7 +39,8 @@
 //! - A container is found once, checked, and then called by its full id: no name of a caller's stands in a path.
 //! - Docker missing, slow or dying degrades only what needs it.
 //! - No request reaches the Engine through [`guard`] that its table does not have, and no byte of a caller's as it was sent.
-//! - The server can be killed at any moment and nothing is lost but the call in flight.
+//! - The server can be killed at any moment and nothing is lost but the call in flight. The update of a container that it was in the
+//!   middle of is brought to its end, one way or the other, when it is started again ([`docker::update`]).
 //! - `unsafe` stands in one place, in `main`, with its reason.
 //!
 //! # What is deliberately absent

@@ -10,7 +10,7 @@ use crate::{
     audit::{self, Found, Sink},
     auth::store::Store,
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
-    docker::{Docker, presence::Presence},
+    docker::{Docker, journal::Journal, presence::Presence},
     host::{First, Host, Place},
     server::listen::Tls,
 };
@@ -46,6 +46,7 @@ pub(super) fn run(source: &Source, environment: &Environment) -> Result<(), Erro
     if let Some(settings) = &settings {
         findings.push(("audit log", audit(settings)));
         findings.push(("tokens", tokens(settings)));
+        findings.extend(updates(settings).map(|finding| ("updates", finding)));
         findings.extend(settings.tls.as_ref().map(|tls| ("certificate", certificate(tls))));
     }
     let root = settings.as_ref().map_or(Path::new("/"), |settings| &settings.root);
@@ -81,6 +82,19 @@ fn report(findings: &[(&str, Finding)]) -> (String, usize) {
         };
     }
     (report, findings.iter().filter(|(_, finding)| matches!(finding, Bad(..))).count())
+}
+
+/// The updates of containers that have begun and not ended, if there are any.
+fn updates(settings: &Settings) -> Option<Finding> {
+    let journal = Journal::find(&settings.state_directory)?;
+    let begun: Vec<String> = journal.begun().iter().filter_map(|id| Some(journal.read(id)?.name)).collect();
+    (!begun.is_empty()).then(|| {
+        let what = format!("begun and not ended: {}", begun.join(", "));
+        Less(
+            what,
+            "a running server is at it, or ends it as soon as it is started and Docker answers; its log says how",
+        )
+    })
 }
 
 fn describe(settings: &Settings) -> String {

@@ -215,7 +215,8 @@ fn keep_volumes(host: &mut Map<String, Value>, inspect: &Value) {
         }
     }
     let bound = |destination: &str| {
-        let by_bind = |bind: &Value| text(bind).split(':').nth(1) == Some(destination);
+        let by_bind =
+            |bind: &Value| text(bind).split(':').nth(1).map(|at| at.trim_end_matches('/')) == Some(destination);
         let by_mount = |mount: &Value| text(&mount["Target"]).trim_end_matches('/') == destination;
         let any = |key: &str, is: &dyn Fn(&Value) -> bool| {
             host.get(key).and_then(Value::as_array).is_some_and(|all| all.iter().any(is))

@@ -207,20 +207,26 @@ impl Acting for ContainerUpdate {
     }
 }
 
-/// Why others would lose by it, in a clause.
+/// Why others would lose by it, in a clause. Who may not be seen is not named.
 async fn dependent(docker: &Docker, target: &Summary) -> Result<Option<String>, Failure> {
+    let all: Vec<Value> = docker.get("/containers/json?all=1").await?;
+    let seen = docker.containers().await?;
+    let shown = |name: &str| {
+        let seen = seen.iter().any(|one| one.has_name(name));
+        if seen { name.to_owned() } else { "another container".to_owned() }
+    };
     if let Some(link) = target.names.iter().map(|name| name.trim_start_matches('/')).find(|name| name.contains('/')) {
-        let other = link.split('/').next().unwrap_or_default();
+        let other = shown(link.split('/').next().unwrap_or_default());
         return Ok(Some(format!("{other} is tied to it by --link, and would lose it; make both anew together")));
     }
-    let all: Vec<Value> = docker.get("/containers/json?all=1").await?;
     let shared = [format!("container:{}", target.id), format!("container:{}", target.name())];
-    let others: Vec<&str> = all
+    let is_shared = |one: &&Value| {
+        one["HostConfig"]["NetworkMode"].as_str().is_some_and(|mode| shared.iter().any(|own| own == mode))
+    };
+    let others: Vec<String> = all
         .iter()
-        .filter(|one| {
-            one["HostConfig"]["NetworkMode"].as_str().is_some_and(|mode| shared.iter().any(|own| own == mode))
-        })
-        .filter_map(|one| one["Names"][0].as_str().map(|name| name.trim_start_matches('/')))
+        .filter(is_shared)
+        .map(|one| shown(one["Names"][0].as_str().unwrap_or_default().trim_start_matches('/')))
         .collect();
     Ok((!others.is_empty()).then(|| {
         format!("its network is also that of {}, which would lose it; make them anew together", others.join(", "))
