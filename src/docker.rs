@@ -8,6 +8,7 @@
 //! on, and no name ever stands in a path.
 
 pub mod allow;
+pub mod detail;
 pub mod journal;
 pub mod model;
 pub mod own;
@@ -15,27 +16,43 @@ pub mod policy;
 pub mod presence;
 pub mod replace;
 mod socket;
+pub mod stats;
 pub mod transport;
 pub mod update;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use serde::{Deserialize, de::DeserializeOwned};
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout_at},
+};
 
 pub use socket::Socket;
 
 use crate::{failure::Failure, scope::Scope};
 use allow::Allow;
+use detail::{Detail, Image};
 use model::{Inspect, Summary};
+use stats::{Stats, Usage};
 use transport::ENDLESS;
 
 /// How long the Engine has for an answer that it only has to look up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long many containers together may take to be looked up one by one. What is not there by then stays unknown.
+const ALL_WITHIN: Duration = Duration::from_secs(8);
+
+/// Containers that are looked up at the same time, by all calls together: each takes an open file here and some work there.
+const ABREAST: usize = 48;
+
+/// The time between the two readings that rates are made from. Counters are exact to the microsecond, and containers' work comes in gusts.
+const WINDOW: Duration = Duration::from_millis(500);
 
 /// The longest answer that is read, in bytes: ten thousand containers take about 15 MiB.
 const LARGEST: u64 = 32 << 20;
@@ -76,12 +93,15 @@ pub struct Docker {
     settings: Arc<Settings>,
     /// Places for long answers.
     long: Arc<Semaphore>,
+    /// Places for what is looked up for many containers at once.
+    abreast: Arc<Semaphore>,
 }
 
 impl Docker {
     /// The Engine that `settings` name.
     pub fn new(settings: Settings) -> Self {
-        Self { settings: Arc::new(settings), long: Arc::new(Semaphore::new(2)) }
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self { settings: Arc::new(settings), long: places(2), abreast: places(ABREAST) }
     }
 
     /// No Engine: for a recorded machine, which has none to ask.
@@ -184,6 +204,53 @@ impl Docker {
     /// All there is to know of the container with this full id.
     pub async fn inspect(&self, id: &str) -> Result<Inspect, Failure> {
         self.get(&format!("/containers/{id}/json")).await
+    }
+
+    /// The same to be shown, of the container with this full id.
+    pub async fn detail(&self, id: &str) -> Result<Detail, Failure> {
+        self.get(&format!("/containers/{id}/json")).await
+    }
+
+    /// The image with this full id.
+    pub async fn image(&self, id: &str) -> Result<Image, Failure> {
+        let known = id.strip_prefix("sha256:").unwrap_or(id);
+        if known.is_empty() || !known.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Failure::NotFound("the image".to_owned()));
+        }
+        self.get(&format!("/images/{id}/json")).await
+    }
+
+    /// All of these at once. `None`: gone meanwhile, or not answered in time.
+    pub async fn inspect_all(&self, ids: &[&str]) -> Vec<Option<Inspect>> {
+        let until = Instant::now() + ALL_WITHIN;
+        join_all(ids.iter().map(|id| self.one(until, self.inspect(id)))).await
+    }
+
+    /// What each of these used in the last half second, asked of all at once. `None`: gone meanwhile, or not answered in time; without rates
+    /// if only its first reading was.
+    pub async fn usage(&self, ids: &[&str]) -> Vec<Option<Usage>> {
+        let until = Instant::now() + ALL_WITHIN;
+        let usage = async |id: &str| {
+            let earlier = self.one(until, self.stats(id)).await?;
+            sleep(WINDOW).await;
+            // an Engine with too much to do tells at least what is held
+            let now = self.one(until, self.stats(id)).await.unwrap_or_else(|| earlier.clone());
+            Some(Usage::between(&earlier, &now))
+        };
+        join_all(ids.iter().map(|id| usage(id))).await
+    }
+
+    /// One of many.
+    async fn one<T>(&self, until: Instant, answer: impl Future<Output = Result<T, Failure>>) -> Option<T> {
+        let work = async {
+            let _place = self.abreast.acquire().await.ok()?;
+            answer.await.inspect_err(|failure| tracing::debug!(%failure, "one of many containers is not known")).ok()
+        };
+        timeout_at(until, work).await.ok().flatten()
+    }
+
+    async fn stats(&self, id: &str) -> Result<Stats, Failure> {
+        self.get(&format!("/containers/{id}/stats?stream=false&one-shot=1")).await
     }
 
     async fn ask(

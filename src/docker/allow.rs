@@ -39,11 +39,7 @@ impl Rule {
         let fits = |name: &str| self.names.is_empty() || self.names.iter().any(|pattern| matches(pattern, name));
         let mut names = container.names.iter().map(|name| name.strip_prefix('/').unwrap_or(name)).peekable();
         let named = if names.peek().is_some() { names.all(fits) } else { self.names.is_empty() };
-        let has = |label: &String| match label.split_once('=') {
-            Some((key, value)) => container.labels.get(key).is_some_and(|given| given == value),
-            None => container.labels.contains_key(label),
-        };
-        named && self.labels.iter().all(has)
+        named && self.labels.iter().all(|label| container.has_label(label))
     }
 }
 

@@ -1,6 +1,9 @@
 //! What is read of the Engine's answers. Everything but an id may be missing or null: engines of ten years and Podman differ.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Deserializer};
 
@@ -167,6 +170,24 @@ pub struct Health {
     /// Failures in a row.
     #[serde(default, deserialize_with = "or_default")]
     pub failing_streak: u64,
+    /// The last few checks, the youngest last.
+    #[serde(default, deserialize_with = "or_default")]
+    pub log: Vec<Probe>,
+}
+
+/// One check.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Probe {
+    /// RFC 3339.
+    #[serde(default, deserialize_with = "or_default")]
+    pub start: String,
+    /// 0 is healthy.
+    #[serde(default, deserialize_with = "or_default")]
+    pub exit_code: i64,
+    /// What it said.
+    #[serde(default, deserialize_with = "or_default")]
+    pub output: String,
 }
 
 impl State {
@@ -177,19 +198,35 @@ impl State {
     }
 }
 
-/// A time of the Engine's to the second; `None` for the year 1, by which it means never.
-pub fn known_time(time: &str) -> Option<String> {
-    if time.is_empty() || time.starts_with("0001-") {
-        return None;
+/// A time of the Engine's; `None` for the year 1, by which it means never. Podman and health checks write local time with its offset.
+pub fn instant(time: &str) -> Option<SystemTime> {
+    let at = time.rfind(['Z', 'z', '+', '-']).filter(|at| *at >= 19)?;
+    let (clock, zone) = time.split_at(at);
+    let clock = humantime::parse_rfc3339(&format!("{clock}Z")).ok()?;
+    if matches!(zone, "Z" | "z") {
+        return Some(clock);
     }
-    let second = time.find('.').map_or(time, |at| &time[..at]);
-    Some(if second.ends_with('Z') || second.len() > 19 { second.to_owned() } else { format!("{second}Z") })
+    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+    let offset =
+        hours.parse::<u64>().ok()?.checked_mul(3600)?.checked_add(minutes.parse::<u64>().ok()?.checked_mul(60)?)?;
+    let offset = Duration::from_secs(offset);
+    let time = if zone.starts_with('+') { clock.checked_sub(offset) } else { clock.checked_add(offset) };
+    // what is written as RFC 3339 lies between these
+    let end = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_800);
+    time.filter(|time| (SystemTime::UNIX_EPOCH..end).contains(time))
+}
+
+/// The same as it is told: RFC 3339, UTC, to the second.
+pub fn known_time(time: &str) -> Option<String> {
+    instant(time).map(|time| humantime::format_rfc3339_seconds(time).to_string())
 }
 
 /// The compose project of a container, as its labels say.
 pub const PROJECT: &str = "com.docker.compose.project";
 /// The service of it.
 pub const SERVICE: &str = "com.docker.compose.service";
+/// Where all of compose's labels begin.
+pub const COMPOSE: &str = "com.docker.compose.";
 
 impl Summary {
     /// Its name, without a slash; without one its short id.
@@ -212,6 +249,19 @@ impl Summary {
     /// Its compose project.
     pub fn project(&self) -> Option<&str> {
         self.labels.get(PROJECT).map(String::as_str)
+    }
+
+    /// Its service in it.
+    pub fn service(&self) -> Option<&str> {
+        self.labels.get(SERVICE).map(String::as_str)
+    }
+
+    /// Whether it has this label: `key`, or `key=value`.
+    pub fn has_label(&self, label: &str) -> bool {
+        match label.split_once('=') {
+            Some((key, value)) => self.labels.get(key).is_some_and(|given| given == value),
+            None => self.labels.contains_key(label),
+        }
     }
 
     /// What its health check says, as `status` has it: `healthy`, `unhealthy`, `starting`.
@@ -252,6 +302,26 @@ mod tests {
         assert_eq!(of("Up 2 hours (unhealthy)"), Some("unhealthy"));
         assert_eq!(of("Exited (1) 3 days ago"), None);
         assert_eq!(of("Up 2 hours (Paused)"), None);
+    }
+
+    #[test]
+    fn times_are_told_in_utc_and_never_is_none() {
+        for (written, told) in [
+            ("2026-11-25T23:27:29.134079637Z", Some("2026-11-25T23:27:29Z")),
+            ("2026-11-25T23:27:29Z", Some("2026-11-25T23:27:29Z")),
+            ("2026-11-26T01:27:29.5+02:00", Some("2026-11-25T23:27:29Z")),
+            ("2026-11-25T18:57:29-04:30", Some("2026-11-25T23:27:29Z")),
+            ("0001-01-01T00:00:00Z", None),
+            ("1970-01-01T00:00:00+02:00", None),
+            ("9999-12-31T23:59:59-02:00", None),
+            ("2026-11-25T23:27:29+", None),
+            ("2026-11-25T23:27:29+18446744073709551615:00", None),
+            ("2026-11-25T23:27:29é", None),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(known_time(written).as_deref(), told, "{written}");
+        }
     }
 
     #[test]
