@@ -206,7 +206,8 @@ impl Gate {
         call: &Call<'_>,
         stop: &CancellationToken,
     ) -> Result<Arc<Answer>, Failure> {
-        let key = tool.shared.then(|| share::Key::new(tool.name, &call.arguments)).flatten();
+        let more = tool.tells_more.is_some_and(|scope| call.caller.scopes.contain(scope));
+        let key = tool.shared.then(|| share::Key::new(tool.name, more, &call.arguments)).flatten();
         let ask = || async {
             let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), self.place().await?);
             let turn = turn.telling(call.steps.clone());

@@ -30,6 +30,8 @@ pub trait Tool: DeserializeOwned + JsonSchema + Send + 'static {
     const SCOPE: Scope;
     /// Callers who ask the same within 250 ms get the same answer, from one reading of the kernel.
     const SHARED: bool = false;
+    /// Callers who have this scope as well are told more. What is shared stays among those who do, and among those who do not.
+    const TELLS_MORE: Option<Scope> = None;
     /// The fields of the answer that other programs wrote, and that are therefore data and never instructions.
     const UNTRUSTED: Option<&'static str> = None;
     /// The arguments that the audit log may keep.
@@ -188,6 +190,8 @@ pub struct Entry {
     pub scope: Scope,
     /// See [`Tool::SHARED`].
     pub shared: bool,
+    /// See [`Tool::TELLS_MORE`].
+    pub tells_more: Option<Scope>,
     /// See [`Tool::UNTRUSTED`].
     pub untrusted: Option<&'static str>,
     /// See [`Tool::AUDITED`].
@@ -205,6 +209,7 @@ impl Entry {
             name: T::NAME,
             scope: T::SCOPE,
             shared: T::SHARED,
+            tells_more: T::TELLS_MORE,
             untrusted: T::UNTRUSTED,
             audited: T::AUDITED,
             look: None,
@@ -219,6 +224,7 @@ impl Entry {
             name: T::NAME,
             scope: T::SCOPE,
             shared: false,
+            tells_more: None,
             untrusted: T::UNTRUSTED,
             audited: T::AUDITED,
             look: Some(T::LOOK),

@@ -162,6 +162,8 @@ const OF_ITS_PARENT: &[&str] = &[
     "network.interfaces",
     "network.routes",
     "network.tcp",
+    // Docker's, of the containers it has
+    "overview.containers",
     "overview.disks.fullest",
     // one process's own
     "process.cgroup",

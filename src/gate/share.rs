@@ -21,20 +21,21 @@ const MOST: usize = 64;
 /// The longest arguments that are remembered, in bytes.
 const LONGEST_KEY: usize = 512;
 
-/// A question: the tool and its arguments, written so that equal arguments are equal text.
+/// A question: the tool, whether who asks may be told more by it than others, and its arguments, written so that equal arguments are
+/// equal text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key(&'static str, String);
+pub(super) struct Key(&'static str, bool, String);
 
 impl Key {
     /// `None`: the question is too long to be remembered, and nobody asks it twice.
-    pub(super) fn new(tool: &'static str, arguments: &JsonObject) -> Option<Self> {
+    pub(super) fn new(tool: &'static str, more: bool, arguments: &JsonObject) -> Option<Self> {
         if arguments.is_empty() {
-            return Some(Self(tool, String::new()));
+            return Some(Self(tool, more, String::new()));
         }
         let mut sorted: Vec<_> = arguments.iter().collect();
         sorted.sort_unstable_by_key(|(name, _)| *name);
         let words: String = sorted.iter().map(|(name, value)| format!("{name:?}:{value},")).collect();
-        (words.len() <= LONGEST_KEY).then_some(Self(tool, words))
+        (words.len() <= LONGEST_KEY).then_some(Self(tool, more, words))
     }
 }
 
@@ -126,7 +127,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn key(arguments: serde_json::Value) -> Key {
-        Key::new("t", arguments.as_object().unwrap()).unwrap()
+        Key::new("t", false, arguments.as_object().unwrap()).unwrap()
     }
 
     #[test]
@@ -134,6 +135,13 @@ mod tests {
         assert_eq!(key(json!({"a": 1, "b": "x"})), key(json!({"b": "x", "a": 1})));
         assert_ne!(key(json!({"a": 1})), key(json!({"a": "1"})));
         assert_ne!(key(json!({"a": "1,\"b\":2"})), key(json!({"a": "1", "b": 2})));
+    }
+
+    #[test]
+    fn who_may_be_told_more_asks_another_question() {
+        let key = |more| Key::new("t", more, &JsonObject::new()).unwrap();
+        assert_eq!(key(true), key(true));
+        assert_ne!(key(true), key(false));
     }
 
     #[tokio::test]
@@ -163,7 +171,7 @@ mod tests {
         tokio::time::sleep(FRESH * 2).await;
         shared.sweep();
         assert!(shared.cells.lock().unwrap().is_empty());
-        assert!(Key::new("t", json!({ "pattern": "x".repeat(1000) }).as_object().unwrap()).is_none());
+        assert!(Key::new("t", false, json!({ "pattern": "x".repeat(1000) }).as_object().unwrap()).is_none());
     }
 
     #[tokio::test]

@@ -2,13 +2,14 @@
 
 mod problems;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{disks, identity, memory::arc};
 use crate::{
+    docker::{Docker, model::Summary},
     failure::Failure,
     host::{Machine, Place, Scan, Whose, Window},
     proc::{net_dev, pid_stat::State},
@@ -16,6 +17,9 @@ use crate::{
     table::Table,
     tool::{Tool, Turn},
 };
+
+/// How long Docker has to tell of its containers: it must not make the machine wait.
+const DOCKER_WITHIN: Duration = Duration::from_secs(1);
 
 /// The machine's state at a glance and, under `problems`, what is wrong, worst first. Begin here.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -33,6 +37,19 @@ pub(crate) struct Report {
     /// Null without network statistics.
     pub network: Option<Network>,
     pub processes: Processes,
+    /// Left out where Docker is not, or does not answer at once, or is not the caller's to read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containers: Option<Containers>,
+}
+
+/// Containers of Docker, as far as the server may see them.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct Containers {
+    pub total: usize,
+    pub running: usize,
+    pub restarting: usize,
+    /// Their health check fails.
+    pub unhealthy: usize,
 }
 
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
@@ -161,17 +178,38 @@ impl Tool for Overview {
     const TITLE: &'static str = "Overview";
     const SCOPE: Scope = Scope::SystemRead;
     const SHARED: bool = true;
-    const UNTRUSTED: Option<&'static str> = Some("mount points and device names in problems and disks");
+    const TELLS_MORE: Option<Scope> = Some(Scope::DockerRead);
+    const UNTRUSTED: Option<&'static str> = Some("names of mount points, devices and containers in problems and disks");
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let window = turn.host().window().await?;
-        let (scan, _) = turn.host().processes().await?;
-        turn.read(move |machine| read(machine, &window, &scan)).await
+        let host = turn.host();
+        let may_read = Self::TELLS_MORE.is_none_or(|scope| turn.caller().scopes.contain(scope));
+        let containers = async { if may_read { containers(host.docker()).await } else { None } };
+        let machine = async {
+            let window = host.window().await?;
+            Ok::<_, Failure>((window, host.processes().await?.0))
+        };
+        let (containers, machine) = tokio::join!(containers, machine);
+        let (window, scan) = machine?;
+        turn.read(move |machine| read(machine, &window, &scan, containers.as_deref())).await
     }
 }
 
-fn read(machine: &Arc<Machine>, window: &Window, scan: &Scan) -> Result<Report, Failure> {
+/// All containers. Without an Engine, or without its answer, none are spoken of: `containers` says what is the matter with it.
+async fn containers(docker: &Docker) -> Option<Vec<Summary>> {
+    if !docker.is_there() {
+        return None;
+    }
+    tokio::time::timeout(DOCKER_WITHIN, docker.containers()).await.ok()?.ok()
+}
+
+fn read(
+    machine: &Arc<Machine>,
+    window: &Window,
+    scan: &Scan,
+    containers: Option<&[Summary]>,
+) -> Result<Report, Failure> {
     let place = Place::of(machine)?;
     // 200 are all filesystems of all but odd machines; the worst come first
     let storage = disks::survey(machine, window, 200)?;
@@ -183,9 +221,28 @@ fn read(machine: &Arc<Machine>, window: &Window, scan: &Scan) -> Result<Report, 
         disks: space(&storage),
         network: network(window, &place),
         processes: processes(scan, window, &place),
+        containers: containers.map(counts),
     };
-    report.problems = problems::found(&report, &place, &storage, window, machine);
+    report.problems = problems::found(&report, &place, &storage, window, machine, containers.unwrap_or_default());
     Ok(report)
+}
+
+fn counts(containers: &[Summary]) -> Containers {
+    let count = |is: fn(&Summary) -> bool| containers.iter().filter(|one| is(one)).count();
+    Containers {
+        total: containers.len(),
+        running: count(|one| one.state == "running"),
+        restarting: count(is_restarting),
+        unhealthy: count(is_unhealthy),
+    }
+}
+
+fn is_restarting(one: &Summary) -> bool {
+    one.state == "restarting"
+}
+
+fn is_unhealthy(one: &Summary) -> bool {
+    one.health() == Some("unhealthy")
 }
 
 fn system(machine: &Machine, place: &Place) -> Result<System, Failure> {

@@ -1,7 +1,10 @@
 //! What counts as wrong, and how it is said.
 
-use super::{Problem, Report, Severity, disks};
-use crate::host::{Machine, Place, Window};
+use super::{Problem, Report, Severity, disks, is_restarting, is_unhealthy};
+use crate::{
+    docker::model::Summary,
+    host::{Machine, Place, Window},
+};
 
 use Severity::{Critical, Notice, Warning};
 
@@ -12,6 +15,7 @@ pub(super) fn found(
     storage: &disks::Report,
     window: &Window,
     machine: &Machine,
+    containers: &[Summary],
 ) -> Vec<Problem> {
     let mut problems = vec![];
     space(storage, &mut problems);
@@ -20,6 +24,7 @@ pub(super) fn found(
     pressure(window, &mut problems);
     cpu(report, place, window, &mut problems);
     processes(report, &mut problems);
+    docker(containers, &mut problems);
     restart(machine, &mut problems);
     problems.sort_by_key(|problem: &Problem| problem.severity);
     problems
@@ -194,6 +199,31 @@ fn processes(report: &Report, problems: &mut Vec<Problem>) {
     }
 }
 
+fn docker(containers: &[Summary], problems: &mut Vec<Problem>) {
+    let mut say = |is: fn(&Summary) -> bool, one: &str, many: &str| {
+        let mut names: Vec<&str> = containers.iter().filter(|one| is(one)).map(Summary::name).collect();
+        if !names.is_empty() {
+            names.sort_unstable();
+            let what = count(names.len() as u64, one, many);
+            add(problems, Warning, "containers", format!("{what}: {}", first_of(&names)));
+        }
+    };
+    say(is_unhealthy, "container is unhealthy", "containers are unhealthy");
+    say(
+        is_restarting,
+        "container ends and is restarted again and again",
+        "containers end and are restarted again and again",
+    );
+}
+
+/// The first few of these names.
+fn first_of(names: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
 /// Debian and Ubuntu leave a note when an update needs a restart.
 fn restart(machine: &Machine, problems: &mut Vec<Problem>) {
     if machine.root.exists("run/reboot-required") {
@@ -214,6 +244,33 @@ mod tests {
         assert_eq!(fullness(0.995, Some(400 * GIB)), Some(Critical));
         assert_eq!(fullness(0.89, Some(0)), None);
         assert_eq!(fullness(0.91, None), Some(Warning));
+    }
+
+    #[test]
+    fn containers_that_are_not_well_are_counted_and_the_first_few_named() {
+        let container = |name: &str, state: &str, status: &str| Summary {
+            names: vec![format!("/{name}")],
+            state: state.into(),
+            status: status.into(),
+            ..Summary::default()
+        };
+        let mut all: Vec<_> =
+            ["e", "d", "c", "b", "a"].map(|name| container(name, "running", "Up 2 hours (unhealthy)")).into();
+        all.push(container("loop", "restarting", "Restarting (1) 3 seconds ago"));
+        all.push(container("web", "running", "Up 2 hours (healthy)"));
+        let mut problems = vec![];
+        docker(&all, &mut problems);
+        let said: Vec<_> = problems.iter().map(|problem| (problem.what.as_str(), problem.see)).collect();
+        assert_eq!(
+            said,
+            [
+                ("5 containers are unhealthy: a, b, c and 2 more", "containers"),
+                ("1 container ends and is restarted again and again: loop", "containers"),
+            ]
+        );
+        problems.clear();
+        docker(&[], &mut problems);
+        assert!(problems.is_empty());
     }
 
     #[test]
