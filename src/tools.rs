@@ -16,6 +16,9 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<system::processes::Processes>(),
     Entry::of::<system::process::Process>(),
     Entry::of::<system::history::History>(),
+    Entry::of::<docker::containers::Containers>(),
+    Entry::of::<docker::container::Container>(),
+    Entry::of::<docker::stacks::Stacks>(),
     Entry::acting::<docker::container_control::ContainerControl>(),
     Entry::acting::<docker::container_update::ContainerUpdate>(),
 ];

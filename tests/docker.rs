@@ -4,6 +4,7 @@
 //! both. Without them these tests have nothing to speak to, so they are ignored unless asked for.
 
 mod away;
+mod containers;
 mod control;
 mod guard;
 mod update;

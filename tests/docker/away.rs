@@ -587,3 +587,38 @@ fn an_engine_that_is_killed_and_started_again_is_asked_again() {
     assert_eq!(report["after"]["state"], "running", "{report}");
     drop(container);
 }
+
+#[test]
+fn an_engine_that_is_not_there_costs_the_reading_tools_a_clear_answer_and_overview_nothing() {
+    let keys = vec![Key::new("agent").with_scopes(&[Scope::SystemRead, Scope::DockerRead])];
+    let config = "docker: (socket: \"/nonexistent/docker.sock\"),".to_owned();
+    let server = Setup { keys, config, ..Setup::default() }.start();
+    for (tool, arguments) in [("containers", json!({})), ("container", json!({ "name": "web" })), ("stacks", json!({}))]
+    {
+        let why = failure(&server, tool, arguments);
+        assert!(why.starts_with("away: ") && why.contains("docker.socket"), "{tool}: {why}");
+    }
+    let overview = server.call("overview", json!({}));
+    assert_eq!(overview["result"]["isError"], false, "{overview}");
+    assert!(overview["result"]["structuredContent"].get("containers").is_none(), "{overview}");
+}
+
+/// The Engine takes the connection, and that is all it does.
+#[test]
+fn an_engine_that_hangs_does_not_hold_up_the_overview() {
+    let setup = Setup::default();
+    let socket = setup.scratch.path("hangs.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+    let keys = vec![Key::new("agent").with_scopes(&[Scope::SystemRead, Scope::DockerRead])];
+    let server = Setup { keys, config: format!("docker: (socket: {socket:?}),"), ..setup }.start();
+    let began = Instant::now();
+    let overview = server.call("overview", json!({}));
+    // a second, and not the ten that the Engine has for everything else
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert_eq!(overview["result"]["isError"], false, "{overview}");
+    assert!(overview["result"]["structuredContent"].get("containers").is_none(), "{overview}");
+    // it did ask
+    listener.set_nonblocking(true).unwrap();
+    listener.accept().unwrap();
+}
