@@ -209,7 +209,7 @@ impl Acting for ContainerUpdate {
 
 /// Why others would lose by it, in a clause. Who may not be seen is not named.
 async fn dependent(docker: &Docker, target: &Summary) -> Result<Option<String>, Failure> {
-    let all: Vec<Value> = docker.get("/containers/json?all=1").await?;
+    let all: Vec<Summary> = docker.get("/containers/json?all=1").await?;
     let seen = docker.containers().await?;
     let shown = |name: &str| {
         let seen = seen.iter().any(|one| one.has_name(name));
@@ -220,16 +220,21 @@ async fn dependent(docker: &Docker, target: &Summary) -> Result<Option<String>, 
         return Ok(Some(format!("{other} is tied to it by --link, and would lose it; make both anew together")));
     }
     let shared = [format!("container:{}", target.id), format!("container:{}", target.name())];
-    let is_shared = |one: &&Value| {
-        one["HostConfig"]["NetworkMode"].as_str().is_some_and(|mode| shared.iter().any(|own| own == mode))
-    };
-    let others: Vec<String> = all
-        .iter()
-        .filter(is_shared)
-        .map(|one| shown(one["Names"][0].as_str().unwrap_or_default().trim_start_matches('/')))
-        .collect();
+    let mut others = vec![];
+    for one in all.iter().filter(|one| one.id != target.id) {
+        // a list says it of the network alone, and Podman's not even that; one that is gone by now depends on nothing
+        let Ok(inspect) = docker.get::<Value>(&format!("/containers/{}/json", one.id)).await else { continue };
+        let is_shared =
+            |key: &&str| inspect["HostConfig"][key].as_str().is_some_and(|mode| shared.iter().any(|own| own == mode));
+        if ["NetworkMode", "PidMode", "IpcMode"].iter().any(|key| is_shared(key)) {
+            others.push(shown(one.name()));
+        }
+    }
     Ok((!others.is_empty()).then(|| {
-        format!("its network is also that of {}, which would lose it; make them anew together", others.join(", "))
+        format!(
+            "its network, processes or memory are shared by {}, which would lose them; make them anew together",
+            others.join(", ")
+        )
     }))
 }
 
