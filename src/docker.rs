@@ -9,6 +9,8 @@
 
 pub mod allow;
 pub mod detail;
+mod hold;
+pub mod image;
 pub mod journal;
 pub mod model;
 pub mod own;
@@ -17,8 +19,10 @@ pub mod presence;
 pub mod replace;
 mod socket;
 pub mod stats;
+mod stream;
 pub mod transport;
 pub mod update;
+mod wait;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -33,7 +37,10 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
+pub use hold::Hold;
 pub use socket::Socket;
+pub use wait::Health;
+pub(crate) use wait::late;
 
 use crate::{failure::Failure, scope::Scope};
 use allow::Allow;
@@ -95,13 +102,15 @@ pub struct Docker {
     long: Arc<Semaphore>,
     /// Places for what is looked up for many containers at once.
     abreast: Arc<Semaphore>,
+    held: hold::Held,
 }
 
 impl Docker {
     /// The Engine that `settings` name.
     pub fn new(settings: Settings) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
-        Self { settings: Arc::new(settings), long: places(2), abreast: places(ABREAST) }
+        let (long, abreast) = (places(2), places(ABREAST));
+        Self { settings: Arc::new(settings), long, abreast, held: hold::Held::default() }
     }
 
     /// No Engine: for a recorded machine, which has none to ask.
@@ -136,6 +145,11 @@ impl Docker {
     /// Sends `body` to `path`, and gives the answer's bytes.
     pub async fn post(&self, path: &str, body: Option<Vec<u8>>, patience: Duration) -> Result<Bytes, Failure> {
         Ok(self.ask(Method::POST, path, body, patience).await?.into_body())
+    }
+
+    /// Deletes what `path` names, and gives the answer's bytes.
+    pub async fn delete(&self, path: &str, patience: Duration) -> Result<Bytes, Failure> {
+        Ok(self.ask(Method::DELETE, path, None, patience).await?.into_body())
     }
 
     /// bollard, over the same way there. `patience` is for the beginning of each answer; streams go on.
@@ -178,8 +192,14 @@ impl Docker {
 
     /// Every container that this server may see, whatever its state, in the Engine's order: the youngest first.
     pub async fn containers(&self) -> Result<Vec<Summary>, Failure> {
-        let all: Vec<Summary> = self.get("/containers/json?all=1").await?;
+        let all = self.all_containers().await?;
         Ok(all.into_iter().filter(|one| self.settings.allow.permits(Scope::DockerRead, one)).collect())
+    }
+
+    /// Every container there is, also those that may not be seen: to know what an image, a volume or a network is used by. Never for an
+    /// answer.
+    pub async fn all_containers(&self) -> Result<Vec<Summary>, Failure> {
+        self.get("/containers/json?all=1").await
     }
 
     /// The one container that `name` means: its name, its id or the beginning of no other's; if `scope` lets callers at it.
@@ -360,10 +380,10 @@ struct Said {
 
 /// The one of these that `name` means.
 fn one_of(all: Vec<Summary>, name: &str) -> Result<Summary, Failure> {
-    if name.is_empty() {
+    let wanted = name.strip_prefix('/').unwrap_or(name);
+    if wanted.is_empty() {
         return Err(Failure::Invalid("name is a container's name or id".to_owned()));
     }
-    let wanted = name.strip_prefix('/').unwrap_or(name);
     if let Some(exact) = all.iter().find(|one| one.id == wanted || one.has_name(wanted)) {
         return Ok(exact.clone());
     }
@@ -435,6 +455,14 @@ mod tests {
         assert!(why.contains("web (abc1)") && why.contains("abc (abc2)"), "{why}");
         assert!(matches!(one_of(all(), "x"), Err(Failure::NotFound(_))));
         assert!(matches!(one_of(all(), ""), Err(Failure::Invalid(_))));
+    }
+
+    #[test]
+    fn no_name_at_all_does_not_mean_the_only_one_there_is() {
+        for name in ["", "/"] {
+            assert!(matches!(one_of(vec![named("abc1", "web")], name), Err(Failure::Invalid(_))), "{name}");
+        }
+        assert!(matches!(one_of(vec![named("abc1", "web")], "//"), Err(Failure::NotFound(_))));
     }
 
     #[test]

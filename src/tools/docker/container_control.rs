@@ -1,6 +1,6 @@
 //! Start, stop, restart, pause, resume or kill one container, and see that it follows.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::query_parameters::{KillContainerOptions, RestartContainerOptions, StopContainerOptions};
 use schemars::JsonSchema;
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     docker::{
-        Docker, PATIENCE,
-        model::{Inspect, Summary, known_time, short},
+        Docker, Health, Hold, PATIENCE, late,
+        model::{self, Inspect, Summary, known_time, short},
     },
     failure::Failure,
     scope::Scope,
@@ -19,8 +19,8 @@ use crate::{
 /// How long a container has to end by itself before it is killed, unless the caller says otherwise: Docker's own default.
 const GRACE: u32 = 10;
 
-/// How long a state, or a health check, is waited for beyond that.
-const FOLLOWS_WITHIN: Duration = Duration::from_secs(30);
+/// How long a signal that may be caught has to show an effect.
+const HEEDED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Start, stop, restart, pause, unpause or kill a container. Waits until its state follows and says what changed; a container that is
 /// already so is left alone. With `healthy` it waits for the health check as well.
@@ -98,9 +98,9 @@ impl Acting for ContainerControl {
     const UNTRUSTED: Option<&'static str> = Some("name");
     const AUDITED: &'static [&'static str] = &["name", "action", "grace_seconds", "signal", "healthy"];
     type Output = Report;
-    type Target = Summary;
+    type Target = (Summary, Hold);
 
-    async fn aim(&self, turn: &Turn) -> Result<Aim<Summary>, Failure> {
+    async fn aim(&self, turn: &Turn) -> Result<Aim<Self::Target>, Failure> {
         if self.grace_seconds.is_some_and(|grace| grace > 300) {
             return Err(Failure::Invalid("grace_seconds is from 0 to 300".to_owned()));
         }
@@ -113,16 +113,28 @@ impl Acting for ContainerControl {
         if self.healthy && !matches!(self.action, Action::Start | Action::Restart) {
             return Err(Failure::Invalid("healthy is for start and restart".to_owned()));
         }
-        let target = turn.host().docker().find(&self.name, Scope::DockerControl).await?;
-        let name = format!("{} {}", target.id, target.name());
-        Ok(Aim { target, name })
+        let docker = turn.host().docker();
+        let target = docker.find(&self.name, Self::SCOPE).await?;
+        // a client that has given up on a restart and asks again gets no second one
+        let hold = docker.hold(&target.id, target.name())?;
+        Ok(Aim { name: format!("{} {}", target.id, target.name()), target: (target, hold) })
     }
 
-    async fn act(self, turn: &Turn, target: Summary) -> Result<Report, Failure> {
+    async fn act(self, turn: &Turn, (target, _hold): Self::Target) -> Result<Report, Failure> {
         let docker = turn.host().docker();
         let before = docker.inspect(&target.id).await?;
-        self.send(docker, &target).await?;
-        let (after, note) = self.follow(docker, &target.id).await?;
+        let already = self.already(&before.state);
+        if already.is_none()
+            && let Err(failure) = self.send(docker, &target).await
+        {
+            // it may have come to be so by itself in between, or though the Engine did not say so in time
+            let now = docker.inspect(&target.id).await;
+            let came = now.is_ok_and(|now| self.already(&now.state).is_some() || self.has_restarted(&before, &now));
+            if !came {
+                return Err(failure);
+            }
+        }
+        let (after, note) = self.follow(docker, &before).await?;
         // a restart within one second shows in the fractions alone
         let changed = before.state.started_at != after.state.started_at || State::of(&before) != State::of(&after);
         Ok(Report {
@@ -132,12 +144,28 @@ impl Acting for ContainerControl {
             changed,
             before: State::of(&before),
             after: State::of(&after),
-            note,
+            note: note.or(already.map(str::to_owned)),
         })
     }
 }
 
 impl ContainerControl {
+    /// What to say of a container that is as it is asked to be before anything was done.
+    fn already(&self, state: &model::State) -> Option<&'static str> {
+        match self.action {
+            Action::Start if state.status == "restarting" => Some("its restart policy is about to start it anyway"),
+            Action::Start => (state.running && !state.paused).then_some("it was running already"),
+            Action::Stop | Action::Kill => (!state.running).then_some("it was not running"),
+            Action::Pause => state.paused.then_some("it was paused already"),
+            Action::Unpause => (state.running && !state.paused).then_some("it was not paused"),
+            Action::Restart => None,
+        }
+    }
+
+    fn has_restarted(&self, before: &Inspect, now: &Inspect) -> bool {
+        self.action == Action::Restart && now.state.running && now.state.started_at != before.state.started_at
+    }
+
     async fn send(&self, docker: &Docker, target: &Summary) -> Result<(), Failure> {
         let grace = self.grace_seconds.unwrap_or(GRACE);
         let t = i32::try_from(grace).ok();
@@ -158,54 +186,29 @@ impl ContainerControl {
     }
 
     /// Waits until the state is what was asked for, and says what is odd about it.
-    async fn follow(&self, docker: &Docker, id: &str) -> Result<(Inspect, Option<String>), Failure> {
-        let until = tokio::time::Instant::now() + FOLLOWS_WITHIN;
-        loop {
-            let now = docker.inspect(id).await?;
-            let state = now.state.status.as_str();
-            let health = now.state.health();
-            let followed = match self.action {
-                // one that has ended again has been started all the same
-                Action::Start | Action::Restart => {
-                    let waits = self.healthy && state == "running" && health == Some("starting");
-                    !waits && !matches!(state, "created" | "stopping")
-                }
-                Action::Stop => !now.state.running,
-                // a signal need not end it
-                Action::Kill => !now.state.running || self.signal.is_some_and(|signal| signal != Signal::Kill),
-                Action::Pause => now.state.paused,
-                Action::Unpause => !now.state.paused,
-            };
-            let late = tokio::time::Instant::now() >= until;
-            if followed || late {
-                let note = self.note(&now, late && !followed);
-                return Ok((now, note));
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    async fn follow(&self, docker: &Docker, before: &Inspect) -> Result<(Inspect, Option<String>), Failure> {
+        let signal = self.signal.unwrap_or(Signal::Kill);
+        let began = Instant::now();
+        let followed = |now: &Inspect| match self.action {
+            Action::Pause => now.state.paused,
+            Action::Unpause => !now.state.paused,
+            // a signal need not end it
+            Action::Kill if signal != Signal::Kill && began.elapsed() >= HEEDED_WITHIN => true,
+            // its restart policy may have started it again meanwhile
+            _ => !now.state.running || now.state.started_at != before.state.started_at,
+        };
+        if matches!(self.action, Action::Start | Action::Restart) {
+            return docker.started(&before.id, if self.healthy { Health::Awaited } else { Health::Ignored }).await;
         }
-    }
-
-    fn note(&self, now: &Inspect, late: bool) -> Option<String> {
-        let health = now.state.health();
-        let started = matches!(self.action, Action::Start | Action::Restart);
-        let status = now.state.status.as_str();
-        if started && matches!(status, "exited" | "dead" | "restarting") {
-            return Some(format!(
-                "it was started and ended again with exit code {}: look into container_logs",
-                now.state.exit_code
-            ));
-        }
-        match (self.healthy, health) {
-            (true, None) => return Some("it has no health check to wait for".to_owned()),
-            (true, Some("unhealthy")) => {
-                return Some("its health check fails: `container` shows what it says".to_owned());
-            }
-            (true, Some("starting")) => {
-                return Some(format!("its health is not known after {} s", FOLLOWS_WITHIN.as_secs()));
-            }
-            _ => (),
-        }
-        late.then(|| format!("its state did not follow within {} s", FOLLOWS_WITHIN.as_secs()))
+        let (now, followed) = docker.follow(&before.id, followed).await?;
+        let runs_on = now.state.running && now.state.started_at == before.state.started_at;
+        let note = match self.action {
+            _ if !followed => Some(late()),
+            Action::Kill if runs_on => Some(format!("{} was sent, and it runs on", signal.name())),
+            Action::Stop | Action::Kill if now.state.running => Some("its restart policy started it again".to_owned()),
+            _ => None,
+        };
+        Ok((now, note))
     }
 }
 

@@ -1,0 +1,362 @@
+//! Which image a caller means, and how an image may be named.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::{
+    Docker,
+    model::{or_default, short},
+};
+use crate::failure::Failure;
+
+/// The longest name of a repository, as the registries have it.
+const LONGEST_NAME: usize = 255;
+
+/// An image by name: `registry:port/repository:tag@digest`, of which all but the repository may be missing. Has no character that means
+/// anything in a path or a query but `/`, `:` and `@`, and no part that is `..`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// With its registry, if that is named.
+    pub name: String,
+    /// What it is called there.
+    pub tag: Option<String>,
+    /// What it is, whatever it is called.
+    pub digest: Option<String>,
+}
+
+impl Reference {
+    /// Reads it as Docker does. Without tag and digest it is the tag `latest`: the Engine would take it for all tags there are.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        Self::read(text).ok_or_else(|| {
+            let shown: String = text.chars().take(100).collect();
+            Failure::Invalid(format!("{shown:?} is no image: expected [registry/]repository[:tag][@sha256:digest]"))
+        })
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest).filter(|digest| is_digest(digest))?),
+            None => (text, ""),
+        };
+        // the colon of a registry's port stands before a slash
+        let (name, tag) = match rest.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag).filter(|tag| is_tag(tag))?),
+            _ => (rest, ""),
+        };
+        let digest = Some(digest.to_owned()).filter(|digest| !digest.is_empty());
+        let tag = match tag {
+            "" => digest.is_none().then(|| "latest".to_owned()),
+            tag => Some(tag.to_owned()),
+        };
+        is_name(name).then(|| Self { name: name.to_owned(), tag, digest })
+    }
+
+    /// The tag to ask a registry for, or the digest, which is the surer of the two.
+    pub fn version(&self) -> &str {
+        self.digest.as_deref().or(self.tag.as_deref()).unwrap_or("latest")
+    }
+
+    /// Whether `listed`, a tag or digest of the Engine's list, is this.
+    fn is(&self, listed: &str) -> bool {
+        let Some(listed) = Self::read(listed) else { return false };
+        let same = match (&self.digest, &listed.digest) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, None) => self.tag == listed.tag,
+            _ => false,
+        };
+        let theirs = familiar(&listed.name);
+        // Podman puts this before what was made on the machine
+        same && (theirs == familiar(&self.name) || theirs.strip_prefix("localhost/") == Some(&self.name))
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        self.digest.as_ref().map_or(Ok(()), |digest| write!(f, "@{digest}"))
+    }
+}
+
+/// One of `GET /images/json`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Image {
+    /// `sha256:` and 64 hexadecimal digits; Podman leaves out the first part.
+    pub id: String,
+    /// What it is called; `<none>:<none>` for nothing.
+    #[serde(default, deserialize_with = "or_default")]
+    pub repo_tags: Vec<String>,
+    /// What registries know it by.
+    #[serde(default, deserialize_with = "or_default")]
+    pub repo_digests: Vec<String>,
+    /// All its layers, in bytes.
+    #[serde(default)]
+    pub size: Option<u64>,
+}
+
+impl Image {
+    /// What it is called.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.repo_tags.iter().map(String::as_str).filter(|tag| !tag.starts_with("<none>"))
+    }
+
+    /// What people know it by: its first name, else its short id.
+    pub fn title(&self) -> &str {
+        self.tags().next().unwrap_or_else(|| short(&self.id))
+    }
+
+    /// Whether `id` is its id, with or without the `sha256:`.
+    pub fn has_id(&self, id: &str) -> bool {
+        digits(&self.id) == digits(id)
+    }
+
+    fn is(&self, reference: &Reference) -> bool {
+        self.repo_tags.iter().chain(&self.repo_digests).any(|listed| reference.is(listed))
+    }
+}
+
+/// What a caller's word was found to mean.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The image.
+    pub image: Image,
+    /// The tag it was named by; `None` if it was named by id or digest.
+    pub tag: Option<String>,
+}
+
+impl Docker {
+    /// Every image there is but those that only others are made of.
+    pub async fn images(&self) -> Result<Vec<Image>, Failure> {
+        self.get("/images/json").await
+    }
+
+    /// The one image that `name` means: its name, its id or the beginning of no other's.
+    pub async fn find_image(&self, name: &str) -> Result<Found, Failure> {
+        one_of(self.images().await?, name)
+    }
+}
+
+fn one_of(all: Vec<Image>, name: &str) -> Result<Found, Failure> {
+    let is_hexadecimal = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let reference = Reference::read(name);
+    if let Some(reference) = &reference
+        && let Some(image) = all.iter().find(|image| image.is(reference))
+    {
+        let tag = image.tags().find(|tag| reference.is(tag)).map(str::to_owned);
+        return Ok(Found { image: image.clone(), tag });
+    }
+    let wanted = digits(name);
+    if !is_hexadecimal(wanted) || wanted.len() > 64 {
+        // says what is wrong with it, if something is
+        return Reference::parse(name).and_then(|reference| Err(Failure::NotFound(format!("an image {reference}"))));
+    }
+    let begin: Vec<&Image> = all.iter().filter(|image| digits(&image.id).starts_with(wanted)).collect();
+    match &begin[..] {
+        [] => Err(Failure::NotFound(format!("an image {name:?}"))),
+        [one] => Ok(Found { image: (*one).clone(), tag: None }),
+        several => {
+            let candidates: Vec<_> =
+                several.iter().take(10).map(|image| format!("{} ({})", image.title(), short(&image.id))).collect();
+            Err(Failure::Invalid(format!("{name:?} may be each of {}; say which", candidates.join(", "))))
+        }
+    }
+}
+
+fn digits(id: &str) -> &str {
+    id.strip_prefix("sha256:").unwrap_or(id)
+}
+
+/// As Docker shows it: what is of its own registry stands without it.
+fn familiar(name: &str) -> &str {
+    let name = name.strip_prefix("docker.io/").or_else(|| name.strip_prefix("index.docker.io/")).unwrap_or(name);
+    name.strip_prefix("library/").unwrap_or(name)
+}
+
+fn is_name(name: &str) -> bool {
+    if name.len() > LONGEST_NAME {
+        return false;
+    }
+    let (registry, path) = match name.split_once('/') {
+        // the first part is a registry if it could be no part of a repository's name, or is this machine's
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" || has_capitals(first) => {
+            (Some(first), rest)
+        }
+        _ => (None, name),
+    };
+    registry.is_none_or(is_registry) && path.split('/').all(is_component)
+}
+
+fn has_capitals(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
+fn is_registry(registry: &str) -> bool {
+    let (host, port) = registry.split_once(':').unwrap_or((registry, "0"));
+    let is_label = |label: &str| {
+        let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        let bytes = label.as_bytes();
+        ends(bytes.first())
+            && ends(bytes.last())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    host.split('.').all(is_label) && (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Letters and digits, between which stand `.`, `_`, `__` or dashes.
+fn is_component(component: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let separators = component.split(|c: char| c.is_ascii() && is_word(c as u8)).filter(|part| !part.is_empty());
+    let (first, last) = (component.bytes().next(), component.bytes().next_back());
+    first.is_some_and(is_word)
+        && last.is_some_and(is_word)
+        && separators.into_iter().all(|part| matches!(part, "." | "_" | "__") || part.bytes().all(|byte| byte == b'-'))
+}
+
+fn is_tag(tag: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    tag.len() <= 128
+        && tag.bytes().next().is_some_and(is_word)
+        && tag.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'))
+}
+
+fn is_digest(digest: &str) -> bool {
+    let hexadecimal = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    match digest.split_once(':') {
+        Some(("sha256", digits)) => digits.len() == 64 && hexadecimal(digits),
+        Some(("sha512", digits)) => digits.len() == 128 && hexadecimal(digits),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest() -> String {
+        format!("sha256:{}", "0123456789abcdef".repeat(4))
+    }
+
+    #[test]
+    fn references_are_read_as_docker_reads_them() {
+        let digest = digest();
+        for (text, name, tag, by_digest) in [
+            ("busybox", "busybox", Some("latest"), false),
+            ("t/bb:1", "t/bb", Some("1"), false),
+            ("localhost:5000/a/b_c/d--e:V1.2-x", "localhost:5000/a/b_c/d--e", Some("V1.2-x"), false),
+            ("localhost:5000/a", "localhost:5000/a", Some("latest"), false),
+            ("ghcr.io/o/r", "ghcr.io/o/r", Some("latest"), false),
+            ("Registry/x", "Registry/x", Some("latest"), false),
+            (&format!("a@{digest}"), "a", None, true),
+            (&format!("r.io/a:1@{digest}"), "r.io/a", Some("1"), true),
+        ] {
+            let expected =
+                Reference { name: name.into(), tag: tag.map(str::to_owned), digest: by_digest.then(|| digest.clone()) };
+            assert_eq!(Reference::parse(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_could_lead_elsewhere_is_a_reference() {
+        let long = "a".repeat(10 << 10);
+        for text in [
+            "",
+            "/",
+            ".",
+            "..",
+            "a/..",
+            "../a",
+            "a/../b",
+            "a//b",
+            "/a",
+            "a/",
+            "a/./b",
+            "http://r.io/a",
+            "https://r.io/a:1",
+            "file:///etc",
+            "a?b",
+            "a&tag=b",
+            "a#b",
+            "a%2fb",
+            "a%00",
+            "a b",
+            " a",
+            "a\n",
+            "a\nb",
+            "a\0",
+            "a:b:c",
+            "a:",
+            "a:/b",
+            ":1",
+            "@",
+            "a@",
+            "a@sha256:12",
+            "a@md5:12",
+            "a@b@c",
+            "A",
+            "a/B",
+            "a_",
+            "-a",
+            "a___b",
+            "a..b",
+            "a._b",
+            "r.io:port/a",
+            "r.io:/a",
+            "r..io/a",
+            "-r.io/a",
+            "[::1]:5000/a",
+            "a:\u{ff11}",
+            "b\u{fc}x",
+            "a:.1",
+            "user:pass@r.io/a",
+            "a\\b",
+            "$(x)",
+            &long,
+            &format!("a:{}", "1".repeat(129)),
+            &format!("a@{}", digest().to_uppercase()),
+        ] {
+            let why = Reference::parse(text).unwrap_err().to_string();
+            assert!(why.contains("is no image") && why.len() < 600, "{text}: {why}");
+        }
+    }
+
+    fn image(id: &str, tags: &[&str], digests: &[&str]) -> Image {
+        let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Image { id: format!("sha256:{id}"), repo_tags: all(tags), repo_digests: all(digests), size: None }
+    }
+
+    #[test]
+    fn a_word_means_one_image_or_none() {
+        let by_digest = format!("r.io/web@{}", digest());
+        let all = || {
+            vec![
+                image("abc1", &["busybox:latest", "r.io/web:1"], &[&by_digest]),
+                image("abc2", &["<none>:<none>"], &["<none>@<none>"]),
+                image("def3", &["localhost/t/bb:1", "abc1:latest"], &[]),
+            ]
+        };
+        let of = |name: &str| one_of(all(), name).map(|found| (short(&found.image.id).to_owned(), found.tag));
+        for (name, id, tag) in [
+            ("busybox", "abc1", Some("busybox:latest")),
+            ("docker.io/library/busybox:latest", "abc1", Some("busybox:latest")),
+            ("r.io/web:1", "abc1", Some("r.io/web:1")),
+            (&*by_digest, "abc1", None),
+            ("abc2", "abc2", None),
+            ("sha256:abc2", "abc2", None),
+            ("d", "def3", None),
+            ("t/bb:1", "def3", Some("localhost/t/bb:1")),
+            // a name goes before an id
+            ("abc1", "def3", Some("abc1:latest")),
+        ] {
+            assert_eq!(of(name).unwrap(), (id.to_owned(), tag.map(str::to_owned)), "{name}");
+        }
+        let why = of("ab").unwrap_err().to_string();
+        assert!(why.contains("busybox:latest (abc1)") && why.contains("abc2 (abc2)"), "{why}");
+        for name in ["busybox:1", "r.io/web", "web:1", "eee", "<none>:<none>", "<none>", "", "sha256:", "../x"] {
+            assert!(of(name).is_err(), "{name}");
+        }
+    }
+}
