@@ -8,6 +8,7 @@
 //! on, and no name ever stands in a path.
 
 pub mod allow;
+pub mod create;
 pub mod detail;
 mod hold;
 pub mod image;
@@ -16,12 +17,14 @@ pub mod model;
 pub mod own;
 pub mod policy;
 pub mod presence;
+mod pull;
 pub mod replace;
 mod socket;
 pub mod stats;
 mod stream;
 pub mod transport;
 pub mod update;
+pub mod volume;
 mod wait;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -38,6 +41,7 @@ use tokio::{
 };
 
 pub use hold::Hold;
+pub use pull::Pulled;
 pub use socket::Socket;
 pub use wait::Health;
 pub(crate) use wait::late;

@@ -21,4 +21,9 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<docker::stacks::Stacks>(),
     Entry::acting::<docker::container_control::ContainerControl>(),
     Entry::acting::<docker::container_update::ContainerUpdate>(),
+    Entry::acting::<docker::container_run::ContainerRun>(),
+    Entry::acting::<docker::container_remove::ContainerRemove>(),
+    Entry::acting::<docker::image_pull::ImagePull>(),
+    Entry::acting::<docker::image_remove::ImageRemove>(),
+    Entry::acting::<docker::docker_prune::DockerPrune>(),
 ];

@@ -13,6 +13,8 @@ use crate::failure::Failure;
 
 const LABEL: usize = 64;
 const TEXT: usize = 256;
+/// What is acted on: a hundred things that a prune removes, each by its full id.
+const TARGET: usize = 8192;
 /// What all arguments of a call may take together, in bytes of JSON.
 const ARGUMENTS: usize = 4096;
 
@@ -64,7 +66,7 @@ impl Serialize for Body<'_> {
         fields.put("client", record.client)?;
         fields.put("tool", record.tool.map(|tool| cut(tool, LABEL)))?;
         fields.put("args", record.args.map(bounded))?;
-        fields.put("target", record.target.map(|target| cut(target, TEXT)))?;
+        fields.put("target", record.target.map(|target| cut(target, TARGET)))?;
         fields.put("decision", Some(record.decision))?;
         fields.put("phase", Some(record.phase))?;
         fields.put("outcome", record.outcome)?;

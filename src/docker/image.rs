@@ -114,7 +114,8 @@ impl Image {
         digits(&self.id) == digits(id)
     }
 
-    fn is(&self, reference: &Reference) -> bool {
+    /// Whether it is called so.
+    pub fn is(&self, reference: &Reference) -> bool {
         self.repo_tags.iter().chain(&self.repo_digests).any(|listed| reference.is(listed))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -56,7 +56,10 @@ impl Docker {
         }
         if !status.is_success() {
             let words = serde_json::from_slice::<Said>(&rest).map(|said| said.message).unwrap_or_default();
-            return Err(refused(status, doing, &words));
+            return Err(match status {
+                StatusCode::FORBIDDEN => refused(status, doing, &words),
+                _ => Failure::Refused(format!("Docker could not {doing}: {words}")),
+            });
         }
         self.line(path, &rest, &mut each)
     }

@@ -2,8 +2,13 @@
 
 pub(crate) mod container;
 pub(crate) mod container_control;
+pub(crate) mod container_remove;
+pub(crate) mod container_run;
 pub(crate) mod container_update;
 pub(crate) mod containers;
+pub(crate) mod docker_prune;
+pub(crate) mod image_pull;
+pub(crate) mod image_remove;
 pub(crate) mod stacks;
 
 use crate::{docker::model::Port, text};

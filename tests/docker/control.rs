@@ -4,6 +4,7 @@ use serde_json::json;
 use systemmanager_mcp::scope::Scope;
 
 use super::{answer, engines, failure};
+use crate::common::{Request, Wire, eventually};
 
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
@@ -58,4 +59,148 @@ fn the_rules_say_who_is_reached_and_the_list_shows_all_the_same() {
         answer(&server, "container_control", json!({ "name": labelled.name, "action": "pause" }));
         assert_eq!(labelled.inspect("{{.State.Status}}"), "paused");
     }
+}
+
+/// A container that does not heed TERM.
+const STUBBORN: &[&str] = &["sh", "-c", "trap '' TERM; while :; do sleep 1; done"];
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn what_is_already_so_is_left_alone_and_said_to_be_so() {
+    for engine in engines() {
+        let server = engine.server(&[Scope::DockerRead, Scope::DockerControl]);
+        let container = engine.run(&[], &["sleep", "1000"]);
+        for (before, action, state, words) in [
+            (&[][..], "start", "running", "running already"),
+            (&[], "unpause", "running", "not paused"),
+            (&["pause"], "pause", "paused", "paused already"),
+            (&["unpause", "kill"], "kill", "exited", "not running"),
+            (&[], "stop", "exited", "not running"),
+        ] {
+            for action in before {
+                engine.docker(&[action, &container.id]);
+            }
+            let started = container.inspect("{{.State.StartedAt}} {{.State.FinishedAt}}");
+            let report = answer(&server, "container_control", json!({ "name": container.name, "action": action }));
+            assert_eq!(report["changed"], false, "{}: {action}: {report}", engine.name);
+            assert_eq!(report["after"]["state"], state, "{}: {action}: {report}", engine.name);
+            assert!(report["note"].as_str().unwrap().contains(words), "{}: {action}: {report}", engine.name);
+            assert_eq!(container.inspect("{{.State.StartedAt}} {{.State.FinishedAt}}"), started);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn an_ambiguous_beginning_is_refused_with_the_candidates() {
+    for engine in engines() {
+        let server = engine.server(&[Scope::DockerRead, Scope::DockerControl]);
+        // of seventeen ids two begin alike
+        let all: Vec<_> = (0..17).map(|_| engine.run(&[], &["true"])).collect();
+        let (first, second) = all
+            .iter()
+            .enumerate()
+            .find_map(|(at, one)| all[..at].iter().find(|other| other.id[..1] == one.id[..1]).map(|other| (one, other)))
+            .unwrap();
+        let why = failure(&server, "container_control", json!({ "name": &first.id[..1], "action": "start" }));
+        assert!(why.starts_with("invalid: ") && why.contains("may be each of"), "{why}");
+        // ten of them are named
+        assert!(why.contains(&first.name) || why.contains(&second.name) || why.matches(" (").count() == 10, "{why}");
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn a_signal_that_is_caught_is_sent_and_what_became_of_it_is_said() {
+    for engine in engines() {
+        let server = engine.server(&[Scope::DockerRead, Scope::DockerControl]);
+        let container = engine.run(&[], STUBBORN);
+        let kill = |signal: &str| {
+            let arguments = json!({ "name": container.name, "action": "kill", "signal": signal });
+            answer(&server, "container_control", arguments)
+        };
+        let report = kill("TERM");
+        assert_eq!((&report["changed"], &report["after"]["state"]), (&json!(false), &json!("running")), "{report}");
+        assert!(report["note"].as_str().unwrap().contains("runs on"), "{report}");
+        let report = kill("KILL");
+        assert_eq!((&report["changed"], &report["after"]["state"]), (&json!(true), &json!("exited")), "{report}");
+        assert_eq!(report["after"]["exit_code"], 137, "{report}");
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn one_that_ends_at_once_or_is_never_well_is_said_to_be_so() {
+    for engine in engines() {
+        let server = engine.server(&[Scope::DockerRead, Scope::DockerControl]);
+        let check = ["--health-cmd", "false", "--health-interval", "1s", "--health-retries", "1"];
+        let container = engine.run(&check, STUBBORN);
+        let arguments = json!({ "name": container.name, "action": "restart", "grace_seconds": 0, "healthy": true });
+        let report = answer(&server, "container_control", arguments);
+        // Podman leaves the timer of checks to systemd
+        let words = if engine.is_podman() { "health" } else { "health check fails" };
+        assert!(report["note"].as_str().unwrap().contains(words), "{}: {report}", engine.name);
+        let container =
+            engine.run(&["--health-cmd", "true", "--health-interval", "1s"], &["sh", "-c", "sleep 0.2; exit 3"]);
+        engine.docker(&["wait", &container.id]);
+        let arguments = json!({ "name": container.name, "action": "start", "healthy": true });
+        let report = answer(&server, "container_control", arguments);
+        assert!(report["note"].as_str().unwrap().contains("exit code 3"), "{}: {report}", engine.name);
+        assert_eq!(report["changed"], true, "{report}");
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn a_client_that_leaves_stops_nothing_and_one_that_asks_again_has_nothing_done_twice() {
+    for engine in engines() {
+        let server = engine.server(&[Scope::DockerRead, Scope::DockerControl]);
+        let container = engine.run(&[], STUBBORN);
+        let started = container.inspect("{{.State.StartedAt}}");
+        let restart = json!({ "name": container.name, "action": "restart", "grace_seconds": 4 });
+        let mut wire = server.connect();
+        wire.send(Request::call("container_control", restart.clone()).token(server.token()).bytes()).unwrap();
+        eventually("the attempt is on record", || {
+            server.audit().iter().any(|record| record["phase"] == "attempt").then_some(())
+        });
+        drop(wire);
+        // the same call again, as a client does that was not answered
+        let why = failure(&server, "container_control", restart);
+        assert!(why.starts_with("refused: ") && why.contains("still at work"), "{why}");
+        let result = eventually("the call that nobody waits for ends", || {
+            let is_result = |record: &serde_json::Value| record["phase"] == "result" && record["outcome"] == "ok";
+            server.audit().into_iter().find(is_result)
+        });
+        assert!(result["target"].as_str().unwrap().starts_with(&container.id), "{result}");
+        assert_eq!(container.inspect("{{.State.Status}} {{.RestartCount}}"), "running 0");
+        let restarted = container.inspect("{{.State.StartedAt}}");
+        assert_ne!(restarted, started);
+        // and it can be acted on again
+        let report = answer(&server, "container_control", json!({ "name": container.name, "action": "kill" }));
+        assert_eq!(report["changed"], true, "{report}");
+    }
+}
+
+#[test]
+#[ignore = "takes a minute: tests/run --full"]
+fn a_client_is_answered_within_its_minute_and_the_stop_goes_on() {
+    let Some(engine) = engines().into_iter().next() else { return };
+    let server = engine.server(&[Scope::DockerRead, Scope::DockerControl]);
+    let container = engine.run(&[], STUBBORN);
+    let stop = json!({ "name": container.name, "action": "stop", "grace_seconds": 58 });
+    let began = std::time::Instant::now();
+    let mut wire = Wire::over({
+        let stream = std::net::TcpStream::connect(server.address).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(90))).unwrap();
+        stream
+    });
+    let said = wire.ask(&Request::call("container_control", stop).token(server.token())).rpc();
+    let why = crate::common::refusal(&said);
+    assert!(why.starts_with("still_running: ") && why.contains("look with `container`"), "{why}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(58), "{:?}", began.elapsed());
+    assert_eq!(container.inspect("{{.State.Status}}"), "running");
+    eventually("the stop goes on to its end", || (container.inspect("{{.State.Status}}") == "exited").then_some(()));
+    eventually("its end is on record", || {
+        server.audit().iter().any(|record| record["phase"] == "result" && record["outcome"] == "ok").then_some(())
+    });
 }

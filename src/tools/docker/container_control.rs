@@ -81,7 +81,7 @@ pub(crate) struct Report {
 pub(crate) struct State {
     /// created, running, paused, restarting, removing, exited or dead.
     pub state: String,
-    /// healthy, unhealthy or starting; null without a health check.
+    /// healthy, unhealthy or starting; null without a health check, and of one that does not run.
     pub health: Option<String>,
     pub exit_code: Option<i64>,
     /// When it was started last: RFC 3339.
@@ -217,7 +217,8 @@ impl State {
         let state = &inspect.state;
         Self {
             state: state.status.clone(),
-            health: state.health().map(str::to_owned),
+            // of one that has ended the engine keeps what its last check said, or that it was ended
+            health: state.health().filter(|_| state.running).map(str::to_owned),
             exit_code: (!state.running).then_some(state.exit_code),
             started: known_time(&state.started_at),
         }

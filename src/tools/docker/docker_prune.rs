@@ -1,0 +1,437 @@
+//! What takes room on the disk and is used by nothing: said first, then removed, one thing after the other.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    docker::{
+        Docker,
+        image::Image,
+        model::{Summary, or_default, short},
+        volume::{self, Network, Volume},
+    },
+    failure::Failure,
+    page::Limit,
+    scope::Scope,
+    table::Table,
+    tool::{Acting, Aim, Step, Turn},
+};
+
+/// How long the Engine has to work out how much all of it takes.
+const COUNTED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long it has to remove one thing.
+const REMOVED_WITHIN: Duration = Duration::from_secs(120);
+
+/// How old it must be, in seconds, what somebody may just be about to use.
+const OLD: u32 = 600;
+
+/// Remove what nothing uses: stopped containers, images without a name, networks, build cache. By default a dry run that names what would
+/// go and what that frees.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DockerPrune {
+    /// Only say what would go.
+    #[serde(default = "yes")]
+    dry_run: bool,
+    /// Also volumes that no container has, those with a name too: their data is lost.
+    #[serde(default)]
+    volumes: bool,
+    /// Containers never started, networks and volumes younger than this stay.
+    #[serde(default = "old")]
+    min_age_seconds: u32,
+    /// Things at once.
+    #[serde(default)]
+    limit: Limit<40, 100>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn old() -> u32 {
+    OLD
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Report {
+    pub dry_run: bool,
+    pub things: Table<Row>,
+    /// What that frees, as far as it is known; of images what no other has as well.
+    pub freed_bytes: u64,
+    /// Things beyond the limit: ask again.
+    pub more: usize,
+    /// What stays though nothing uses it, and why.
+    pub note: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Row {
+    pub kind: Kind,
+    pub name: String,
+    /// The first twelve digits; null for volumes.
+    pub id: Option<String>,
+    /// Null where the engine does not say.
+    pub frees_bytes: Option<u64>,
+    pub removed: bool,
+    /// Why it could not be removed.
+    pub why: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Container,
+    Image,
+    Network,
+    Volume,
+    BuildCache,
+}
+
+/// What goes, in the order in which it can.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    things: Vec<Thing>,
+    more: usize,
+    note: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Thing {
+    kind: Kind,
+    /// In full; a volume's name.
+    id: String,
+    name: String,
+    frees: Option<u64>,
+}
+
+impl Acting for DockerPrune {
+    const NAME: &'static str = "docker_prune";
+    const TITLE: &'static str = "Prune what is unused";
+    const SCOPE: Scope = Scope::DockerDeploy;
+    const DESTRUCTIVE: bool = true;
+    const IDEMPOTENT: bool = true;
+    const LOOK: &'static str = "look with another dry run";
+    const UNTRUSTED: Option<&'static str> = Some("name and why");
+    const AUDITED: &'static [&'static str] = &["dry_run", "volumes", "min_age_seconds", "limit"];
+    type Output = Report;
+    type Target = Plan;
+
+    async fn aim(&self, turn: &Turn) -> Result<Aim<Plan>, Failure> {
+        let docker = turn.host().docker();
+        let now = turn.host().machine().kernel.wall();
+        let plan = self.plan(&State::ask(docker).await?, docker, now);
+        let name = match (self.dry_run, plan.things.is_empty()) {
+            (true, _) => "nothing: a dry run".to_owned(),
+            (false, true) => "nothing".to_owned(),
+            (false, false) => plan.things.iter().map(|thing| thing.id.as_str()).collect::<Vec<_>>().join(" "),
+        };
+        Ok(Aim { target: plan, name })
+    }
+
+    async fn act(self, turn: &Turn, plan: Plan) -> Result<Report, Failure> {
+        let docker = turn.host().docker();
+        let all = plan.things.len();
+        let mut rows = vec![];
+        for (at, thing) in plan.things.into_iter().enumerate() {
+            let why = match self.dry_run {
+                true => None,
+                false => {
+                    let words = format!("{} of {all} gone through", at + 1);
+                    turn.tell(Step { done: (at + 1) as f64, of: Some(all as f64), words });
+                    thing.remove(docker).await.err().map(|failure| failure.to_string())
+                }
+            };
+            rows.push(Row {
+                kind: thing.kind,
+                id: (thing.kind != Kind::Volume).then(|| short(&thing.id).to_owned()),
+                name: thing.name,
+                frees_bytes: thing.frees,
+                removed: !self.dry_run && why.is_none(),
+                why,
+            });
+        }
+        let counted = rows.iter().filter(|row| self.dry_run || row.removed).filter_map(|row| row.frees_bytes);
+        let freed_bytes = counted.fold(0, u64::saturating_add);
+        Ok(Report { dry_run: self.dry_run, things: Table(rows), freed_bytes, more: plan.more, note: plan.note })
+    }
+}
+
+/// What there is, and what it takes.
+#[derive(Debug, Default)]
+struct State {
+    containers: Vec<Summary>,
+    untagged: Vec<Image>,
+    networks: Vec<Network>,
+    volumes: Vec<Volume>,
+    usage: Usage,
+}
+
+/// Of `GET /system/df`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Usage {
+    #[serde(default, deserialize_with = "or_default")]
+    containers: Vec<ContainerUsage>,
+    #[serde(default, deserialize_with = "or_default")]
+    images: Vec<ImageUsage>,
+    #[serde(default, deserialize_with = "or_default")]
+    volumes: Vec<VolumeUsage>,
+    #[serde(default, deserialize_with = "or_default")]
+    build_cache: Vec<Cache>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ContainerUsage {
+    #[serde(default, deserialize_with = "or_default")]
+    id: String,
+    /// Nothing where it is nothing.
+    #[serde(default, deserialize_with = "or_default")]
+    size_rw: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageUsage {
+    #[serde(default, deserialize_with = "or_default")]
+    id: String,
+    #[serde(default)]
+    size: Option<i64>,
+    /// -1 where it was not counted.
+    #[serde(default)]
+    shared_size: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct VolumeUsage {
+    #[serde(default, deserialize_with = "or_default")]
+    name: String,
+    #[serde(default)]
+    usage_data: Option<Size>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Size {
+    /// -1 where it was not counted.
+    #[serde(default)]
+    size: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Cache {
+    #[serde(default, rename = "ID", deserialize_with = "or_default")]
+    id: String,
+    #[serde(default, deserialize_with = "or_default")]
+    description: String,
+    #[serde(default, deserialize_with = "or_default")]
+    in_use: bool,
+    #[serde(default)]
+    size: Option<i64>,
+    /// Its layers are an image's as well.
+    #[serde(default, deserialize_with = "or_default")]
+    shared: bool,
+}
+
+impl State {
+    async fn ask(docker: &Docker) -> Result<Self, Failure> {
+        Ok(Self {
+            // {"dangling":["true"]}
+            untagged: docker.get("/images/json?filters=%7B%22dangling%22%3A%5B%22true%22%5D%7D").await?,
+            networks: docker.all_networks().await?,
+            volumes: docker.all_volumes().await?,
+            usage: docker.get_within("/system/df", COUNTED_WITHIN).await?,
+            // last: what came to be in between is used
+            containers: docker.all_containers().await?,
+        })
+    }
+}
+
+impl DockerPrune {
+    /// What goes. Decided by what every container has, also those that this caller may not see.
+    fn plan(&self, state: &State, docker: &Docker, now: SystemTime) -> Plan {
+        let is_young = |made: Option<SystemTime>| {
+            let age = made.and_then(|made| now.duration_since(made).ok());
+            age.is_none_or(|age| age < Duration::from_secs(self.min_age_seconds.into()))
+        };
+        let mut young = 0;
+        let mut old = |made: Option<SystemTime>| {
+            let is_young = self.min_age_seconds > 0 && is_young(made);
+            young += usize::from(is_young);
+            !is_young
+        };
+        let (mut things, mut stay) = (vec![], vec![]);
+        for one in &state.containers {
+            let made = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(one.created.try_into().unwrap_or(0)));
+            let ended = match one.state.as_str() {
+                "exited" | "dead" | "stopped" => true,
+                "created" | "configured" | "initialized" => old(made),
+                _ => false,
+            };
+            let settings = docker.settings();
+            let may = settings.allow.permits(Scope::DockerDeploy, one) && settings.own.as_ref() != Some(&one.id);
+            if ended && may && !docker.is_held(&one.id) {
+                things.push(Thing::of(Kind::Container, &one.id, one.name(), state.usage.container(&one.id)));
+            } else {
+                stay.push(one);
+            }
+        }
+        let images: BTreeSet<&str> = stay.iter().map(|one| digits(&one.image_id)).collect();
+        let networks: BTreeSet<&str> =
+            stay.iter().flat_map(|one| one.network_settings.networks.keys()).map(String::as_str).collect();
+        let volumes: BTreeSet<&str> = stay.iter().flat_map(|one| one.volumes()).collect();
+        for one in &state.untagged {
+            if one.tags().next().is_none() && !images.contains(digits(&one.id)) {
+                things.push(Thing::of(Kind::Image, &one.id, "<none>", state.usage.image(&one.id)));
+            }
+        }
+        for one in &state.networks {
+            let is_used =
+                one.is_predefined() || networks.contains(one.name.as_str()) || networks.contains(one.id.as_str());
+            // a swarm's networks may be used on another machine
+            if !is_used && one.scope != "swarm" && old(moment(&one.created)) {
+                things.push(Thing::of(Kind::Network, &one.id, &one.name, Some(0)));
+            }
+        }
+        let unused = |one: &&Volume| !volumes.contains(one.name.as_str()) && volume::is_name(&one.name);
+        let unused: Vec<&Volume> = state.volumes.iter().filter(unused).collect();
+        if self.volumes {
+            for one in &unused {
+                if old(moment(&one.created_at)) {
+                    things.push(Thing::of(Kind::Volume, &one.name, &one.name, state.usage.volume(&one.name)));
+                }
+            }
+        }
+        for one in &state.usage.build_cache {
+            if !one.in_use && one.id.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !one.id.is_empty() {
+                let frees = if one.shared { Some(0) } else { known(one.size) };
+                things.push(Thing::of(Kind::BuildCache, &one.id, &one.description, frees));
+            }
+        }
+        let more = things.len().saturating_sub(self.limit.rows());
+        things.truncate(self.limit.rows());
+        let mut notes = vec![];
+        if young > 0 {
+            notes.push(format!("{young} younger than {} s stay", self.min_age_seconds));
+        }
+        if !self.volumes && !unused.is_empty() {
+            notes.push(format!("unused volumes stay ({}): `volumes: true` takes them too", unused.len()));
+        }
+        Plan { things, more, note: (!notes.is_empty()).then(|| notes.join("; ")) }
+    }
+}
+
+impl Usage {
+    fn container(&self, id: &str) -> Option<u64> {
+        self.containers.iter().find(|one| one.id == id).and_then(|one| known(Some(one.size_rw)))
+    }
+
+    /// What no other image has as well.
+    fn image(&self, id: &str) -> Option<u64> {
+        let one = self.images.iter().find(|one| digits(&one.id) == digits(id))?;
+        Some(known(one.size)?.saturating_sub(known(one.shared_size)?))
+    }
+
+    fn volume(&self, name: &str) -> Option<u64> {
+        self.volumes.iter().find(|one| one.name == name).and_then(|one| known(one.usage_data.as_ref()?.size))
+    }
+}
+
+impl Thing {
+    fn of(kind: Kind, id: &str, name: &str, frees: Option<u64>) -> Self {
+        Self { kind, id: id.to_owned(), name: name.to_owned(), frees }
+    }
+
+    /// Removes it and nothing else, and without force: what has come to be used meanwhile stays.
+    async fn remove(&self, docker: &Docker) -> Result<(), Failure> {
+        let id = &self.id;
+        let _hold = docker.hold(id, &self.name)?;
+        let path = match self.kind {
+            Kind::Container => format!("/containers/{id}?force=false&v=false"),
+            Kind::Image if docker.images().await?.iter().any(|one| one.has_id(id) && one.tags().next().is_some()) => {
+                return Err(Failure::Refused("it has a name by now".to_owned()));
+            }
+            Kind::Image => format!("/images/{id}"),
+            Kind::Network => format!("/networks/{id}"),
+            Kind::Volume => format!("/volumes/{id}"),
+            Kind::BuildCache => {
+                // {"id":["…"]}; the engine takes it for an expression
+                let path = format!("/build/prune?all=true&filters=%7B%22id%22%3A%5B%22%5E{id}%24%22%5D%7D");
+                return docker.post(&path, None, REMOVED_WITHIN).await.map(drop);
+            }
+        };
+        match docker.delete(&path, REMOVED_WITHIN).await {
+            Ok(_) => Ok(()),
+            Err(failure) if self.is_gone(docker).await => {
+                tracing::debug!(id, %failure, "it is gone all the same");
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn is_gone(&self, docker: &Docker) -> bool {
+        match self.kind {
+            Kind::Container => docker.all_containers().await.is_ok_and(|all| all.iter().all(|one| one.id != self.id)),
+            Kind::Image => docker.images().await.is_ok_and(|all| all.iter().all(|one| !one.has_id(&self.id))),
+            Kind::Network => docker.all_networks().await.is_ok_and(|all| all.iter().all(|one| one.id != self.id)),
+            Kind::Volume => docker.all_volumes().await.is_ok_and(|all| all.iter().all(|one| one.name != self.id)),
+            Kind::BuildCache => false,
+        }
+    }
+}
+
+fn known(size: Option<i64>) -> Option<u64> {
+    size.and_then(|size| u64::try_from(size).ok())
+}
+
+fn digits(id: &str) -> &str {
+    id.strip_prefix("sha256:").unwrap_or(id)
+}
+
+/// A time of the Engine's, which for volumes can be of the machine's own zone. `None`: it is none, and what it is of counts as young.
+fn moment(time: &str) -> Option<SystemTime> {
+    let (local, offset) = match time.get(10..)?.rfind(['Z', '+', '-']) {
+        Some(at) => time.split_at(10 + at),
+        None => (time, "Z"),
+    };
+    let utc = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+    let (sign, digits) = match offset.split_at_checked(1)? {
+        ("Z", "") => return Some(utc),
+        (sign, digits) => (sign, digits),
+    };
+    let (hours, minutes) = digits.split_once(':')?;
+    let offset = Duration::from_secs(
+        hours.parse::<u64>().ok()?.checked_mul(60)?.checked_add(minutes.parse().ok()?)?.checked_mul(60)?,
+    );
+    if sign == "+" { utc.checked_sub(offset) } else { utc.checked_add(offset) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_every_zone_are_known_and_others_are_none() {
+        let utc = humantime::parse_rfc3339("2026-11-25T22:00:00Z").unwrap();
+        for time in [
+            "2026-11-25T22:00:00Z",
+            "2026-11-25T22:00:00.000000000Z",
+            "2026-11-25T23:30:00+01:30",
+            "2026-11-25T20:00:00-02:00",
+        ] {
+            assert_eq!(moment(time), Some(utc), "{time}");
+        }
+        for time in ["", "Z", "yesterday", "2026-11-25T22:00:00+x", "2026-11-25T22:00:00+1", "2026-11-25\u{fc}T"] {
+            assert_eq!(moment(time), None, "{time}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! image_pull: from a registry that is well, slow, empty or a liar.
+
+use serde_json::{Value, json};
+use systemmanager_mcp::scope::Scope;
+
+use super::{
+    Engine, answer, engines, failure,
+    registry::{Manner, Registry},
+};
+use crate::common::{Request, Server};
+
+/// Removes what was pulled, at the end.
+struct Pulled<'a>(&'a Engine, String);
+
+impl Drop for Pulled<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.try_docker(&["image", "rm", "--force", &self.1]);
+    }
+}
+
+fn id_of(engine: &Engine, image: &str) -> String {
+    let id = engine.docker(&["image", "inspect", "--format", "{{.Id}}", image]);
+    id.trim_start_matches("sha256:")[..12].to_owned()
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn a_pull_says_what_it_changed_and_a_second_one_that_it_changed_nothing() {
+    for engine in engines() {
+        let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
+        let registry = Registry::beside(&engine);
+        let image = format!("{}/smcp/pulled:1", registry.address);
+        let _pulled = Pulled(&engine, image.clone());
+        let pull = |image: &str| answer(&server, "image_pull", json!({ "image": image }));
+        let digest = registry.put("smcp/pulled", "1", b"first");
+        let first = pull(&image);
+        assert_eq!((&first["changed"], &first["id_before"]), (&json!(true), &Value::Null), "{first}");
+        assert_eq!(first["id"], id_of(&engine, &image), "{}", engine.name);
+        let again = pull(&image);
+        assert_eq!((&again["changed"], &again["id"]), (&json!(false), &first["id"]), "{again}");
+        // one that is made of the old image is named
+        let container = format!("smcp-outdated-{}", std::process::id());
+        engine.docker(&["create", "--name", &container, &image]);
+        registry.put("smcp/pulled", "1", b"second");
+        let second = pull(&image);
+        engine.docker(&["rm", &container]);
+        assert_eq!((&second["changed"], &second["id_before"]), (&json!(true), &first["id"]), "{second}");
+        assert_eq!(second["outdated_containers"], json!([container]), "{second}");
+        assert_eq!(second["id"], id_of(&engine, &image));
+        // by digest it is the first again, whatever the tag
+        let by_digest = format!("{}/smcp/pulled:1@{digest}", registry.address);
+        let third = pull(&by_digest);
+        assert_eq!(third["id"], first["id"], "{third}");
+        let _ = engine.try_docker(&["image", "rm", "--force", &format!("{}/smcp/pulled@{digest}", registry.address)]);
+        let records = server.audit();
+        assert!(
+            records.iter().any(|record| record["target"].as_str().is_some_and(|target| target.contains(&image))),
+            "{records:?}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn a_client_that_asks_for_it_is_told_how_far_the_pull_has_come() {
+    for engine in engines() {
+        let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
+        let registry = Registry::beside(&engine);
+        registry.set(Manner::Slowly);
+        let content: Vec<u8> = (0..4_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        registry.put("smcp/slow", "1", &content);
+        let image = format!("{}/smcp/slow:1", registry.address);
+        let _pulled = Pulled(&engine, image.clone());
+        let steps = told(&server, "image_pull", json!({ "image": image }));
+        // Podman says only which layer it is at
+        if engine.is_podman() {
+            continue;
+        }
+        let done: Vec<f64> = steps.iter().map(|step| step["progress"].as_f64().unwrap()).collect();
+        assert!(done.len() >= 3 && done.is_sorted(), "{steps:?}");
+        assert!(steps.iter().any(|step| step["total"].as_f64().is_some_and(|of| of > 4e6)), "{steps:?}");
+        assert!(steps.iter().all(|step| step["message"].as_str().unwrap().contains("of 1 layers")), "{steps:?}");
+    }
+}
+
+/// What a client that has a progress token is told during a call that succeeds.
+fn told(server: &Server, tool: &str, arguments: Value) -> Vec<Value> {
+    let params = json!({ "name": tool, "arguments": arguments, "_meta": { "progressToken": "t" } });
+    let said = server.ask(&Request::legacy(1, "tools/call", params).token(server.token())).text();
+    let messages = said.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data:")?.trim()).ok());
+    let messages: Vec<Value> = messages.collect();
+    let (steps, rest): (Vec<_>, Vec<_>) =
+        messages.into_iter().partition(|message| message["method"] == "notifications/progress");
+    assert!(rest.iter().any(|message| message["result"]["isError"] == false), "{said}");
+    steps.into_iter().map(|step| step["params"].clone()).collect()
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn what_cannot_be_pulled_is_refused_with_the_reason_and_leaves_nothing() {
+    for engine in engines() {
+        let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
+        let registry = Registry::beside(&engine);
+        registry.put("smcp/broken", "1", &[7; 4096]);
+        let image = format!("{}/smcp/broken", registry.address);
+        for (manner, tag) in [(Manner::Well, "2"), (Manner::Falsely, "1"), (Manner::NoMore, "1")] {
+            registry.set(manner);
+            let image = format!("{image}:{tag}");
+            let why = failure(&server, "image_pull", json!({ "image": image }));
+            assert!(why.starts_with("refused: ") && why.contains("pull"), "{}: {why}", engine.name);
+            assert!(!engine.try_docker(&["image", "inspect", &image]).status.success());
+        }
+        let why = failure(&server, "image_pull", json!({ "image": "127.0.0.1:1/nobody/there:1" }));
+        assert!(why.starts_with("refused: "), "{why}");
+    }
+}

@@ -1,0 +1,162 @@
+//! Who reaches what: tool × scope × target, for every tool that acts on containers.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use systemmanager_mcp::{
+    audit::{Audit, Sink},
+    auth::Caller,
+    docker::{
+        Docker, Settings, Socket,
+        allow::{Allow, Rule},
+    },
+    gate::{Call, Gate, Limits, Refusal},
+    host::{First, Host},
+    scope::{Scope, Scopes},
+    tools::TOOLS,
+};
+
+use super::{Container, Engine, IMAGE, engines, rows};
+use crate::common::Scratch;
+
+/// A gate of the server's, which thinks that it runs in the container `own`.
+struct Desk {
+    gate: Gate,
+    _scratch: Scratch,
+}
+
+impl Desk {
+    fn new(engine: &Engine, allow: Vec<(Scope, Rule)>, own: &Container) -> Self {
+        let scratch = Scratch::new();
+        let settings = Settings {
+            state: None,
+            socket: Socket::At(engine.socket.clone()),
+            allow: Allow(allow),
+            binds: vec![],
+            own: Some(own.id.clone()),
+        };
+        let host = Host::open("/".as_ref(), First::Comes).unwrap().with_docker(Docker::new(settings));
+        let audit = Audit::open(&Sink::File(scratch.path("audit.jsonl"))).unwrap();
+        let limits = Limits { acting: 6_000, ..Limits::default() };
+        Self { gate: Gate::new(TOOLS, host, Arc::new(audit), limits), _scratch: scratch }
+    }
+
+    /// The answer, or the kind of the failure with its words.
+    async fn ask(&self, scopes: &Scopes, tool: &str, arguments: Value) -> Result<Value, String> {
+        let caller = Arc::new(Caller::local(scopes.clone()));
+        let arguments = arguments.as_object().unwrap().clone();
+        let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };
+        match self.gate.call(call, std::future::pending()).await {
+            Ok(answer) => Ok(answer.structured.clone()),
+            Err(Refusal::NoSuchTool) => Err("no such tool".to_owned()),
+            Err(Refusal::Failed(failure)) => Err(format!("{}: {failure}", failure.kind())),
+        }
+    }
+}
+
+fn scopes(of: &[Scope]) -> Scopes {
+    of.iter().copied().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs engines: tests/run --only docker"]
+async fn tool_by_scope_by_target() {
+    for engine in engines() {
+        let (pid, yes) = (std::process::id(), ["--label", "agent=yes"]);
+        let run = |name: &str, labels: &[&str]| engine.run_as(&format!("{name}-{pid}"), labels, &["sleep", "1000"]);
+        let allowed = run("smcp-reach-web", &yes);
+        let other_name = run("smcp-reach-db", &yes);
+        let other_label = run("smcp-reach-web-no", &["--label", "agent=no"]);
+        let hidden = run("smcp-hidden-web", &yes);
+        let own = run("smcp-reach-web-own", &yes);
+        let rule = |name: &str| Rule { names: vec![name.into()], labels: vec!["agent=yes".into()] };
+        let allow = vec![
+            (Scope::DockerRead, Rule { names: vec!["smcp-reach-*".into()], labels: vec![] }),
+            (Scope::DockerControl, rule("smcp-reach-web*")),
+            (Scope::DockerDeploy, rule("smcp-reach-web*")),
+        ];
+        let desk = Desk::new(&engine, allow, &own);
+        let targets = [
+            // a container that runs is not removed without force, which is as far as it gets here
+            (&allowed, "ok", "refused"),
+            (&other_name, "forbidden", "forbidden"),
+            (&other_label, "forbidden", "forbidden"),
+            (&hidden, "not_found", "not_found"),
+            (&own, "forbidden", "forbidden"),
+        ];
+        let (control, deploy) = (Scope::DockerControl, Scope::DockerDeploy);
+        for (held, may_control, may_deploy) in [
+            (vec![], false, false),
+            (vec![Scope::SystemRead, Scope::DockerRead, Scope::DockerLogs], false, false),
+            (vec![Scope::DockerRead, control], true, false),
+            (vec![Scope::DockerRead, deploy], false, true),
+            (vec![control, deploy], true, true),
+        ] {
+            let scopes = scopes(&held);
+            for (target, controlled, removed) in &targets {
+                for name in [&target.name, &target.id, &target.id[..32].to_owned()] {
+                    let kind = |said: Result<Value, String>| match said {
+                        Ok(_) => "ok".to_owned(),
+                        Err(words) => words.split(':').next().unwrap().to_owned(),
+                    };
+                    for action in ["unpause", "start"] {
+                        let said =
+                            desk.ask(&scopes, "container_control", json!({ "name": name, "action": action })).await;
+                        let expected = if may_control { controlled } else { "no such tool" };
+                        assert_eq!(kind(said), expected, "{held:?} {action} {}", target.name);
+                    }
+                    let said = desk.ask(&scopes, "container_remove", json!({ "name": name })).await;
+                    assert_eq!(
+                        kind(said),
+                        if may_deploy { removed } else { "no such tool" },
+                        "{held:?} {}",
+                        target.name
+                    );
+                }
+            }
+            // its image is used by one that may not be seen, too
+            let said = desk.ask(&scopes, "image_remove", json!({ "image": IMAGE })).await.unwrap_err();
+            assert!(said.starts_with(if may_deploy { "refused: " } else { "no such tool" }), "{said}");
+            assert!(!said.contains(&hidden.name), "{said}");
+            for (name, label, made) in [
+                ("smcp-reach-web-new", "yes", "ok"),
+                ("smcp-reach-web-new", "no", "forbidden"),
+                ("smcp-reach-db-new", "yes", "forbidden"),
+                ("smcp-hidden-new", "yes", "forbidden"),
+            ] {
+                let name = format!("{name}-{pid}");
+                let arguments = json!({ "name": name, "image": IMAGE, "network": "none", "labels": { "agent": label }, "command": ["true"] });
+                let said = desk.ask(&scopes, "container_run", arguments).await;
+                let expected = if may_deploy { made } else { "no such tool" };
+                assert!(
+                    said.as_ref().map_or_else(|why| why.starts_with(expected), |_| expected == "ok"),
+                    "{held:?} {name} {label}: {said:?}"
+                );
+                assert_eq!(
+                    engine.try_docker(&["rm", "--force", &name]).status.success() && said.is_ok(),
+                    expected == "ok"
+                );
+            }
+            let said = desk.ask(&scopes, "image_pull", json!({ "image": "127.0.0.1:1/x" })).await.unwrap_err();
+            assert!(said.starts_with(if may_deploy { "refused: " } else { "no such tool" }), "{said}");
+            let said = desk.ask(&scopes, "docker_prune", json!({})).await;
+            assert_eq!(said.is_ok(), may_deploy, "{said:?}");
+        }
+        for container in [&allowed, &other_name, &other_label, &hidden, &own] {
+            assert_eq!(container.inspect("{{.State.Status}}"), "running", "{}", container.name);
+        }
+        // stopped, only the one that may be removed would be pruned
+        for container in [&allowed, &other_name, &other_label, &hidden, &own] {
+            engine.docker(&["kill", &container.id]);
+        }
+        let said = desk.ask(&scopes(&[deploy]), "docker_prune", json!({ "limit": 100 })).await.unwrap();
+        let listed = rows(&said["things"]);
+        let is_listed = |one: &Container| listed.iter().any(|row| row["id"] == one.id[..12]);
+        assert!(is_listed(&allowed), "{listed:?}");
+        for container in [&other_name, &other_label, &hidden, &own] {
+            assert!(!is_listed(container), "{}: {listed:?}", container.name);
+        }
+        let removed = desk.ask(&scopes(&[deploy]), "container_remove", json!({ "name": allowed.name })).await.unwrap();
+        assert_eq!(removed["id"], allowed.id[..12], "{removed}");
+    }
+}
