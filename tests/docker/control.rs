@@ -131,15 +131,14 @@ fn a_signal_that_is_caught_is_sent_and_what_became_of_it_is_said() {
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
 fn one_that_ends_at_once_or_is_never_well_is_said_to_be_so() {
-    for engine in engines() {
+    // Podman leaves the timer of its checks to systemd
+    for engine in engines().into_iter().filter(|engine| !engine.is_podman()) {
         let server = engine.server(&[Scope::DockerRead, Scope::DockerControl]);
         let check = ["--health-cmd", "false", "--health-interval", "1s", "--health-retries", "1"];
         let container = engine.run(&check, STUBBORN);
         let arguments = json!({ "name": container.name, "action": "restart", "grace_seconds": 0, "healthy": true });
         let report = answer(&server, "container_control", arguments);
-        // Podman leaves the timer of checks to systemd
-        let words = if engine.is_podman() { "health" } else { "health check fails" };
-        assert!(report["note"].as_str().unwrap().contains(words), "{}: {report}", engine.name);
+        assert!(report["note"].as_str().unwrap().contains("health check fails"), "{}: {report}", engine.name);
         let container =
             engine.run(&["--health-cmd", "true", "--health-interval", "1s"], &["sh", "-c", "sleep 0.2; exit 3"]);
         engine.docker(&["wait", &container.id]);

@@ -93,7 +93,8 @@ fn ports_are_published_where_it_was_said() {
         );
         let ports: Vec<&str> = report["ports"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         assert!(ports.contains(&"127.0.0.1:18080->80/tcp") && ports.len() == 2, "{report}");
-        assert_eq!(named.inspect("{{.HostConfig.NetworkMode}}"), network.1);
+        let networks = named.inspect("{{json .NetworkSettings.Networks}}");
+        assert!(networks.contains(&network.1), "{networks}");
         // the port is taken by now: what cannot be started is not left behind
         let second = Named::new(&engine, "ports2");
         let arguments = json!({ "name": second.1, "image": IMAGE, "command": ["sleep", "1000"], "network": network.1,
@@ -234,7 +235,8 @@ fn a_running_container_is_removed_only_by_force_and_its_nameless_volumes_only_if
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
 fn an_image_in_use_stays_and_who_uses_it_is_said_unless_that_may_not_be_seen() {
-    for engine in engines() {
+    // Podman's service makes no image of what the docker command line sends for `commit`
+    for engine in engines().into_iter().filter(|engine| !engine.is_podman()) {
         let image = Named::new(&engine, "image");
         let container = engine.run(&[], &["sleep", "1000"]);
         engine.docker(&["commit", "--message", &image.1, &container.id, &image.1]);

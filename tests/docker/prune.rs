@@ -53,7 +53,8 @@ fn own_names() -> String {
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
 fn a_dry_run_names_what_would_go_and_changes_nothing() {
-    for engine in engines() {
+    // Podman's service makes no image of what the docker command line sends for `commit`
+    for engine in engines().into_iter().filter(|engine| !engine.is_podman()) {
         let server = engine.server_with(&[Scope::DockerRead, Scope::DockerDeploy], &own_names());
         let (mut made, pid) = (Made { engine: &engine, things: vec![] }, std::process::id());
         let mut stopped = |name: &str, words: &[&str]| {

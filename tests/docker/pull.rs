@@ -9,6 +9,11 @@ use super::{
 };
 use crate::common::{Request, Server};
 
+/// Podman asks even a registry on its own machine for TLS.
+fn those_that_take_it() -> impl Iterator<Item = Engine> {
+    engines().into_iter().filter(|engine| !engine.is_podman())
+}
+
 /// Removes what was pulled, at the end.
 struct Pulled<'a>(&'a Engine, String);
 
@@ -26,7 +31,7 @@ fn id_of(engine: &Engine, image: &str) -> String {
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
 fn a_pull_says_what_it_changed_and_a_second_one_that_it_changed_nothing() {
-    for engine in engines() {
+    for engine in those_that_take_it() {
         let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
         let registry = Registry::beside(&engine);
         let image = format!("{}/smcp/pulled:1", registry.address);
@@ -63,7 +68,7 @@ fn a_pull_says_what_it_changed_and_a_second_one_that_it_changed_nothing() {
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
 fn a_client_that_asks_for_it_is_told_how_far_the_pull_has_come() {
-    for engine in engines() {
+    for engine in those_that_take_it() {
         let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
         let registry = Registry::beside(&engine);
         registry.set(Manner::Slowly);
@@ -72,10 +77,6 @@ fn a_client_that_asks_for_it_is_told_how_far_the_pull_has_come() {
         let image = format!("{}/smcp/slow:1", registry.address);
         let _pulled = Pulled(&engine, image.clone());
         let steps = told(&server, "image_pull", json!({ "image": image }));
-        // Podman says only which layer it is at
-        if engine.is_podman() {
-            continue;
-        }
         let done: Vec<f64> = steps.iter().map(|step| step["progress"].as_f64().unwrap()).collect();
         assert!(done.len() >= 3 && done.is_sorted(), "{steps:?}");
         assert!(steps.iter().any(|step| step["total"].as_f64().is_some_and(|of| of > 4e6)), "{steps:?}");

@@ -43,7 +43,7 @@ impl Desk {
 
     /// The answer, or the kind of the failure with its words.
     async fn ask(&self, scopes: &Scopes, tool: &str, arguments: Value) -> Result<Value, String> {
-        let caller = Arc::new(Caller::local(scopes.clone()));
+        let caller = Arc::new(Caller::local(*scopes));
         let arguments = arguments.as_object().unwrap().clone();
         let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };
         match self.gate.call(call, std::future::pending()).await {

@@ -158,7 +158,8 @@ impl Acting for ContainerRun {
             return Err(Failure::Refused(format!("the name {} is taken", self.name)));
         }
         volumes(docker, &container.mounts, &all).await?;
-        if let Some(network) = &self.network
+        // Podman has no networks of these names, and knows them as words all the same
+        if let Some(network) = self.network.as_ref().filter(|network| !matches!(network.as_str(), "none" | "bridge"))
             && !docker.all_networks().await?.iter().any(|one| one.name == *network)
         {
             return Err(Failure::NotFound(format!("a network {network}")));
