@@ -203,7 +203,12 @@ impl Docker {
     /// Every container there is, also those that may not be seen: to know what an image, a volume or a network is used by. Never for an
     /// answer.
     pub async fn all_containers(&self) -> Result<Vec<Summary>, Failure> {
-        self.get("/containers/json?all=1").await
+        const PATH: &str = "/containers/json?all=1";
+        match self.get(PATH).await {
+            // Podman's list fails as a whole when one of its containers goes meanwhile
+            Err(Failure::Refused(_)) => self.get(PATH).await,
+            listed => listed,
+        }
     }
 
     /// The one container that `name` means: its name, its id or the beginning of no other's; if `scope` lets callers at it.
