@@ -13,6 +13,7 @@ pub mod detail;
 mod hold;
 pub mod image;
 pub mod journal;
+pub mod log;
 pub mod model;
 pub mod own;
 pub mod policy;
@@ -24,6 +25,7 @@ pub mod stats;
 mod stream;
 pub mod transport;
 pub mod update;
+pub mod usage;
 pub mod volume;
 mod wait;
 
@@ -32,7 +34,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{
@@ -79,6 +81,9 @@ const MOST_VALUES: usize = 1_000_000;
 
 /// The longest that the Engine is quoted, in characters.
 const QUOTED: usize = 1000;
+
+/// How much is read of what the Engine says of a failure.
+const LONGEST_WORDS: usize = 64 << 10;
 
 /// The API version that bollard writes down; requests go out without one, so that the Engine answers in its newest form.
 const VERSION: &bollard::ClientVersion = &bollard::ClientVersion { major_version: 1, minor_version: 41 };
@@ -144,6 +149,28 @@ impl Docker {
             return Err(self.too_long(path));
         }
         serde_json::from_slice(&body).map_err(|error| self.garbage(path, &error))
+    }
+
+    /// Asks `path`, and gives the answer as it comes: for what may be longer than is ever held at once. `patience` is for its beginning;
+    /// whoever drops it ends the request.
+    pub async fn stream(&self, path: &str, patience: Duration) -> Result<Stream, Failure> {
+        let request = Request::get(path).body(Full::<Bytes>::default());
+        let request = request.map_err(|error| Failure::Internal(error.into()))?;
+        let beginning = async {
+            let answer = self.send(request, u64::MAX).await?;
+            if answer.status().is_success() {
+                return Ok(Stream { docker: self.clone(), body: answer.into_body() });
+            }
+            let status = answer.status();
+            let words = Limited::new(answer.into_body(), LONGEST_WORDS).collect().await;
+            let words = words.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            let words = serde_json::from_slice::<Said>(&words).map(|said| said.message).unwrap_or_default();
+            Err(refused(status, "do it", &words))
+        };
+        match tokio::time::timeout(patience, beginning).await {
+            Ok(stream) => stream,
+            Err(_) => Err(Failure::TimedOut(format!("the Docker Engine at {}", self.settings.socket))),
+        }
     }
 
     /// Sends `body` to `path`, and gives the answer's bytes.
@@ -377,6 +404,30 @@ impl Docker {
     fn no_engine(&self) -> Failure {
         let socket = &self.settings.socket;
         Failure::Away(format!("what listens at {socket} does not answer as a Docker Engine does; look what it is"))
+    }
+}
+
+/// An answer that is read as it comes.
+#[derive(Debug)]
+pub struct Stream {
+    docker: Docker,
+    body: Incoming,
+}
+
+impl Stream {
+    /// What has come since; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) => return Ok(Some(bytes)),
+                    // trailers say nothing
+                    Err(_) => continue,
+                },
+                Some(Err(error)) => return Err(self.docker.broke("a stream", &error)),
+            }
+        }
     }
 }
 

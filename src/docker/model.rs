@@ -102,6 +102,9 @@ pub struct Networks {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Endpoint {
+    /// The network's id.
+    #[serde(default, rename = "NetworkID", deserialize_with = "or_default")]
+    pub network_id: String,
     /// Its IPv4 address.
     #[serde(default, rename = "IPAddress", deserialize_with = "or_default")]
     pub ip_address: String,
@@ -219,6 +222,148 @@ pub fn instant(time: &str) -> Option<SystemTime> {
 /// The same as it is told: RFC 3339, UTC, to the second.
 pub fn known_time(time: &str) -> Option<String> {
     instant(time).map(|time| humantime::format_rfc3339_seconds(time).to_string())
+}
+
+/// One of `GET /images/json`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Image {
+    /// `sha256:` and 64 hexadecimal digits; Podman leaves out the word.
+    pub id: String,
+    /// `repository:tag`; `<none>:<none>` where it has none.
+    #[serde(default, deserialize_with = "or_default")]
+    pub repo_tags: Vec<String>,
+    /// `repository@sha256:…`.
+    #[serde(default, deserialize_with = "or_default")]
+    pub repo_digests: Vec<String>,
+    /// When it was built, in seconds since 1970.
+    #[serde(default, deserialize_with = "or_default")]
+    pub created: i64,
+    /// With what it shares, in bytes; -1 where it is not known.
+    #[serde(default)]
+    pub size: Option<i64>,
+    /// Of that what other images have too; -1 where it is not known.
+    #[serde(default)]
+    pub shared_size: Option<i64>,
+    /// How many containers use it; -1 where it is not known.
+    #[serde(default)]
+    pub containers: Option<i64>,
+}
+
+impl Image {
+    /// What it is called: its tags, without any its digests. Nothing for one that has lost its names (it is dangling).
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let real = |name: &&str| !name.starts_with("<none>");
+        let tags = self.repo_tags.iter().map(String::as_str).filter(real);
+        let tagged = tags.clone().next().is_some();
+        tags.chain(self.repo_digests.iter().map(String::as_str).filter(real).filter(move |_| !tagged))
+    }
+}
+
+/// `GET /volumes`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Volumes {
+    /// All.
+    #[serde(default, deserialize_with = "or_default")]
+    pub volumes: Vec<Volume>,
+}
+
+/// A volume.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Volume {
+    /// Its name, by which it is known.
+    pub name: String,
+    /// `local`, or a plugin's name.
+    #[serde(default, deserialize_with = "or_default")]
+    pub driver: String,
+    /// Where its files are on the machine.
+    #[serde(default, deserialize_with = "or_default")]
+    pub mountpoint: String,
+    /// RFC 3339.
+    #[serde(default, deserialize_with = "or_default")]
+    pub created_at: String,
+    /// Its labels.
+    #[serde(default, deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+    /// What it takes and who uses it; only where that was asked for.
+    #[serde(default)]
+    pub usage_data: Option<VolumeUsage>,
+}
+
+/// What a volume takes.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct VolumeUsage {
+    /// In bytes; -1 where its driver does not tell.
+    #[serde(default)]
+    pub size: Option<i64>,
+    /// How many containers have it; -1 where it is not known.
+    #[serde(default)]
+    pub ref_count: Option<i64>,
+}
+
+impl Volume {
+    /// What it takes, in bytes, where that is known.
+    pub fn size(&self) -> Option<u64> {
+        u64::try_from(self.usage_data?.size?).ok()
+    }
+
+    /// What its files are below, as `NAME/_data`, where both engines put them.
+    pub fn directory(&self) -> Option<&str> {
+        self.mountpoint.strip_suffix("/_data")?.strip_suffix(&self.name)?.strip_suffix('/')
+    }
+}
+
+/// One of `GET /networks`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Network {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Not always unique.
+    #[serde(default, deserialize_with = "or_default")]
+    pub name: String,
+    /// `bridge`, `overlay`, `macvlan` and so on.
+    #[serde(default, deserialize_with = "or_default")]
+    pub driver: String,
+    /// `local`, `swarm`, `global`.
+    #[serde(default, deserialize_with = "or_default")]
+    pub scope: String,
+    /// No way out of it.
+    #[serde(default, deserialize_with = "or_default")]
+    pub internal: bool,
+    /// When it was made: RFC 3339.
+    #[serde(default, deserialize_with = "or_default")]
+    pub created: String,
+    /// Its addresses.
+    #[serde(default, rename = "IPAM", deserialize_with = "or_default")]
+    pub ipam: Ipam,
+    /// Its labels.
+    #[serde(default, deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The addresses of a network.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Ipam {
+    /// One for each range.
+    #[serde(default, deserialize_with = "or_default")]
+    pub config: Vec<Subnet>,
+}
+
+/// A range of addresses.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Subnet {
+    /// `172.18.0.0/16`.
+    #[serde(default, deserialize_with = "or_default")]
+    pub subnet: String,
+    /// The way out.
+    #[serde(default, deserialize_with = "or_default")]
+    pub gateway: String,
 }
 
 /// The compose project of a container, as its labels say.

@@ -31,6 +31,11 @@ impl Redactor {
         }
     }
 
+    /// Takes note of a line that is not shown, and of what it says of the next.
+    pub fn pass(&mut self, line: &str) {
+        self.carried(line);
+    }
+
     /// `line` without its secrets, if the lines before say that it has some.
     pub(super) fn carried(&mut self, line: &str) -> Option<String> {
         let starts = begins_key(line);
