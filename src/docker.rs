@@ -159,7 +159,8 @@ impl Docker {
         let beginning = async {
             let answer = self.send(request, u64::MAX).await?;
             if answer.status().is_success() {
-                return Ok(Stream { docker: self.clone(), body: answer.into_body() });
+                let is_podman = answer.headers().contains_key("libpod-api-version");
+                return Ok(Stream { docker: self.clone(), body: answer.into_body(), is_podman });
             }
             let status = answer.status();
             let words = Limited::new(answer.into_body(), LONGEST_WORDS).collect().await;
@@ -412,9 +413,15 @@ impl Docker {
 pub struct Stream {
     docker: Docker,
     body: Incoming,
+    is_podman: bool,
 }
 
 impl Stream {
+    /// Whether it is Podman that answers.
+    pub fn is_podman(&self) -> bool {
+        self.is_podman
+    }
+
     /// What has come since; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {

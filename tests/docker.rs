@@ -8,6 +8,8 @@ mod containers;
 mod control;
 mod deploy;
 mod guard;
+mod lists;
+mod logs;
 mod prune;
 mod pull;
 mod reach;

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::model::{Image, Summary, Volume, or_default};
+use super::{
+    Docker,
+    model::{Image, Summary, Volume, or_default},
+};
+use crate::failure::Failure;
 
 /// How long the Engine has: it reads through all volumes and containers.
 pub const WITHIN: Duration = Duration::from_secs(20);
@@ -87,6 +91,15 @@ pub struct Cached {
 }
 
 impl Usage {
+    /// Asks for [`OF_ALL`] or [`OF_VOLUMES`].
+    pub async fn ask(docker: &Docker, path: &str) -> Result<Self, Failure> {
+        match docker.get_within(path, WITHIN).await {
+            // Podman gives up when a container goes while it counts
+            Err(Failure::Refused(_)) => docker.get_within(path, WITHIN).await,
+            other => other,
+        }
+    }
+
     /// Images; the total is that of their layers, each counted once.
     pub fn images(&mut self) -> Of<Image> {
         let old = Of { total_size: self.layers_size, items: std::mem::take(&mut self.images) };

@@ -2,14 +2,22 @@
 
 pub(crate) mod container;
 pub(crate) mod container_control;
+pub(crate) mod container_logs;
 pub(crate) mod container_remove;
 pub(crate) mod container_run;
 pub(crate) mod container_update;
 pub(crate) mod containers;
+pub(crate) mod docker_events;
+pub(crate) mod docker_networks;
 pub(crate) mod docker_prune;
+pub(crate) mod docker_usage;
 pub(crate) mod image_pull;
 pub(crate) mod image_remove;
+pub(crate) mod images;
+mod listed;
 pub(crate) mod stacks;
+pub(crate) mod volumes;
+mod window;
 
 use crate::{docker::model::Port, text};
 
