@@ -2,6 +2,7 @@
 //!
 //! `probe PART OPTIONS`; see [`Options`]. Two parts are for the probe itself: `herd` and `history`.
 
+mod docker;
 mod figures;
 mod herd;
 mod http;
@@ -27,6 +28,10 @@ pub struct Options {
     pub python: PathBuf,
     /// `psutil_peer.py`.
     pub psutil_peer: PathBuf,
+    /// `docker_peer.py`.
+    pub docker_peer: PathBuf,
+    /// The socket of an Engine that has `t/bb:1`.
+    pub docker: Option<PathBuf>,
     /// For state, tokens and logs of the servers; on a disk.
     pub scratch: PathBuf,
     /// How often each figure is taken.
@@ -44,6 +49,8 @@ impl Options {
             ceiling: PathBuf::new(),
             python: "python3".into(),
             psutil_peer: "psutil_peer.py".into(),
+            docker_peer: "docker_peer.py".into(),
+            docker: None,
             scratch: std::env::temp_dir(),
             rounds: 3,
             seconds: 3.0,
@@ -56,6 +63,8 @@ impl Options {
                 "--ceiling" => options.ceiling = value.into(),
                 "--python" => options.python = value.into(),
                 "--psutil-peer" => options.psutil_peer = value.into(),
+                "--docker-peer" => options.docker_peer = value.into(),
+                "--docker" => options.docker = Some(value.into()),
                 "--scratch" => options.scratch = value.into(),
                 "--rounds" => options.rounds = value.parse().expect("--rounds N"),
                 "--seconds" => options.seconds = value.parse().expect("--seconds N"),
@@ -81,6 +90,7 @@ fn main() {
         "paced" => http::paced(&Options::parse(arguments)),
         "scan" => scan::run(&Options::parse(arguments)),
         "life" => life::run(&Options::parse(arguments)),
+        "docker" => docker::run(&Options::parse(arguments)),
         "tokens" => tokens::run(&Options::parse(arguments)),
         "herd" => herd::hold(arguments.next().and_then(|count| count.parse().ok()).expect("probe herd COUNT")),
         "history" => life::history(),

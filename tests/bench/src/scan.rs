@@ -6,13 +6,17 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use procfs::process::all_processes;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 use systemmanager_mcp::{
+    auth::Caller,
     host::{First, Host, Scan},
+    scope::Scopes,
+    tool::Turn,
     tools::TOOLS,
 };
 
@@ -48,6 +52,7 @@ pub fn run(options: &Options) {
     let python = RefCell::new(Python::start(options));
     let mut kept = System::new().expect("sysinfo");
     let processes = TOOLS.iter().find(|tool| tool.name == "processes");
+    let turn = Turn::new(host.clone(), Arc::new(Caller::stdio(Scopes::read_only())), ());
 
     let mut peers: Vec<Peer<'_>> =
         vec![(OURS, Box::new(|| timed(|| Scan::take(host.machine()).expect("a scan").processes.len())))];
@@ -58,7 +63,7 @@ pub fn run(options: &Options) {
                 // two questions within 250 ms would share a scan
                 std::thread::sleep(Duration::from_millis(260));
                 timed(|| {
-                    let report = runtime.block_on(tool.run(&host, serde_json::Map::new())).expect("a report");
+                    let report = runtime.block_on(tool.run(&turn, serde_json::Map::new())).expect("a report");
                     report["total"].as_u64().map_or(0, |total| total as usize)
                 })
             }),
@@ -142,7 +147,8 @@ fn timed(scan: impl FnOnce() -> usize) -> Took {
     Took { count, time: began.elapsed(), cpu: cpu() - busy }
 }
 
-fn cpu_time(whose: i32) -> Duration {
+/// What this process (`RUSAGE_SELF`) or those that it started and that have ended have spent on the processor.
+pub fn cpu_time(whose: i32) -> Duration {
     let mut usage = std::mem::MaybeUninit::zeroed();
     // SAFETY: a structure of numbers, which are all right when they are zero, and the call fills it in
     let usage: libc::rusage = unsafe {

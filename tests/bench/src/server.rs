@@ -25,18 +25,30 @@ pub struct Server {
 impl Server {
     /// Ours with the shipped defaults: a token from the token file, every call audited to a file, every limit in force.
     pub fn ours(options: &Options) -> Self {
+        Self::configured(options, &[], "")
+    }
+
+    /// The same, asking the Docker Engine at `socket`.
+    pub fn asking(options: &Options, socket: &Path) -> Self {
+        let scopes = ["--scopes", "system:read,docker:read,docker:logs"];
+        Self::configured(options, &scopes, &format!(", docker: (socket: {socket:?})"))
+    }
+
+    fn configured(options: &Options, scopes: &[&str], keys: &str) -> Self {
         let state = fresh_directory(&options.scratch, "state");
         let tokens = state.join("tokens.ron");
         let token = Command::new(&options.server)
             .args(["token", "new", "bench", "--token-file"])
             .arg(&tokens)
+            .args(scopes)
             .stderr(Stdio::inherit())
             .output()
             .expect("token new");
         let printed = String::from_utf8_lossy(&token.stdout).into_owned();
         let token = printed.split_whitespace().find(|word| word.starts_with("smcp_")).expect("a token").to_owned();
         let config = state.join("config.ron");
-        fs::write(&config, format!("(listen: [\"127.0.0.1:0\"], state_directory: Some({state:?}))\n")).expect("config");
+        fs::write(&config, format!("(listen: [\"127.0.0.1:0\"], state_directory: Some({state:?}){keys})\n"))
+            .expect("config");
         let mut child = Command::new(&options.server)
             .args(["serve", "--config"])
             .arg(&config)
