@@ -226,7 +226,7 @@ async fn dependent(docker: &Docker, target: &Summary) -> Result<Option<String>, 
         let Ok(inspect) = docker.get::<Value>(&format!("/containers/{}/json", one.id)).await else { continue };
         let is_shared =
             |key: &&str| inspect["HostConfig"][key].as_str().is_some_and(|mode| shared.iter().any(|own| own == mode));
-        if ["NetworkMode", "PidMode", "IpcMode"].iter().any(|key| is_shared(key)) {
+        if ["NetworkMode", "PidMode", "IpcMode"].iter().any(is_shared) {
             others.push(shown(one.name()));
         }
     }
