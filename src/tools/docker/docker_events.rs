@@ -124,7 +124,7 @@ async fn ask(
     }
     let deadline = Instant::now() + TOLD_WITHIN;
     let mut line = Vec::new();
-    let mut late = false;
+    let (mut late, mut is_long, mut long) = (false, false, 0_usize);
     loop {
         let next = tokio::select! {
             () = stop.cancelled() => return Err(Failure::Cancelled),
@@ -140,15 +140,19 @@ async fn ask(
             }
         };
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
-            line.extend_from_slice(part);
-            if part.ends_with(b"\n") {
-                sieve.line(&line);
-                line.clear();
+            // whoever makes a container gives it its labels: one that is too long costs only itself
+            is_long |= line.len() + part.len() > LONGEST;
+            if !is_long {
+                line.extend_from_slice(part);
             }
-            if line.len() > LONGEST {
-                return Err(Failure::Away(
-                    "the Docker Engine tells an event longer than any that makes sense".to_owned(),
-                ));
+            if part.ends_with(b"\n") {
+                if is_long {
+                    long += 1;
+                } else {
+                    sieve.line(&line);
+                }
+                line.clear();
+                is_long = false;
             }
         }
     }
@@ -161,6 +165,9 @@ async fn ask(
         let until = kept.front().map_or(String::new(), |(time, _)| told(*time));
         left_out
             .push(format!("{} older events: ask with a larger limit, or with until {until}", matching - kept.len()));
+    }
+    if long > 0 {
+        left_out.push(format!("{long} events that are too long to be read"));
     }
     if late {
         left_out.push(format!("what the Engine did not tell within {} s: ask for less", TOLD_WITHIN.as_secs()));
