@@ -106,6 +106,9 @@ impl Drop for Guard {
     }
 }
 
+/// What one connection has sent so far.
+type Bytes = Arc<Mutex<Vec<u8>>>;
+
 /// Stands between whoever asks and an Engine (or nothing), and writes down every request line.
 struct Recorder {
     socket: PathBuf,
@@ -145,17 +148,17 @@ impl Recorder {
         })
     }
 
-    fn with(serve: impl Fn(UnixStream, Arc<Mutex<Vec<u8>>>) + Clone + Send + 'static) -> Self {
+    fn with(serve: impl Fn(UnixStream, Bytes) + Clone + Send + 'static) -> Self {
         let scratch = Scratch::new();
         let socket = scratch.path("recorder.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
-        let seen: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>> = Arc::default();
+        let seen: Arc<Mutex<Vec<Bytes>>> = Arc::default();
         let all: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
         let into = Arc::clone(&all);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
+                let bytes: Bytes = Arc::default();
                 seen.lock().unwrap().push(Arc::clone(&bytes));
                 let (serve, seen, into) = (serve.clone(), Arc::clone(&seen), Arc::clone(&into));
                 thread::spawn(move || {
