@@ -29,6 +29,7 @@ const HEEDED_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) struct ContainerControl {
     /// Its name, its id, or the beginning of no other's.
     name: String,
+    /// What to do with it.
     action: Action,
     /// Seconds it has to end by itself before it is killed: 0 to 300, default 10. For stop and restart.
     grace_seconds: Option<u32>,

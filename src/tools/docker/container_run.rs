@@ -32,6 +32,7 @@ const MADE_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ContainerRun {
+    /// What it is to be called.
     name: String,
     /// Its name or id.
     image: String,
@@ -52,13 +53,18 @@ pub(crate) struct ContainerRun {
     volumes: Vec<String>,
     /// The name of a network that is there.
     network: Option<String>,
+    /// When it is started again. Default: never.
     restart: Option<Restart>,
+    /// The most memory it may use.
     memory_bytes: Option<u64>,
+    /// The most CPU time it may use, in cores.
     cpus: Option<f64>,
+    /// Labels by key.
     #[serde(default)]
     labels: BTreeMap<String, String>,
     /// USER or USER:GROUP.
     user: Option<String>,
+    /// Its health check.
     health: Option<HealthCheck>,
     /// Wait until its health check succeeds, 30 seconds at most.
     #[serde(default)]
