@@ -87,8 +87,16 @@ impl Engine {
 
     pub(crate) fn run_as(&self, name: &str, words: &[&str], command: &[&str]) -> Container {
         let before = ["run", "--detach", "--network", "none", "--name", name];
-        let id = self.docker(&[&before[..], words, &[IMAGE], command].concat());
-        Container { engine: self.clone(), name: name.to_owned(), id }
+        let all = [&before[..], words, &[IMAGE], command].concat();
+        let mut output = self.try_docker(&all);
+        // a busy machine is too much for Podman's monitor now and then
+        if !output.status.success() && self.is_podman() {
+            self.try_docker(&["rm", "--force", name]);
+            output = self.try_docker(&all);
+        }
+        let said = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        assert!(output.status.success(), "{}: {all:?}: {}", self.name, String::from_utf8_lossy(&output.stderr));
+        Container { engine: self.clone(), name: name.to_owned(), id: said }
     }
 
     /// A server that asks this engine, with a token of these scopes.

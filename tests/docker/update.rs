@@ -45,7 +45,10 @@ impl Made {
     /// An image with these changes, of a container in which `command` has run. Only `import` lets every engine change what it says.
     fn image(&self, tag: &str, command: &str, changes: &[&str]) -> String {
         let (name, base) = (format!("t/{}:{tag}", self.prefix), self.name(&format!("base-{tag}")));
-        self.engine.docker(&["run", "--network", "none", "--name", &base, IMAGE, "sh", "-c", command]);
+        // not `run`, which wants to read along: Podman refuses that when the container has already ended
+        self.engine.docker(&["create", "--network", "none", "--name", &base, IMAGE, "sh", "-c", command]);
+        self.engine.docker(&["start", &base]);
+        self.engine.docker(&["wait", &base]);
         let docker = || {
             let mut docker = Command::new("docker");
             docker.arg("-H").arg(format!("unix://{}", self.engine.socket.display()));
