@@ -642,7 +642,7 @@ impl FromText for DockerScope {
     const EXPECTED: &'static str = "\"docker:read\", \"docker:logs\", \"docker:control\" or \"docker:deploy\"";
 
     fn read(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|scope| *scope != Scope::SystemRead).map(Self)
+        text.parse().ok().filter(|scope: &Scope| scope.reaches_containers()).map(Self)
     }
 }
 

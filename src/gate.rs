@@ -45,6 +45,9 @@ pub struct Limits {
     pub acting: u32,
 }
 
+/// Calls that act at the same time.
+const ACTING_AT_ONCE: usize = 16;
+
 /// How long a client is kept waiting for a call that acts: most give up after 60 seconds.
 pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(50);
 
@@ -96,6 +99,8 @@ pub struct Gate {
     waiting: AtomicUsize,
     shared: share::Shared,
     buckets: bucket::Buckets,
+    /// Places for calls that act: their own, as they may take minutes and must not keep others from looking.
+    acts: Arc<Semaphore>,
     /// The calls that act right now.
     acting: TaskTracker,
     /// What `tools/list` says of each tool, made when it is first asked for: schemas are slow to make, and the same for all.
@@ -114,6 +119,7 @@ impl Gate {
             waiting: AtomicUsize::new(0),
             shared: share::Shared::default(),
             buckets: bucket::Buckets::default(),
+            acts: Arc::new(Semaphore::new(ACTING_AT_ONCE)),
             acting: TaskTracker::new(),
             described: OnceLock::new(),
         }
@@ -232,12 +238,9 @@ impl Gate {
         if let Err(busy) = self.buckets.take(&call.caller.id, self.limits().acting) {
             return asked.conclude(Err(busy)).await;
         }
-        let place = match tokio::time::timeout(self.limits().deadline, self.place()).await {
-            Ok(Ok(place)) => place,
-            Ok(Err(busy)) => return asked.conclude(Err(busy)).await,
-            Err(_) => {
-                return asked.conclude(Err(Failure::Busy("the server has as much to do as it takes on", 1))).await;
-            }
+        let Ok(place) = Arc::clone(&self.acts).try_acquire_owned() else {
+            let busy = Failure::Busy("as many calls act as may do so at once", 5);
+            return asked.conclude(Err(busy)).await;
         };
         let is_told = call.steps.is_some();
         let asked = Arc::new(asked);

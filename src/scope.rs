@@ -45,6 +45,16 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// Whether it is about containers, so that rules of the operator's can narrow it to some of them.
+    pub fn reaches_containers(self) -> bool {
+        match self {
+            Self::SystemRead => false,
+            Self::DockerRead | Self::DockerLogs | Self::DockerControl | Self::DockerDeploy => true,
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -6,6 +6,7 @@
     reason = "the program itself may neither spawn nor open files as it likes; who tests it from outside must"
 )]
 
+mod acting;
 mod audit;
 mod auth;
 mod cli;

@@ -1,15 +1,19 @@
 //! `call`: one tool's answer on the terminal, by the same path an agent's call takes.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, pin::pin, sync::Arc, time::SystemTime};
 
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::{Error, machinery::Machinery, say};
+use super::{Error, end, machinery::Machinery, say};
 use crate::{
     auth::Caller,
     config::{DEFAULT_FILE, Environment, Settings, Source},
     gate::{Call, Refusal},
     host::First,
+    text,
+    tool::Step,
 };
 
 /// Calls `tool` with `arguments`.
@@ -24,8 +28,21 @@ pub(super) async fn run(
     super::log::start(settings.log);
     let gate = Machinery::open(&settings, First::Waits)?.gate;
     let caller = Arc::new(Caller::local(settings.scopes));
-    let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };
-    match gate.call(call, std::future::pending()).await {
+    let stop = CancellationToken::new();
+    tokio::spawn(end(stop.clone())?);
+    let (steps, mut told) = mpsc::channel::<Step>(16);
+    let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: Some(steps) };
+    let mut calling = pin!(gate.call(call, stop.cancelled()));
+    let result = loop {
+        tokio::select! {
+            result = &mut calling => break result,
+            Some(step) = told.recv() => super::complain(&text::clean(&text::redact_line(&step.words), 200)),
+        }
+    };
+    // what acts is brought to its end, also when it was interrupted: the task would go with the process
+    gate.rest().await;
+    gate.audit().finish(SystemTime::now()).map_err(Error::other)?;
+    match result {
         Ok(answer) if json => say(&serde_json::to_string_pretty(&answer.structured).map_err(Error::other)?),
         Ok(answer) => say(&answer.text),
         Err(Refusal::NoSuchTool) => {

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Docker, LARGEST, Said, refused};
+use super::{Docker, ENDLESS, Said, refused};
 use crate::failure::Failure;
 
 /// How long the Engine may say nothing in between: a registry that is slow, a layer that is unpacked.
@@ -31,7 +31,8 @@ impl Docker {
         let until = Instant::now() + within;
         let request = Request::builder().method(Method::POST).uri(path).body(Full::new(Bytes::new()));
         let request = request.map_err(|error| Failure::Internal(error.into()))?;
-        let answer = timeout(QUIET.min(within), self.send(request, LARGEST)).await.map_err(late)??;
+        // each line has its bound and all of them their time: a large image has many, and takes longer than any answer that is looked up
+        let answer = timeout(QUIET.min(within), self.send(request, ENDLESS)).await.map_err(late)??;
         let status = answer.status();
         let mut body = answer.into_body();
         let mut rest: Vec<u8> = vec![];

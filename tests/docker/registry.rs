@@ -162,8 +162,9 @@ fn serve(stream: TcpStream, shelf: &Mutex<Shelf>) {
             body.reverse();
         }
         let sent = match manner {
+            // longer than any answer takes that is only looked up
             Manner::Slowly if is_layer => body.chunks(body.len() / 20 + 1).try_for_each(|chunk| {
-                thread::sleep(Duration::from_millis(150));
+                thread::sleep(Duration::from_millis(700));
                 writer.write_all(chunk)
             }),
             _ => writer.write_all(&body),

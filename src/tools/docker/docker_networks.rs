@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::listed;
+use super::{listed, told};
 use crate::{
     docker::{
         Docker,
@@ -157,7 +157,7 @@ fn row(network: Network, containers: &[Summary]) -> Row {
         id: short(&network.id).to_owned(),
         subnets: of(|subnet| &subnet.subnet),
         gateways: of(|subnet| &subnet.gateway),
-        project: network.labels.get(PROJECT).cloned(),
+        project: network.labels.get(PROJECT).map(|project| told(project, 64)),
         members: listed::joined(members, MEMBERS),
         name: network.name,
         driver: network.driver,

@@ -9,6 +9,7 @@ use super::listed;
 use crate::{
     docker::{
         Docker,
+        allow::Allow,
         model::{Image, Summary, short},
     },
     failure::Failure,
@@ -81,11 +82,12 @@ impl Tool for Images {
 
 async fn ask(docker: &Docker, request: &Images, page: &Page<usize>) -> Result<Report, Failure> {
     let (images, containers) =
-        futures_util::future::try_join(docker.get::<Vec<Image>>("/images/json"), docker.containers()).await?;
-    Ok(read(request, page, images, &containers))
+        futures_util::future::try_join(docker.get::<Vec<Image>>("/images/json"), docker.all_containers()).await?;
+    Ok(read(request, page, images, &containers, &docker.settings().allow))
 }
 
-fn read(request: &Images, page: &Page<usize>, images: Vec<Image>, containers: &[Summary]) -> Report {
+fn read(request: &Images, page: &Page<usize>, images: Vec<Image>, containers: &[Summary], allow: &Allow) -> Report {
+    // one that somebody uses who may not be seen is used all the same; who it is is not told
     let users = |image: &Image| containers.iter().filter(|one| short(&one.image_id) == short(&image.id)).count();
     let mut images: Vec<(Image, usize)> = images
         .into_iter()
@@ -113,7 +115,10 @@ fn read(request: &Images, page: &Page<usize>, images: Vec<Image>, containers: &[
         size_bytes: image.size.and_then(|size| u64::try_from(size).ok()),
         created: listed::time_of_unix(image.created),
         containers: listed::joined(
-            containers.iter().filter(|one| short(&one.image_id) == short(&image.id)).map(Summary::name),
+            containers
+                .iter()
+                .filter(|one| short(&one.image_id) == short(&image.id) && allow.permits(Scope::DockerRead, one))
+                .map(Summary::name),
             listed::USERS,
         ),
     };
@@ -140,7 +145,7 @@ mod tests {
         ]))
         .unwrap();
         let page = Page::first(20);
-        read(&request, &page, serde_json::from_value(images).unwrap(), &containers)
+        read(&request, &page, serde_json::from_value(images).unwrap(), &containers, &Allow::default())
     }
 
     #[test]

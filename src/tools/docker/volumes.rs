@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::listed;
+use super::{listed, told};
 use crate::{
     docker::{
         Docker, PATIENCE,
+        allow::Allow,
         model::{PROJECT, Summary, Volume, Volumes as Listed, known_time},
         usage::{self, Usage},
     },
@@ -80,22 +81,23 @@ impl Tool for Volumes {
 }
 
 async fn ask(docker: &Docker, request: &Volumes, page: &Page<usize>) -> Result<Report, Failure> {
-    let containers = docker.containers().await?;
+    let containers = docker.all_containers().await?;
     let volumes = if request.sizes {
         Usage::ask(docker, usage::OF_VOLUMES).await?.volumes().items
     } else {
         docker.get_within::<Listed>("/volumes", PATIENCE).await?.volumes
     };
-    Ok(read(request, page, volumes, &containers))
+    Ok(read(request, page, volumes, &containers, &docker.settings().allow))
 }
 
-fn read(request: &Volumes, page: &Page<usize>, volumes: Vec<Volume>, containers: &[Summary]) -> Report {
+fn read(request: &Volumes, page: &Page<usize>, volumes: Vec<Volume>, containers: &[Summary], allow: &Allow) -> Report {
     let users = |volume: &Volume| {
         let mounts =
             |one: &&Summary| one.mounts.iter().any(|mount| mount.kind == "volume" && mount.name == volume.name);
-        containers.iter().filter(mounts).map(|one| one.name().to_owned()).collect::<Vec<_>>()
+        containers.iter().filter(mounts).collect::<Vec<_>>()
     };
-    let mut volumes: Vec<(Volume, Vec<String>)> = volumes
+    // one that somebody uses who may not be seen is used all the same; who it is is not told
+    let mut volumes: Vec<(Volume, Vec<&Summary>)> = volumes
         .into_iter()
         .map(|volume| {
             let users = users(&volume);
@@ -112,13 +114,16 @@ fn read(request: &Volumes, page: &Page<usize>, volumes: Vec<Volume>, containers:
     volumes.sort_by(|(a, _), (b, _)| b.size().cmp(&a.size()).then_with(|| a.name.cmp(&b.name)));
     let matching = volumes.len();
     let (shown, next_cursor) = page.by_count(volumes);
-    let row = |(volume, users): (Volume, Vec<String>)| Row {
+    let row = |(volume, users): (Volume, Vec<&Summary>)| Row {
         mountpoint: (volume.directory() != directory.as_deref() && !volume.mountpoint.is_empty())
             .then(|| volume.mountpoint.clone()),
         size_bytes: volume.size(),
         created: known_time(&volume.created_at),
-        project: volume.labels.get(PROJECT).cloned(),
-        containers: listed::joined(users.iter(), listed::USERS),
+        project: volume.labels.get(PROJECT).map(|project| told(project, 64)),
+        containers: listed::joined(
+            users.iter().filter(|one| allow.permits(Scope::DockerRead, one)).map(|one| one.name()),
+            listed::USERS,
+        ),
         name: volume.name,
         driver: volume.driver,
     };

@@ -1,0 +1,215 @@
+//! Calls that act, behind the real gate: on disk first, then whole, whoever still waits.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use systemmanager_mcp::{
+    audit::{Audit, Sink},
+    auth::Caller,
+    failure::Failure,
+    gate::{Answer, Call, Gate, Limits, Refusal},
+    host::{First, Host},
+    scope::{Scope, Scopes},
+    tool::{Acting, Aim, Entry, Step, Turn},
+};
+use tokio::sync::mpsc;
+
+use crate::common::Scratch;
+
+static DONE: AtomicUsize = AtomicUsize::new(0);
+
+/// Changes a number, after a while.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Counts {
+    by: usize,
+    #[serde(default)]
+    millis: u64,
+    #[serde(default)]
+    aims_wrong: bool,
+    #[serde(default)]
+    panics: bool,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Counted {
+    by: usize,
+}
+
+impl Acting for Counts {
+    const NAME: &'static str = "counts";
+    const TITLE: &'static str = "Counts";
+    const SCOPE: Scope = Scope::DockerControl;
+    const DESTRUCTIVE: bool = false;
+    const IDEMPOTENT: bool = false;
+    const LOOK: &'static str = "look at the number";
+    type Output = Counted;
+    type Target = usize;
+
+    async fn aim(&self, _: &Turn) -> Result<Aim<usize>, Failure> {
+        if self.aims_wrong {
+            return Err(Failure::Forbidden("not that one".to_owned()));
+        }
+        Ok(Aim { target: self.by, name: format!("the number, by {}", self.by) })
+    }
+
+    async fn act(self, turn: &Turn, by: usize) -> Result<Counted, Failure> {
+        turn.tell(Step { done: 0.0, of: Some(1.0), words: "begins".to_owned() });
+        tokio::time::sleep(Duration::from_millis(self.millis)).await;
+        assert!(!self.panics, "in the middle");
+        DONE.fetch_add(by, Ordering::SeqCst);
+        Ok(Counted { by })
+    }
+}
+
+static TOOLS: &[Entry] = &[Entry::acting::<Counts>()];
+
+struct Bench {
+    gate: Gate,
+    scratch: Scratch,
+    caller: Arc<Caller>,
+}
+
+impl Bench {
+    fn new(audit: Audit, scratch: Scratch, acting: u32) -> Self {
+        let host = Host::open("/".as_ref(), First::Comes).unwrap();
+        let gate = Gate::new(TOOLS, host, Arc::new(audit), Limits { acting, ..Limits::default() });
+        Self { gate, scratch, caller: Arc::new(Caller::local(Scopes::all())) }
+    }
+
+    fn usual() -> Self {
+        let scratch = Scratch::new();
+        Self::new(Audit::open(&Sink::File(scratch.path("audit.jsonl"))).unwrap(), scratch, 6000)
+    }
+
+    async fn call(&self, arguments: Value, cancelled: impl Future<Output = ()>) -> Result<Arc<Answer>, Failure> {
+        self.told(arguments, cancelled, None).await
+    }
+
+    async fn told(
+        &self,
+        arguments: Value,
+        cancelled: impl Future<Output = ()>,
+        steps: Option<mpsc::Sender<Step>>,
+    ) -> Result<Arc<Answer>, Failure> {
+        let arguments = arguments.as_object().unwrap().clone();
+        let call =
+            Call { tool: "counts", arguments, caller: &self.caller, peer: None, client: None, request: None, steps };
+        self.gate.call(call, cancelled).await.map_err(|refusal| match refusal {
+            Refusal::Failed(failure) => failure,
+            Refusal::NoSuchTool => panic!("it is there"),
+        })
+    }
+
+    /// Phase, outcome and target of each record.
+    fn records(&self) -> Vec<(String, String, String)> {
+        let words = |record: &Value, key: &str| record[key].as_str().unwrap_or("-").to_owned();
+        self.scratch
+            .read("audit.jsonl")
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .map(|record: Value| (words(&record, "phase"), words(&record, "outcome"), words(&record, "target")))
+            .collect()
+    }
+}
+
+/// The number is one for all of these.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+#[tokio::test]
+async fn the_attempt_stands_before_the_result_and_names_what_is_changed() {
+    let _alone = ALONE.lock().await;
+    let bench = Bench::usual();
+    bench.call(json!({ "by": 1 }), std::future::pending()).await.unwrap();
+    let target = "the number, by 1".to_owned();
+    let (attempt, result) = (("attempt".to_owned(), "-".to_owned()), ("result".to_owned(), "ok".to_owned()));
+    assert_eq!(bench.records(), [(attempt.0, attempt.1, target.clone()), (result.0, result.1, target)]);
+    let failure = bench.call(json!({ "by": 1, "aims_wrong": true }), std::future::pending()).await.unwrap_err();
+    assert_eq!(failure.kind(), "forbidden");
+    assert_eq!(bench.records()[2..], [("result".to_owned(), "error".to_owned(), "-".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_put_on_disk_is_not_done() {
+    let _alone = ALONE.lock().await;
+    let scratch = Scratch::new();
+    // every write to it fails: there is never room
+    let log = scratch.path("audit.jsonl");
+    let audit = Audit::open(&Sink::File(log.clone())).unwrap();
+    let bench = Bench::new(audit, scratch, 6000);
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    let before = DONE.load(Ordering::SeqCst);
+    let failure = bench.call(json!({ "by": 1 }), std::future::pending()).await.unwrap_err();
+    assert_eq!(failure.kind(), "unaudited");
+    assert_eq!(DONE.load(Ordering::SeqCst), before, "it was done all the same");
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_does_not_stop_it() {
+    let _alone = ALONE.lock().await;
+    let bench = Bench::usual();
+    let before = DONE.load(Ordering::SeqCst);
+    let leaves = tokio::time::sleep(Duration::from_millis(50));
+    let failure = bench.call(json!({ "by": 5, "millis": 400 }), leaves).await.unwrap_err();
+    assert_eq!(failure.kind(), "cancelled");
+    assert_eq!((DONE.load(Ordering::SeqCst), bench.gate.acting()), (before, 1));
+    bench.gate.rest().await;
+    assert_eq!((DONE.load(Ordering::SeqCst), bench.gate.acting()), (before + 5, 0));
+    assert_eq!(bench.records()[1].1, "ok", "what became of it is on record");
+}
+
+#[tokio::test]
+async fn a_panic_in_the_middle_is_on_record_and_gives_its_place_back() {
+    let _alone = ALONE.lock().await;
+    let bench = Bench::usual();
+    for _ in 0..40 {
+        let failure = bench.call(json!({ "by": 1, "panics": true }), std::future::pending()).await.unwrap_err();
+        assert_eq!(failure.kind(), "internal");
+    }
+    assert_eq!(bench.records().last().unwrap().1, "error");
+    bench.call(json!({ "by": 1 }), std::future::pending()).await.unwrap();
+}
+
+#[tokio::test]
+async fn so_many_act_at_once_and_no_more() {
+    let _alone = ALONE.lock().await;
+    let bench = Bench::usual();
+    let before = DONE.load(Ordering::SeqCst);
+    let calls = (0..40).map(|_| bench.call(json!({ "by": 1, "millis": 300 }), std::future::pending()));
+    let answers = futures_util::future::join_all(calls).await;
+    let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!(DONE.load(Ordering::SeqCst), before + done.len());
+    assert!(!done.is_empty() && !refused.is_empty());
+    assert!(refused.into_iter().all(|answer| answer.unwrap_err().kind() == "busy"));
+}
+
+#[tokio::test]
+async fn who_acts_too_often_is_told_when_to_come_back() {
+    let _alone = ALONE.lock().await;
+    let scratch = Scratch::new();
+    let bench = Bench::new(Audit::open(&Sink::File(scratch.path("audit.jsonl"))).unwrap(), scratch, 3);
+    for _ in 0..3 {
+        bench.call(json!({ "by": 1 }), std::future::pending()).await.unwrap();
+    }
+    let failure = bench.call(json!({ "by": 1 }), std::future::pending()).await.unwrap_err();
+    assert!(failure.kind() == "busy" && failure.to_string().contains("try again in"), "{failure}");
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_how_far_it_has_come() {
+    let _alone = ALONE.lock().await;
+    let bench = Bench::usual();
+    let (steps, mut told) = mpsc::channel(4);
+    let began = Instant::now();
+    bench.told(json!({ "by": 1, "millis": 10 }), std::future::pending(), Some(steps)).await.unwrap();
+    assert_eq!(told.recv().await.map(|step| step.words), Some("begins".to_owned()), "{:?}", began.elapsed());
+    assert_eq!(told.recv().await, None, "nothing is told of a call that has ended");
+}
