@@ -37,6 +37,11 @@ pub enum Failure {
     /// The call could not be put on record, and what is not on record is not answered.
     #[error("the audit log cannot be written, so no call is answered; whoever runs the server has to make room for it")]
     Unaudited,
+    /// It was done, and what came of it could not be put on record; its attempt is.
+    #[error(
+        "it was done, but what came of it could not be put on the audit log; look before you try again, and have whoever runs the server make room for the log"
+    )]
+    Unrecorded,
     /// The caller took its question back.
     #[error("the call was cancelled")]
     Cancelled,
@@ -84,6 +89,7 @@ impl Failure {
             Self::TimedOut(_) => "timed_out",
             Self::Busy(..) => "busy",
             Self::Unaudited => "unaudited",
+            Self::Unrecorded => "unrecorded",
             Self::Cancelled => "cancelled",
             Self::Internal(_) => "internal",
         }

@@ -364,6 +364,11 @@ impl Asked {
         }
         match self.audit.record(&record).await {
             Ok(()) => result.map_err(Refusal::Failed),
+            // whoever thinks that nothing was done would do it again
+            Err(error) if self.target.get().is_some() && !matches!(result, Err(Failure::Unaudited)) => {
+                tracing::error!(%error, tool = self.tool, "what came of a call that acted could not be put on record");
+                Err(Refusal::Failed(Failure::Unrecorded))
+            }
             Err(error) => Err(Refusal::Failed(unaudited(&error))),
         }
     }

@@ -153,6 +153,27 @@ async fn what_cannot_be_put_on_disk_is_not_done() {
 }
 
 #[tokio::test]
+async fn what_was_done_and_could_not_be_recorded_is_said_to_be_done() {
+    let _alone = ALONE.lock().await;
+    let bench = Bench::usual();
+    let before = DONE.load(Ordering::SeqCst);
+    let log = bench.scratch.path("audit.jsonl");
+    let call = bench.call(json!({ "by": 1, "millis": 400 }), std::future::pending());
+    let spoil = async {
+        // between the attempt and the result
+        while bench.records().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::fs::remove_file(&log).unwrap();
+        std::fs::create_dir(&log).unwrap();
+    };
+    let (answer, ()) = tokio::join!(call, spoil);
+    let failure = answer.unwrap_err();
+    assert_eq!((failure.kind(), DONE.load(Ordering::SeqCst)), ("unrecorded", before + 1));
+    assert!(failure.to_string().contains("it was done"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_caller_who_leaves_does_not_stop_it() {
     let _alone = ALONE.lock().await;
     let bench = Bench::usual();
