@@ -2,6 +2,7 @@
 
 mod history;
 mod kernel;
+mod meter;
 mod place;
 mod recorded;
 mod remote;
@@ -17,6 +18,7 @@ use std::{
 
 pub use history::{Covered, History, Summary};
 pub use kernel::{Kernel, Live, Statfs};
+pub use meter::Meter;
 pub use place::{Container, Limits, Place, Whose};
 pub use sample::{Sample, Window};
 pub use scan::{Process, Scan, most_held};
@@ -27,7 +29,7 @@ use crate::{docker::Docker, failure::Failure, root::Root};
 pub const TICK: Duration = Duration::from_secs(5);
 
 /// The shortest time over which a rate says anything: two clock ticks in a hundred are 2 %.
-const SHORTEST_WINDOW: Duration = Duration::from_millis(500);
+pub const SHORTEST_WINDOW: Duration = Duration::from_millis(500);
 
 /// How long what was just read is as good as new.
 const FRESH: Duration = Duration::from_millis(250);

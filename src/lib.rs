@@ -14,7 +14,7 @@
 //!                                     |
 //!                                 tools/…    one file each: request struct, report struct, a pure function
 //!                                     |
-//!             host: Machine (Root, Kernel) · samples · History · scans · Docker
+//!             host: Machine (Root, Kernel) · samples · History · scans · meters · Docker
 //! ```
 //!
 //! # Where things are

@@ -143,6 +143,9 @@ pub struct State {
     /// Frozen.
     #[serde(default, deserialize_with = "or_default")]
     pub paused: bool,
+    /// Of its first process, in the Engine's PID namespace; 0 if it does not run.
+    #[serde(default, deserialize_with = "or_default")]
+    pub pid: u32,
     /// Killed for want of memory; may stay false on cgroup v1.
     #[serde(default, rename = "OOMKilled", deserialize_with = "or_default")]
     pub oom_killed: bool,

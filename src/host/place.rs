@@ -165,7 +165,7 @@ impl Limits {
 }
 
 /// The mount table. Below another root it is PID 1's, which only root and those with ptrace rights may read.
-fn mounts(machine: &Machine) -> Result<Vec<Mount>, Failure> {
+pub(super) fn mounts(machine: &Machine) -> Result<Vec<Mount>, Failure> {
     let root = &machine.root;
     Ok(match seen(root.bytes(&format!("{}/mountinfo", root.own())))? {
         Some(bytes) => mountinfo::parse(&bytes)?,
@@ -324,14 +324,15 @@ impl Namespaces {
     }
 }
 
-struct Cgroups {
-    mounts: Vec<Mount>,
-    membership: PidCgroup,
+/// Where a process stands, and where that is to be seen.
+pub(super) struct Cgroups {
+    pub(super) mounts: Vec<Mount>,
+    pub(super) membership: PidCgroup,
 }
 
 impl Cgroups {
     /// The version that a controller is under, and the directories in which it limits: machines may have both side by side.
-    fn of(&self, controller: &str) -> Option<(u8, Vec<String>)> {
+    pub(super) fn of(&self, controller: &str) -> Option<(u8, Vec<String>)> {
         let v1 = self.mounts.iter().find(|mount| mount.fs_type == b"cgroup" && mount.has(controller.as_bytes()));
         if let Some(found) = v1.zip(self.membership.controller(controller)).map(|(mount, path)| levels(mount, path)) {
             return Some((1, found));

@@ -14,7 +14,7 @@ use crate::{
         stats::Usage,
     },
     failure::Failure,
-    host::ago,
+    host::{Meter, SHORTEST_WINDOW, ago},
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -145,28 +145,22 @@ impl Tool for Containers {
         let (shown, next_cursor) = match pages {
             Pages::ByName(page) => {
                 let (shown, next) = page.by_key(found.into_iter().map(|one| (one.name().to_owned(), one)));
-                // first in line is what takes the Engine less
-                let (inspected, used) = tokio::join!(inspected(docker, &shown), self.usage(docker, &shown));
-                (shown.into_iter().zip(used).zip(inspected).collect::<Vec<_>>(), next)
+                (self.measured(turn, inspected(docker, shown).await).await?, next)
             }
             Pages::ByUse(page) => {
-                let used = self.usage(docker, &found).await;
-                let mut used: Vec<_> = found.into_iter().zip(used).collect();
+                let mut found = self.measured(turn, inspected(docker, found).await).await?;
                 // ratios are never negative, and those order like their bits
-                used.sort_by_cached_key(|(_, used)| {
+                found.sort_by_cached_key(|(_, _, used)| {
                     std::cmp::Reverse(used.as_ref().and_then(|used| match sort {
                         Sort::Memory => used.memory,
                         Sort::Name | Sort::Cpu => used.cpu.map(f64::to_bits),
                     }))
                 });
-                let (shown, next) = page.by_count(used);
-                let (shown, used): (Vec<&Summary>, Vec<_>) = shown.into_iter().unzip();
-                let inspected = inspected(docker, &shown).await;
-                (shown.into_iter().zip(used).zip(inspected).collect(), next)
+                page.by_count(found)
             }
         };
         let now = turn.host().machine().kernel.wall();
-        let window_seconds = shown.iter().find_map(|((_, used), _)| used.as_ref()?.seconds);
+        let window_seconds = shown.iter().find_map(|(_, _, used)| used.as_ref()?.seconds);
         let mut by_state = BTreeMap::new();
         for one in &all {
             *by_state.entry(one.state.clone()).or_default() += 1;
@@ -177,7 +171,7 @@ impl Tool for Containers {
             unhealthy: all.iter().filter(|one| one.health() == Some("unhealthy")).count(),
             matching,
             window_seconds,
-            containers: shown.into_iter().map(|((one, used), inspected)| row(one, used, inspected, now)).collect(),
+            containers: shown.into_iter().map(|(one, inspected, used)| row(one, inspected, used, now)).collect(),
             next_cursor,
         })
     }
@@ -208,12 +202,32 @@ impl Containers {
             && self.project.as_deref().is_none_or(|project| one.project() == Some(project))
     }
 
-    /// What these use, if it was asked for; one that does not run uses nothing that is worth the asking.
-    async fn usage(&self, docker: &Docker, these: &[&Summary]) -> Vec<Option<Usage>> {
-        let runs = |one: &&Summary| self.stats && matches!(one.state.as_str(), "running" | "paused");
-        let ids: Vec<&str> = these.iter().copied().filter(runs).map(|one| one.id.as_str()).collect();
-        let mut used = docker.usage(&ids).await.into_iter();
-        these.iter().map(|one| if runs(one) { used.next().flatten() } else { None }).collect()
+    /// With what these use, if it was asked for; one that does not run uses nothing that is worth the asking. The Engine is asked only
+    /// where the kernel cannot be: it takes milliseconds of its own for each.
+    async fn measured<'a>(&self, turn: &Turn, these: Vec<Inspected<'a>>) -> Result<Vec<Measured<'a>>, Failure> {
+        let runs = |one: &Summary| self.stats && matches!(one.state.as_str(), "running" | "paused");
+        let pid = |inspected: &Option<Inspect>| inspected.as_ref().map_or(0, |inspected| inspected.state.pid);
+        let running: Vec<(String, u32)> =
+            these.iter().filter(|(one, _)| runs(one)).map(|(one, state)| (one.id.clone(), pid(state))).collect();
+        let (mut read, mut told) = (vec![].into_iter(), vec![].into_iter());
+        if !running.is_empty() {
+            let (running, meters) = turn
+                .read(move |machine| {
+                    let meters = Meter::all(machine, &running);
+                    Ok((running, meters))
+                })
+                .await?;
+            let unread = running.iter().zip(&meters).filter(|(_, meter)| meter.is_none());
+            let unread: Vec<&str> = unread.map(|((id, _), _)| id.as_str()).collect();
+            let later = async {
+                tokio::time::sleep(SHORTEST_WINDOW).await;
+                turn.read(move |machine| Ok(Meter::read(machine, &meters))).await
+            };
+            let (asked, later) = tokio::join!(turn.host().docker().usage(&unread), later);
+            (read, told) = (later?.into_iter(), asked.into_iter());
+        }
+        let mut used = |one: &Summary| if runs(one) { read.next()?.or_else(|| told.next()?) } else { None };
+        Ok(these.into_iter().map(|(one, inspected)| (one, inspected, used(one))).collect())
     }
 }
 
@@ -234,12 +248,16 @@ impl State {
     }
 }
 
-/// What the list does not tell of these.
-async fn inspected(docker: &Docker, these: &[&Summary]) -> Vec<Option<Inspect>> {
-    docker.inspect_all(&these.iter().map(|one| one.id.as_str()).collect::<Vec<_>>()).await
+type Inspected<'a> = (&'a Summary, Option<Inspect>);
+type Measured<'a> = (&'a Summary, Option<Inspect>, Option<Usage>);
+
+/// With what the list does not tell of these.
+async fn inspected<'a>(docker: &Docker, these: Vec<&'a Summary>) -> Vec<Inspected<'a>> {
+    let inspected = docker.inspect_all(&these.iter().map(|one| one.id.as_str()).collect::<Vec<_>>()).await;
+    these.into_iter().zip(inspected).collect()
 }
 
-fn row(one: &Summary, used: Option<Usage>, inspected: Option<Inspect>, now: std::time::SystemTime) -> Row {
+fn row(one: &Summary, inspected: Option<Inspect>, used: Option<Usage>, now: std::time::SystemTime) -> Row {
     let state = inspected.as_ref().map(|inspected| &inspected.state);
     let runs = |state: &str| matches!(state, "running" | "paused");
     // looked up a moment later: one that is restarted again and again may be in another state by then
