@@ -14,7 +14,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::model::short;
+use super::{image::Reference, model::short};
 
 /// Between the name and the short id of whom it replaces.
 const NEW: &str = ".smcp-new-";
@@ -93,6 +93,38 @@ pub fn refused(inspect: &Value) -> Option<&'static str> {
         return Some("it is being removed");
     }
     (name.contains(NEW) || name.contains(OLD)).then_some("it is itself half of an update that did not end")
+}
+
+/// Whether a container that may do more than a new one may ([`super::policy::check`]) can be made anew of this image: only of the same
+/// repository, whatever the tag. Whoever could choose its image would have what it may do.
+///
+/// What is named by an id is of no repository, and stays what it is.
+pub fn may_run(old_image_reference: &str, new_image_reference: &str) -> bool {
+    if old_image_reference == new_image_reference {
+        return true;
+    }
+    match (repository(old_image_reference), repository(new_image_reference)) {
+        (Some(old), Some(new)) => old == new,
+        _ => false,
+    }
+}
+
+/// The whole name of a repository, with its registry; `None` for an id, or what could be the beginning of one.
+fn repository(reference: &str) -> Option<String> {
+    let name = Reference::parse(reference).ok()?.name;
+    if name == "sha256" || name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    let (registry, path) = match name.split_once('/') {
+        Some(("index.docker.io", rest)) => ("docker.io", rest),
+        // as Docker tells a registry from the first part of a name
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" || first != first.to_lowercase() => {
+            (first, rest)
+        }
+        _ => ("docker.io", &name[..]),
+    };
+    let library = if registry == "docker.io" && !path.contains('/') { "library/" } else { "" };
+    Some(format!("{registry}/{library}{path}"))
 }
 
 /// What makes a container with the settings of the one that `inspect` shows, of the image called `image`. All three are what the Engine
@@ -393,6 +425,42 @@ mod tests {
 
     fn text_of(value: &Value) -> &str {
         value.as_str().unwrap()
+    }
+
+    #[test]
+    fn what_may_do_more_stays_with_its_repository() {
+        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        for (old, new) in [
+            ("web", "web:2"),
+            ("web:1", "docker.io/library/web"),
+            ("index.docker.io/library/web", "docker.io/web:3"),
+            ("team/web:1", &format!("team/web@{digest}")),
+            (&format!("team/web:1@{digest}"), "docker.io/team/web"),
+            ("localhost:5000/a/web:1", "localhost:5000/a/web:2"),
+            (&digest, &digest),
+            ("0123456789ab", "0123456789ab"),
+        ] {
+            assert!(may_run(old, new), "{old} {new}");
+        }
+        for (old, new) in [
+            ("web", "evil"),
+            ("web", "team/web"),
+            ("team/web", "localhost/team/web"),
+            ("localhost:5000/web", "localhost:5001/web"),
+            ("r.example/web", "docker.io/r.example/web"),
+            ("r.example/web", "docker.io/library/r.example/web"),
+            ("web", "web/web"),
+            ("web", ""),
+            ("", "web"),
+            ("web", &digest),
+            (&digest, "web"),
+            (&digest, &format!("sha256:{}", "0".repeat(64))),
+            ("0123456789ab", "0123456789ab:evil"),
+            ("web", "web:../evil"),
+            ("web", "WEB"),
+        ] {
+            assert!(!may_run(old, new), "{old} {new}");
+        }
     }
 
     #[test]
