@@ -12,7 +12,7 @@ use crate::{
     audit::Sink,
     auth::store::{self, Network},
     config::{Flags, Source},
-    guard,
+    docker, guard,
     scope::Scopes,
 };
 
@@ -289,11 +289,7 @@ const COMMANDS: &[Spec] = &[
         about: "let through to Docker what this server asks of it, and docker ps; refuse everything else",
         build: |given| {
             let binds = given.all("bind").into_iter().map(PathBuf::from).collect::<Vec<_>>();
-            let is_straight =
-                |path: &PathBuf| path.is_absolute() && !path.components().any(|part| part.as_os_str() == "..");
-            if !binds.iter().all(is_straight) {
-                return Err(UsageError("--bind: expected an absolute path without ..".into()));
-            }
+            docker::policy::directories(&binds).map_err(|why| UsageError(format!("--bind: {why}")))?;
             Ok(Command::DockerGuard {
                 settings: guard::Settings {
                     docker: given.one("docker").map_or_else(|| "/run/docker.sock".into(), PathBuf::from),

@@ -523,6 +523,8 @@ impl WrittenDocker {
             }
             rules.push((scope, Rule { names, labels }));
         }
+        let binds: Vec<PathBuf> = self.binds.into_iter().map(|path| path.0).collect();
+        docker::policy::directories(&binds).map_err(|why| ("binds", why))?;
         Ok(docker::Settings {
             socket: match self.socket {
                 _ if self.off => Socket::None,
@@ -530,7 +532,7 @@ impl WrittenDocker {
                 None => environment.docker_socket(),
             },
             allow: Allow(rules),
-            binds: self.binds.into_iter().map(|path| path.0).collect(),
+            binds,
             own: None,
             state: None,
         })

@@ -95,7 +95,7 @@ pub struct Settings {
     pub socket: Socket,
     /// Which containers may be seen and acted on.
     pub allow: Allow,
-    /// The directories of the machine that a new container may be given, with all below them. None by default.
+    /// The directories of the machine that a new container may be given, each by itself and nothing below it. None by default.
     pub binds: Vec<PathBuf>,
     /// The container that this program runs in itself, which nobody may act on.
     pub own: Option<String>,

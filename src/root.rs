@@ -148,25 +148,6 @@ impl Root {
         Ok((fstatvfs(&fd)?, fstat(&fd)?.st_dev))
     }
 
-    /// Whether the directory or file `rest` below `base` is there, and no symbolic link on the way from the one to the other. `base` itself
-    /// may be reached by links: whoever named it vouches for it.
-    pub fn is_straight(&self, base: &Path, rest: &Path) -> Result<bool, Failure> {
-        let look = || -> io::Result<bool> {
-            let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let base = openat2(&self.dir, base, flags | OFlags::DIRECTORY, Mode::empty(), how)?;
-            let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-            match openat2(&base, rest, flags | OFlags::NOFOLLOW, Mode::empty(), how) {
-                Err(Errno::LOOP) => Ok(false),
-                opened => {
-                    let kind = FileType::from_raw_mode(fstat(opened?)?.st_mode);
-                    Ok(matches!(kind, FileType::Directory | FileType::RegularFile))
-                }
-            }
-        };
-        look().map_err(|error| Failure::from_io(base.join(rest).display().to_string(), error))
-    }
-
     /// For kernels before 5.6, and sandboxes that do not know openat2. On the live machine there is nothing to be kept inside of: every
     /// path here is a kernel file's, by its constant name. Below any other root there is, and so no such way.
     fn open_without_openat2(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
@@ -350,28 +331,6 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("root-{name}-{}", std::process::id()));
         std::fs::create_dir_all(dir.join("proc/1")).unwrap();
         dir
-    }
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "makes the tree to be read")]
-    fn a_way_is_straight_that_no_link_bends_below_its_base() {
-        let dir = tree("straight");
-        std::fs::create_dir_all(dir.join("srv/data/deep")).unwrap();
-        std::fs::write(dir.join("srv/data/file"), "x").unwrap();
-        std::os::unix::fs::symlink("srv", dir.join("base")).ok();
-        std::os::unix::fs::symlink("data", dir.join("srv/inside")).ok();
-        std::os::unix::fs::symlink("/etc", dir.join("srv/outside")).ok();
-        let root = Root::open(&dir).unwrap();
-        let straight = |base: &str, rest: &str| root.is_straight(base.as_ref(), rest.as_ref());
-        for (base, rest) in [("/srv", "data"), ("/srv", "data/deep"), ("/srv", "data/file"), ("/base", "data")] {
-            assert!(straight(base, rest).unwrap(), "{base} {rest}");
-        }
-        for rest in ["inside", "inside/deep", "outside", "outside/ssh"] {
-            assert!(!straight("/srv", rest).unwrap(), "{rest}");
-        }
-        assert_eq!(straight("/srv", "missing").unwrap_err().kind(), "not_found");
-        assert!(straight("/srv", "../etc").is_err());
-        std::fs::remove_dir_all(dir).ok();
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! What is not known to be harmless is refused, by its name. The Engine reads names of fields without regard to case, takes the last of
 //! two and, up to 20.10, takes the fields of `HostConfig` beside it as well: here only the exact spelling in the exact place is known.
-//! A symbolic link cannot be seen in a path, so a directory of the machine may only be one that the operator named, or below it.
+//! A symbolic link cannot be seen in a path, so a directory of the machine may only be one that the operator named.
 
 mod mount;
 
@@ -20,7 +20,7 @@ pub fn parse(body: &[u8]) -> Result<Value, String> {
 }
 
 /// Refuses a body of `POST /containers/create` that asks for more than a container of its own, with the field that does. `binds` are
-/// the directories of the machine that it may be given, with all below them.
+/// the directories of the machine that it may be given. The volumes that it names ([`volumes`]) are yet to be looked at.
 pub fn check(body: &Value, binds: &[PathBuf]) -> Result<(), String> {
     let Value::Object(fields) = body else { return Err("a container is described by an object".to_owned()) };
     let check = Check { binds };
@@ -29,6 +29,17 @@ pub fn check(body: &Value, binds: &[PathBuf]) -> Result<(), String> {
         Some(Value::String(image)) if !image.is_empty() => Ok(()),
         _ => Err("Image: a container is made of one".to_owned()),
     }
+}
+
+/// Refuses what an operator names as the directories that containers may be given, if one of them would be more than that.
+pub fn directories(binds: &[PathBuf]) -> Result<(), String> {
+    mount::directories(binds)
+}
+
+/// The volumes that a body names. One that is there may be another directory of the machine
+/// ([`Volume::refused`](super::volume::Volume::refused)); one that is not is made without options.
+pub fn volumes(body: &Value) -> Vec<&str> {
+    mount::volumes(&body["HostConfig"])
 }
 
 /// What may stand in a field.

@@ -1,6 +1,9 @@
 //! Volumes and networks, as far as those who act have to know them.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
@@ -19,6 +22,9 @@ pub struct Volume {
     /// RFC 3339.
     #[serde(default, deserialize_with = "or_default")]
     pub created_at: String,
+    /// Who keeps it; `local` is the Engine itself.
+    #[serde(default, deserialize_with = "or_default")]
+    pub driver: String,
     /// What its driver was told, such as which device to mount.
     #[serde(default, deserialize_with = "or_default")]
     pub options: BTreeMap<String, String>,
@@ -45,11 +51,13 @@ pub struct Network {
     pub created: String,
 }
 
+/// The answer to `GET /volumes`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Volumes {
+pub struct Volumes {
+    /// All of them.
     #[serde(default, deserialize_with = "or_default")]
-    volumes: Vec<Volume>,
+    pub volumes: Vec<Volume>,
 }
 
 impl Docker {
@@ -65,6 +73,23 @@ impl Docker {
 }
 
 impl Volume {
+    /// Why no new container may have it, in a sentence: a volume with options can be any directory of the machine by another name. Only
+    /// the plain ones are none, and those of a directory that may be given anyway.
+    pub fn refused(&self, binds: &[PathBuf]) -> Option<String> {
+        let option = |name: &str| self.options.get(name).map(String::as_str).unwrap_or_default();
+        let is_named = || {
+            let known = self.options.keys().all(|name| matches!(name.as_str(), "type" | "o" | "device"));
+            let is_bind = option("o").split(',').all(|word| matches!(word, "bind" | "rbind" | "ro" | "rw"));
+            let device = Path::new(option("device"));
+            // of any other type it is not the device alone that says what is mounted
+            known && is_bind && option("type") == "none" && binds.iter().any(|bind| bind == device)
+        };
+        if self.driver == "local" && (self.options.is_empty() || is_named()) {
+            return None;
+        }
+        Some(format!("the volume {} can be a directory of the machine that docker.binds does not name", self.name))
+    }
+
     /// Whether it was made for one container, without a name of its own.
     pub fn is_anonymous(name: &str) -> bool {
         name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -96,6 +121,36 @@ pub fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_volume_with_options_may_be_anything_of_the_machine() {
+        let refused = |driver: &str, options: &[(&str, &str)]| {
+            let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let volume = Volume { name: "v".into(), driver: driver.into(), options, ..Volume::default() };
+            volume.refused(&["/srv/data".into()]).is_some()
+        };
+        assert!(!refused("local", &[]));
+        assert!(!refused("local", &[("type", "none"), ("o", "bind"), ("device", "/srv/data")]));
+        assert!(!refused("local", &[("type", "none"), ("o", "rbind,ro"), ("device", "/srv/data/")]));
+        assert!(refused("", &[]));
+        assert!(refused("vieux/sshfs", &[]));
+        for options in [
+            &[("type", "none"), ("o", "bind"), ("device", "/")][..],
+            &[("type", "none"), ("o", "bind"), ("device", "/srv/data/link")],
+            &[("type", "none"), ("o", "bind"), ("device", "/srv/data/..")],
+            &[("type", "none"), ("o", "bind"), ("device", "srv/data")],
+            &[("type", "none"), ("o", "bind")],
+            &[("type", "overlay"), ("o", "lowerdir=/,upperdir=/a,workdir=/b"), ("device", "overlay")],
+            &[("type", "overlay"), ("o", "bind"), ("device", "/srv/data")],
+            &[("type", "none"), ("o", "bind,lowerdir=/"), ("device", "/srv/data")],
+            &[("type", "nfs"), ("o", "addr=192.0.2.1"), ("device", ":/x")],
+            &[("type", "ext4"), ("device", "/dev/sda1")],
+            &[("device", "/srv/data")],
+            &[("more", "")],
+        ] {
+            assert!(refused("local", options), "{options:?}");
+        }
+    }
 
     #[test]
     fn a_name_is_no_path_and_no_query() {

@@ -123,7 +123,7 @@ fn one_that_cannot_be_started_is_removed_again_and_one_that_ends_is_kept() {
 
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
-fn only_directories_that_the_operator_named_are_given_and_no_link_leads_out_of_them() {
+fn only_directories_that_the_operator_named_are_given_and_nothing_below_them() {
     for engine in engines() {
         let scratch = Scratch::new();
         let base = scratch.path("srv");
@@ -149,7 +149,8 @@ fn only_directories_that_the_operator_named_are_given_and_no_link_leads_out_of_t
             (format!("{base}/link/ssh"), "forbidden"),
             (format!("{base}/inside"), "forbidden"),
             (format!("{base}/any.sock"), "forbidden"),
-            (format!("{base}/missing"), "not_found"),
+            (format!("{base}/data"), "forbidden"),
+            (format!("{base}/missing"), "forbidden"),
             (format!("{base}/../x"), "invalid"),
             (format!("{base}//data"), "invalid"),
             ("data".to_owned() + "/x", "invalid"),
@@ -158,14 +159,9 @@ fn only_directories_that_the_operator_named_are_given_and_no_link_leads_out_of_t
             assert!(why.starts_with(&format!("{kind}: ")), "{source}: {why}");
             assert!(!named.is_there(), "{source}");
         }
-        for source in [base.clone(), format!("{base}/data/deep")] {
-            answer(&server, "container_run", run(&format!("{source}:/mnt:ro")));
-            assert_eq!(
-                named.inspect("{{(index .Mounts 0).Source}} {{(index .Mounts 0).RW}}"),
-                format!("{source} false")
-            );
-            answer(&server, "container_remove", json!({ "name": named.1, "force": true }));
-        }
+        answer(&server, "container_run", run(&format!("{base}:/mnt:ro")));
+        assert_eq!(named.inspect("{{(index .Mounts 0).Source}} {{(index .Mounts 0).RW}}"), format!("{base} false"));
+        answer(&server, "container_remove", json!({ "name": named.1, "force": true }));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a new container may have mounted: volumes by name, memory, and directories that the operator named.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -178,15 +178,50 @@ fn is_target(target: &str, path: &str) -> Result<(), String> {
 fn permitted(check: &Check<'_>, source: &str, path: &str) -> Result<(), String> {
     let no = |why: &str| Err(format!("{path} may not be a directory of the machine {why}"));
     let Some(parts) = components(source) else { return no("unless its path begins with / and goes straight there") };
-    let is_or_has = |one: &str| {
-        let one = components(one).unwrap_or_default();
-        one.starts_with(&parts) || parts.starts_with(&one)
-    };
-    if NEVER.iter().any(|never| is_or_has(never)) || parts.iter().any(|part| SOCKETS.contains(part)) {
+    if is_root(&parts) {
         return no("that holds an engine's socket or its state");
     }
-    let below = |bind: &Path| bind.to_str().and_then(components).is_some_and(|bind| parts.starts_with(&bind));
-    if check.binds.iter().any(|bind| below(bind)) { Ok(()) } else { no("that is not below one of docker.binds") }
+    // not below one either: whoever has the one could make a link there, which the Engine follows to anywhere
+    let is = |bind: &Path| bind.to_str().and_then(components).is_some_and(|bind| parts == bind);
+    if check.binds.iter().any(|bind| is(bind)) { Ok(()) } else { no("that is not one of docker.binds") }
+}
+
+/// Whether whoever has this directory is as good as root.
+fn is_root(parts: &[&str]) -> bool {
+    let is_or_has = |one: &str| {
+        let one = components(one).unwrap_or_default();
+        one.starts_with(parts) || parts.starts_with(&one)
+    };
+    NEVER.iter().any(|never| is_or_has(never)) || parts.iter().any(|part| SOCKETS.contains(part))
+}
+
+/// Refuses directories that nobody may be given, and one within another.
+pub(super) fn directories(binds: &[PathBuf]) -> Result<(), String> {
+    let all: Vec<_> = binds.iter().map(|bind| (bind.display(), bind.to_str().and_then(components))).collect();
+    for (at, (shown, parts)) in all.iter().enumerate() {
+        let Some(parts) = parts else { return Err(format!("expected an absolute path without .., not {shown}")) };
+        if is_root(parts) {
+            return Err(format!("an engine's socket or its state is in {shown}: whoever is given that is root"));
+        }
+        let mut others = all.iter().enumerate().filter(|(other, _)| *other != at);
+        if let Some((_, (outer, _))) =
+            others.find(|(_, (_, outer))| outer.as_ref().is_some_and(|outer| parts.starts_with(outer)))
+        {
+            return Err(format!(
+                "{shown} is in {outer}: whoever is given the one could put a link in the place of the other"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The volumes that a body names, whatever it says besides.
+pub(super) fn volumes(host: &Value) -> Vec<&str> {
+    let list = |name: &str| host[name].as_array().into_iter().flatten();
+    let binds =
+        list("Binds").filter_map(Value::as_str).filter_map(|bind| bind.split_once(':')).map(|(source, _)| source);
+    let mounts = list("Mounts").filter(|mount| mount["Type"] == "volume").filter_map(|mount| mount["Source"].as_str());
+    binds.chain(mounts).filter(|source| is_name(source)).collect()
 }
 
 /// The parts of an absolute path; `None` if it is none, or goes back.

@@ -47,7 +47,7 @@ fn what_stays_within_a_container_is_permitted() {
         r#""CapDrop":["ALL"],"CapAdd":[],"SecurityOpt":["no-new-privileges:true"],"ReadonlyRootfs":true,"Init":true"#,
         r#""LogConfig":{"Type":"json-file","Config":{"max-size":"10m"}}"#,
         r#""LogConfig":{"Type":"","Config":{}}"#,
-        r#""Binds":["data:/data","data:/data2:ro","/srv/data:/x","/srv/data/a/b:/y:ro,z","/srv//www/./a/:/z","/anonymous"]"#,
+        r#""Binds":["data:/data","data:/data2:ro","/srv/data:/x","/srv/data/:/y:ro,z","/srv//www/./:/z","/anonymous"]"#,
         r#""Mounts":[{"Type":"volume","Source":"data","Target":"/d","VolumeOptions":{"NoCopy":true,"DriverConfig":{"Name":"local"}}}]"#,
         r#""Mounts":[{"Type":"volume","Target":"/d"},{"Type":"tmpfs","Target":"/t","TmpfsOptions":{"SizeBytes":1024,"Mode":511}}]"#,
         r#""Mounts":[{"Type":"bind","Source":"/srv/www","Target":"/d","ReadOnly":true,"BindOptions":{"Propagation":"rprivate"}}]"#,
@@ -197,6 +197,10 @@ fn a_directory_of_the_machine_is_one_that_was_named_in_whatever_spelling() {
         "/run/podman",
         "/run/containerd",
         "/srv/data/docker.sock",
+        // in one that was named: somebody may have made a link there
+        "/srv/data/a",
+        "/srv/www/a/",
+        "/srv/www//a/b",
         "srv/data",
         "./srv/data",
         "../run",
@@ -276,7 +280,40 @@ fn a_directory_of_the_machine_is_one_that_was_named_in_whatever_spelling() {
     {
         assert!(verdict(&host(&format!(r#""Binds":["{source}:/x"]"#))).is_err(), "{source}");
     }
-    assert!(verdict(&host(r#""Binds":["/opt:/x"]"#)).is_ok());
+    assert!(verdict(&host(r#""Binds":["/srv/data:/x"]"#)).is_ok());
+}
+
+#[test]
+fn a_directory_is_named_by_itself_and_not_with_what_is_root() {
+    let of = |binds: &[&str]| directories(&binds.iter().map(PathBuf::from).collect::<Vec<_>>());
+    of(&[]).unwrap();
+    of(&["/srv/data", "/srv/database", "/srv/www/", "/opt/a.b"]).unwrap();
+    for binds in [
+        &["/srv", "/srv/data"][..],
+        &["/srv/data/a", "/opt", "/srv//data/"],
+        &["/srv/data", "/srv/data/"],
+        &["/"],
+        &["/run"],
+        &["/var"],
+        &["/var/lib/docker/volumes"],
+        &["/proc/1/root"],
+        &["/opt/docker.sock"],
+        &["/srv/../run"],
+        &["srv"],
+        &[""],
+    ] {
+        assert!(of(binds).is_err(), "{binds:?}");
+    }
+}
+
+#[test]
+fn the_volumes_of_a_body_are_those_with_a_name() {
+    let body = host(
+        r#""Binds":["a:/a","/srv/data:/b","/anonymous","c:/c:ro"],"Mounts":[{"Type":"volume","Source":"d","Target":"/d"},
+        {"Type":"volume","Target":"/e"},{"Type":"bind","Source":"/srv/data","Target":"/f"},{"Type":"tmpfs","Target":"/g"}]"#,
+    );
+    assert_eq!(volumes(&parse(body.as_bytes()).unwrap()), ["a", "c", "d"]);
+    assert!(volumes(&parse(br#"{"Image":"a","HostConfig":null}"#).unwrap()).is_empty());
 }
 
 #[test]

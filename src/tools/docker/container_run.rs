@@ -1,10 +1,6 @@
 //! Make a container and start it.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -157,13 +153,12 @@ impl Acting for ContainerRun {
             )));
         }
         // before anything is looked up, so that nothing can be found out by what is refused
-        policy(docker, &container)?;
-        straight(turn, &container.mounts).await?;
+        let body = policy(docker, &container)?;
         let all = docker.all_containers().await?;
         if all.iter().any(|one| one.has_name(&self.name)) {
             return Err(Failure::Refused(format!("the name {} is taken", self.name)));
         }
-        volumes(docker, &container.mounts, &all).await?;
+        volumes(docker, &body, &all).await?;
         // Podman has no networks of these names, and knows them as words all the same
         if let Some(network) = self.network.as_ref().filter(|network| !matches!(network.as_str(), "none" | "bridge"))
             && !docker.all_networks().await?.iter().any(|one| one.name == *network)
@@ -280,33 +275,6 @@ fn policy(docker: &Docker, container: &Container) -> Result<Value, Failure> {
     Ok(body)
 }
 
-/// Refuses a directory to which a symbolic link leads: whoever may write below one that the operator named could have put it there, and
-/// Docker would follow it to anywhere. What the operator named itself is taken as it is.
-async fn straight(turn: &Turn, mounts: &[Mounted]) -> Result<(), Failure> {
-    let bases = turn.host().docker().settings().binds.clone();
-    let below: Vec<(PathBuf, PathBuf)> = binds(mounts)
-        .filter_map(|path| {
-            let rests = bases.iter().filter_map(|base| path.strip_prefix(base).ok().map(|rest| (base, rest)));
-            // the longest of them, which leaves least to look at
-            let (base, rest) = rests.min_by_key(|(_, rest)| rest.components().count())?;
-            (rest.components().count() > 0).then(|| (base.clone(), rest.to_owned()))
-        })
-        .collect();
-    turn.read(move |machine| {
-        for (base, rest) in &below {
-            if !machine.root.is_straight(base, rest)? {
-                let path = base.join(rest);
-                return Err(Failure::Forbidden(format!(
-                    "{} is no plain directory or file, or a symbolic link leads there: a container gets none",
-                    path.display()
-                )));
-            }
-        }
-        Ok(())
-    })
-    .await
-}
-
 fn binds(mounts: &[Mounted]) -> impl Iterator<Item = &Path> {
     mounts.iter().filter_map(|mount| match &mount.source {
         Source::Bind(path) => Some(path.as_path()),
@@ -316,14 +284,8 @@ fn binds(mounts: &[Mounted]) -> impl Iterator<Item = &Path> {
 
 /// Refuses a volume that belongs to a container which this caller may not act on, and one that is a directory of the machine by another
 /// name.
-async fn volumes(docker: &Docker, mounts: &[Mounted], all: &[Summary]) -> Result<(), Failure> {
-    let wanted: Vec<&str> = mounts
-        .iter()
-        .filter_map(|mount| match &mount.source {
-            Source::Volume(name) => Some(name.as_str()),
-            Source::Bind(_) => None,
-        })
-        .collect();
+async fn volumes(docker: &Docker, body: &Value, all: &[Summary]) -> Result<(), Failure> {
+    let wanted = policy::volumes(body);
     if wanted.is_empty() {
         return Ok(());
     }
@@ -338,13 +300,8 @@ async fn volumes(docker: &Docker, mounts: &[Mounted], all: &[Summary]) -> Result
                 Scope::DockerDeploy
             )));
         }
-        let device = known.iter().find(|one| one.name == name).and_then(|one| one.options.get("device"));
-        if device.is_some_and(|device| {
-            device.starts_with('/') && !settings.binds.iter().any(|base| Path::new(device) == base)
-        }) {
-            return Err(Failure::Forbidden(format!(
-                "the volume {name} is a directory of the machine that docker.binds does not name"
-            )));
+        if let Some(why) = known.iter().find(|one| one.name == name).and_then(|one| one.refused(&settings.binds)) {
+            return Err(Failure::Forbidden(why));
         }
     }
     Ok(())
