@@ -155,24 +155,19 @@ fn fits(kind: Kind, value: &str) -> bool {
     match kind {
         Kind::Flag => matches!(value, "0" | "1" | "false" | "true" | "False" | "True"),
         Kind::No | Kind::Never => matches!(value, "0" | "false" | "False"),
-        Kind::Number => digits(value.strip_prefix('-').unwrap_or(value)),
+        Kind::Number => digits(value),
+        Kind::Integer => digits(value.strip_prefix('-').unwrap_or(value)),
         Kind::Time => {
-            let stamp = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'T' | b'Z' | b':' | b'-' | b'+' | b'.');
-            (1..=40).contains(&value.len())
-                && value.starts_with(|c: char| c.is_ascii_digit())
-                && value.bytes().all(stamp)
+            let (seconds, fraction) = value.split_once('.').unwrap_or((value, "0"));
+            digits(seconds) && digits(fraction)
         }
-        Kind::Lines => value.is_empty() || value == "all" || digits(value),
         Kind::Name => is_name(value),
         Kind::Word(words) => words.contains(&value),
         Kind::Image => is_image(value),
         Kind::Tag => value.is_empty() || (is_image(value) && !value.contains(['/', '@'])),
-        Kind::Platform => {
-            value.len() <= 64
-                && value.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'/')
-        }
+        Kind::Nothing => value.is_empty(),
         Kind::Signal => {
-            value.len() <= 12
+            (1..=12).contains(&value.len())
                 && value.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'+')
         }
         Kind::Filters(known) => are_filters(value, known),

@@ -28,21 +28,21 @@ pub enum Kind {
     No,
     /// No, and it has to be said.
     Never,
-    /// A whole number.
+    /// A whole number, not below zero.
     Number,
-    /// Seconds since 1970, with a fraction or without; or RFC 3339.
+    /// The same, or below.
+    Integer,
+    /// Seconds since 1970, with a fraction or without.
     Time,
-    /// `all` or a number of lines.
-    Lines,
     /// A name for a container.
     Name,
     /// An image's id or name, with or without a tag or a digest.
     Image,
     /// A tag or a digest.
     Tag,
-    /// `linux/arm64/v8`, or nothing.
-    Platform,
-    /// `SIGTERM`, `TERM`, `15`, or nothing.
+    /// Nothing: its name and no more.
+    Nothing,
+    /// `SIGTERM`, `TERM`, `15`.
     Signal,
     /// One of these.
     Word(&'static [&'static str]),
@@ -95,50 +95,44 @@ const fn with(row: Row, body: Body) -> Row {
     Row { body, ..row }
 }
 
-use Kind::{Filters, Flag, Image, Lines, Name, Never, No, Number, Platform, Signal, Tag, Time, Word};
+use Kind::{Filters, Flag, Image, Integer, Name, Never, No, Nothing, Number, Signal, Tag, Time, Word};
+
+/// What gives a container another name.
+pub(super) const RENAME: &str = "/containers/{id}/rename";
 
 /// The requests.
 pub static TABLE: &[Row] = &[
     // anybody's
     Row { method: "HEAD", ..read("/_ping", &[]) },
     read("/_ping", &[]),
-    read("/version", &[]),
-    read("/info", &[]),
     // reading
-    read("/containers/json", &[("all", Flag), ("limit", Number), ("size", Flag), ("filters", Filters(CONTAINERS))]),
-    read("/containers/{id}/json", &[("size", Flag)]),
+    read("/containers/json", &[("all", Flag), ("limit", Integer), ("size", Flag), ("filters", Filters(CONTAINERS))]),
+    read("/containers/{id}/json", &[]),
     slow(read("/containers/{id}/stats", &[("stream", Never), ("one-shot", Flag)]), WORKED_OUT),
     streaming(read(
         "/containers/{id}/logs",
-        &[
-            ("follow", Flag),
-            ("stdout", Flag),
-            ("stderr", Flag),
-            ("since", Time),
-            ("until", Time),
-            ("timestamps", Flag),
-            ("tail", Lines),
-        ],
+        &[("stdout", Flag), ("stderr", Flag), ("timestamps", Flag), ("tail", Number)],
     )),
-    read("/images/json", &[("all", Flag), ("digests", Flag), ("filters", Filters(IMAGES))]),
+    read("/images/json", &[("filters", Filters(&["dangling"]))]),
     read("/images/{image}/json", &[]),
-    read("/volumes", &[("filters", Filters(&["dangling", "driver", "label", "name"]))]),
-    read("/networks", &[("filters", Filters(&["dangling", "driver", "id", "label", "name", "scope", "type"]))]),
-    streaming(read("/events", &[("since", Time), ("until", Time), ("filters", Filters(EVENTS))])),
-    slow(read("/system/df", &[("verbose", Flag), ("type", Word(USED))]), WORKED_OUT),
+    read("/volumes", &[]),
+    read("/networks", &[]),
+    // Podman is told to stop at the present, Docker until when
+    streaming(read("/events", &[("since", Time), ("until", Time), ("stream", No)])),
+    slow(read("/system/df", &[("verbose", Flag), ("type", Word(&["volume"]))]), WORKED_OUT),
     // acting
     act("POST", "/containers/{id}/start", &[]),
-    slow(act("POST", "/containers/{id}/stop", &[("t", Number), ("signal", Signal)]), ENDED),
-    slow(act("POST", "/containers/{id}/restart", &[("t", Number), ("signal", Signal)]), ENDED),
+    slow(act("POST", "/containers/{id}/stop", &[("t", Number)]), ENDED),
+    slow(act("POST", "/containers/{id}/restart", &[("t", Number)]), ENDED),
     act("POST", "/containers/{id}/pause", &[]),
     act("POST", "/containers/{id}/unpause", &[]),
     act("POST", "/containers/{id}/kill", &[("signal", Signal)]),
-    act("POST", "/containers/{id}/rename", &[("name", Name)]),
+    act("POST", RENAME, &[("name", Name)]),
     act("DELETE", "/containers/{id}", &[("v", Flag), ("force", Flag), ("link", No)]),
-    with(act("POST", "/containers/create", &[("name", Name), ("platform", Platform)]), Body::Create),
+    with(act("POST", "/containers/create", &[("name", Name)]), Body::Create),
     with(act("POST", "/networks/{name}/connect", &[]), Body::Connect),
-    streaming(act("POST", "/images/create", &[("fromImage", Image), ("tag", Tag), ("platform", Platform)])),
-    act("DELETE", "/images/{image}", &[("force", Flag), ("noprune", Flag)]),
+    streaming(act("POST", "/images/create", &[("fromImage", Image), ("tag", Tag), ("platform", Nothing)])),
+    act("DELETE", "/images/{image}", &[]),
     act("DELETE", "/networks/{id}", &[]),
     act("DELETE", "/volumes/{name}", &[]),
     act("POST", "/build/prune", &[("all", Flag), ("filters", Filters(&["id"]))]),
@@ -161,9 +155,3 @@ const CONTAINERS: &[&str] = &[
     "status",
     "volume",
 ];
-
-const IMAGES: &[&str] = &["before", "dangling", "label", "reference", "since", "until"];
-
-const EVENTS: &[&str] = &["container", "daemon", "event", "image", "label", "network", "scope", "type", "volume"];
-
-const USED: &[&str] = &["build-cache", "container", "image", "volume"];
