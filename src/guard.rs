@@ -23,7 +23,7 @@ use http::{Request, header};
 use http_body_util::Full;
 use serde_json::{Map, Value};
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, Interest},
     net::{UnixListener, UnixStream, unix::OwnedReadHalf},
     sync::Semaphore,
     time::timeout,
@@ -44,6 +44,9 @@ use table::Body;
 /// Connections at a time.
 const MOST: usize = 128;
 
+/// Bodies that are looked at at a time.
+const JUDGED: usize = 4;
+
 /// How long a head, and then a body, may take to come.
 const COMES_WITHIN: Duration = Duration::from_secs(10);
 
@@ -53,6 +56,12 @@ const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// The status on record when the caller had gone before there was one.
 const GONE: u16 = 499;
 
+/// And when the guard ended before there was one.
+const ENDED: u16 = 503;
+
+/// How often is looked whether who says nothing more is still there.
+const LOOKED_EVERY: Duration = Duration::from_millis(100);
+
 /// What the operator says of the guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -60,7 +69,7 @@ pub struct Settings {
     pub docker: PathBuf,
     /// Whether only what reads passes.
     pub read_only: bool,
-    /// The directories of the machine that a new container may be given, with all below them.
+    /// The directories of the machine that a new container may be given, each by itself and nothing below it.
     pub binds: Vec<PathBuf>,
 }
 
@@ -69,6 +78,7 @@ pub struct Settings {
 pub struct Guard {
     settings: Settings,
     audit: Arc<Audit>,
+    judging: Semaphore,
 }
 
 /// Why a request is not passed on.
@@ -98,7 +108,7 @@ struct Asker {
 impl Guard {
     /// A guard before the Engine that `settings` name.
     pub fn new(settings: Settings, audit: Arc<Audit>) -> Self {
-        Self { settings, audit }
+        Self { settings, audit, judging: Semaphore::new(JUDGED) }
     }
 
     /// Answers until `stop`; then lets those in flight end, for five seconds at most.
@@ -148,12 +158,11 @@ impl Guard {
         let asked = self.asked(&bytes, &asker);
         let refusal = match asked {
             Ok((head, call)) => {
-                let passed = self.pass(&call, &head, rest, &mut reader, &mut writer, &asker);
-                let long = call.row.streams;
-                tokio::select! {
-                    passed = passed => passed.err(),
-                    () = stop.cancelled(), if long => return,
-                }
+                // what goes on while things happen does not hold up the end
+                let never = CancellationToken::new();
+                let stop = if call.row.streams { stop } else { &never };
+                let passed = self.pass(&call, &head, rest, (&mut reader, &mut writer), &asker, stop);
+                passed.await.err()
             }
             Err(refusal) => Some(refusal),
         };
@@ -194,9 +203,9 @@ impl Guard {
         call: &Call,
         head: &Head,
         rest: Vec<u8>,
-        reader: &mut OwnedReadHalf,
-        writer: &mut Writer,
+        (reader, writer): (&mut OwnedReadHalf, &mut Writer),
         asker: &Asker,
+        stop: &CancellationToken,
     ) -> Result<(), Refusal> {
         let body = body(head.length, rest, reader).await?;
         let ask = async {
@@ -221,10 +230,15 @@ impl Guard {
                 self.result(call, asker, GONE).await;
                 return Ok(());
             }
+            () = stop.cancelled() => {
+                self.result(call, asker, ENDED).await;
+                return Err(Refusal::new(ENDED, "docker-guard ends"));
+            }
         };
         tokio::select! {
             () = writer.answer(answer, call) => (),
             () = gone(reader) => (),
+            () = stop.cancelled() => (),
         }
         Ok(())
     }
@@ -326,14 +340,18 @@ async fn body(length: u64, mut rest: Vec<u8>, reader: &mut OwnedReadHalf) -> Res
     }
 }
 
-/// Ends when the other side has gone. What it sends meanwhile is nobody's, and not much of it is taken.
+/// Ends when the other side has gone: not when it only says nothing more. What it sends meanwhile is nobody's, and not much of it is taken.
 async fn gone(reader: &mut OwnedReadHalf) {
     let mut taken = 0;
     let mut bytes = [0; 1024];
     while taken < head::LONGEST {
         match reader.read(&mut bytes).await {
-            Ok(0) | Err(_) => return,
-            Ok(read) => taken += read,
+            Err(_) => return,
+            Ok(read @ 1..) => taken += read,
+            Ok(0) => match reader.ready(Interest::WRITABLE | Interest::READABLE).await {
+                Ok(ready) if !ready.is_write_closed() => tokio::time::sleep(LOOKED_EVERY).await,
+                _ => return,
+            },
         }
     }
 }

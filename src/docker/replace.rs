@@ -61,6 +61,15 @@ impl Replaced {
     }
 }
 
+/// Whether the container with this full id, which is called `from`, may be called `to`: only what the convention has, one way or the other.
+pub fn may_rename(id: &str, from: &str, to: &str) -> bool {
+    let is_whole = |name: &str| !name.is_empty() && !name.contains(NEW) && !name.contains(OLD);
+    let steps_back = is_whole(from) && Replaced::new(from, id).old_name() == to;
+    let comes_back = is_whole(to) && Replaced::new(to, id).old_name() == from;
+    let takes_over = Replaced::by(from).is_some_and(|replaced| replaced.name == to);
+    id.len() == 64 && (steps_back || comes_back || takes_over)
+}
+
 /// What makes the successor of a container.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Successor {
@@ -425,6 +434,34 @@ mod tests {
 
     fn text_of(value: &Value) -> &str {
         value.as_str().unwrap()
+    }
+
+    #[test]
+    fn a_container_is_called_otherwise_only_by_the_convention() {
+        let id = "0123456789abcdef".repeat(4);
+        for (from, to) in [
+            ("web", "web.smcp-old-0123456789ab"),
+            ("web.smcp-old-0123456789ab", "web"),
+            ("web.smcp-new-ffffffffffff", "web"),
+        ] {
+            assert!(may_rename(&id, from, to), "{from} {to}");
+        }
+        for (from, to) in [
+            ("web", "db"),
+            ("web", "web"),
+            ("web", "web.smcp-old-ffffffffffff"),
+            ("web", "db.smcp-old-0123456789ab"),
+            ("web", "web.smcp-new-0123456789ab"),
+            ("web.smcp-old-ffffffffffff", "web"),
+            ("web.smcp-old-0123456789ab", "db"),
+            ("web.smcp-new-ffffffffffff", "db"),
+            ("web.smcp-new-ffff", "web"),
+            ("web.smcp-old-0123456789ab", "web.smcp-old-0123456789ab.smcp-old-0123456789ab"),
+            ("", ".smcp-old-0123456789ab"),
+        ] {
+            assert!(!may_rename(&id, from, to), "{from} {to}");
+        }
+        assert!(!may_rename("0123456789ab", "web", "web.smcp-old-0123456789ab"));
     }
 
     #[test]

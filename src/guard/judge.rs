@@ -8,12 +8,13 @@ use tokio::time::timeout;
 use super::{
     Call, Guard, Refusal,
     request::{is_id, is_image, is_name},
-    table::{Body, LOOKED_UP},
+    table::{Body, LOOKED_UP, RENAME},
 };
 use crate::docker::{
     policy,
     replace::{self, Replaced, Successor},
     transport,
+    volume::Volumes,
 };
 
 /// The longest inspection that is read, in bytes.
@@ -23,8 +24,13 @@ impl Guard {
     /// The body to send in the place of this one: the same, as we read it.
     pub(super) async fn judged(&self, call: &Call, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let parse = || policy::parse(body).map_err(|why| Refusal::forbidden(format!("docker-guard: {why}")));
+        if call.row.body == Body::None && call.row.path != RENAME {
+            return Ok(vec![]);
+        }
+        // each may hold a body and three inspections
+        let _place = self.judging.acquire().await;
         let body = match call.row.body {
-            Body::None => return Ok(vec![]),
+            Body::None => return self.rename(call).await.map(|()| vec![]),
             Body::Create => {
                 let body = parse()?;
                 self.create(call, &body).await?;
@@ -42,16 +48,25 @@ impl Guard {
 
     /// A new container asks for nothing beyond the policy, or for what the one has that it replaces.
     async fn create(&self, call: &Call, body: &Value) -> Result<(), Refusal> {
-        let Err(why) = policy::check(body, &self.settings.binds) else { return Ok(()) };
+        let why = match policy::check(body, &self.settings.binds) {
+            Ok(()) => self.volumes(body).await?,
+            Err(why) => Some(why),
+        };
+        let Some(why) = why else { return Ok(()) };
         let Some(replaced) = call.replaced() else {
             return Err(Refusal::forbidden(format!("docker-guard lets no such container be made: {why}")));
         };
         let image = body["Image"].as_str().unwrap_or_default();
-        let successor = self.successor(&replaced, image).await?;
-        if successor.create == *body {
-            return Ok(());
-        }
+        let (successor, old_image) = self.successor(&replaced, image).await?;
         let name = &replaced.name;
+        if successor.create == *body {
+            if replace::may_run(&old_image, image) {
+                return Ok(());
+            }
+            return Err(Refusal::forbidden(format!(
+                "docker-guard: {name} may do more than a new container ({why}), so it is replaced only by one of the same repository"
+            )));
+        }
         Err(Refusal::forbidden(format!(
             "docker-guard lets no such container be made: {why}, and in the rest it is not as {name} is now"
         )))
@@ -73,14 +88,42 @@ impl Guard {
         let replaced =
             new["Name"].as_str().and_then(|name| Replaced::by(name.trim_start_matches('/'))).ok_or_else(no)?;
         let image = new["Config"]["Image"].as_str().unwrap_or_default();
-        let successor = self.successor(&replaced, image).await?;
+        let (successor, _) = self.successor(&replaced, image).await?;
         let network = call.subject.as_deref().unwrap_or_default();
         let is_same = |(name, place): &(String, Value)| name == network && place == endpoint;
         if successor.connect.iter().any(is_same) { Ok(()) } else { Err(no()) }
     }
 
-    /// What would replace that container, made of what the Engine says of it now.
-    async fn successor(&self, replaced: &Replaced, image: &str) -> Result<Successor, Refusal> {
+    /// Why one of the volumes that a body names is not to be given.
+    async fn volumes(&self, body: &Value) -> Result<Option<String>, Refusal> {
+        let wanted = policy::volumes(body);
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        // silence is no list: every volume there is has to be told
+        let there = self.look("/volumes").await?.filter(Value::is_object);
+        let there = there.and_then(|list| serde_json::from_value::<Volumes>(list).ok());
+        let there = there.ok_or_else(|| self.silent())?.volumes;
+        let named = there.iter().filter(|volume| wanted.contains(&volume.name.as_str()));
+        Ok(named.filter_map(|volume| volume.refused(&self.settings.binds)).next())
+    }
+
+    /// A name is given only as containers exchange theirs when one replaces another.
+    async fn rename(&self, call: &Call) -> Result<(), Refusal> {
+        let no = || Refusal::forbidden("docker-guard: a container is called otherwise only when it replaces another");
+        let id = call.subject.as_deref().unwrap_or_default();
+        let inspect = self.look(&format!("/containers/{id}/json")).await?;
+        let inspect = inspect.ok_or_else(|| Refusal::new(404, format!("No such container: {id}")))?;
+        let name = inspect["Name"].as_str().unwrap_or_default().trim_start_matches('/');
+        if inspect["Id"] == id && replace::may_rename(id, name, call.value("name").unwrap_or_default()) {
+            Ok(())
+        } else {
+            Err(no())
+        }
+    }
+
+    /// What would replace that container, made of what the Engine says of it now; and the image that it is made of, by name.
+    async fn successor(&self, replaced: &Replaced, image: &str) -> Result<(Successor, String), Refusal> {
         let no =
             |why: &str| Refusal::forbidden(format!("docker-guard: {} is not to be replaced: {why}", replaced.name));
         if !is_name(&replaced.name) || !is_image(image) {
@@ -101,15 +144,13 @@ impl Guard {
             if is_image(&old_image) { self.look(&format!("/images/{old_image}/json")).await? } else { None };
         let new_image =
             self.look(&format!("/images/{image}/json")).await?.ok_or_else(|| no("the image is not there"))?;
-        Ok(replace::recreate(&inspect, &old_image.unwrap_or(Value::Null), &new_image, image))
+        let successor = replace::recreate(&inspect, &old_image.unwrap_or(Value::Null), &new_image, image);
+        Ok((successor, text(&inspect["Config"]["Image"])))
     }
 
     /// What the Engine says of one thing; `None` if it does not have it.
     async fn look(&self, path: &str) -> Result<Option<Value>, Refusal> {
-        let away = || {
-            let socket = self.settings.docker.display();
-            Refusal::new(502, format!("the Docker Engine at {socket} does not say what docker-guard has to know"))
-        };
+        let away = || self.silent();
         let request = Request::get(path).body(Empty::<bytes::Bytes>::new()).map_err(|_| away())?;
         let look = async {
             let answer = transport::send(&self.settings.docker, request, u64::MAX).await.map_err(|_| away())?;
@@ -122,5 +163,10 @@ impl Guard {
             serde_json::from_slice(&body.to_bytes()).map(Some).map_err(|_| away())
         };
         timeout(LOOKED_UP, look).await.unwrap_or_else(|_| Err(away()))
+    }
+
+    fn silent(&self) -> Refusal {
+        let socket = self.settings.docker.display();
+        Refusal::new(502, format!("the Docker Engine at {socket} does not say what docker-guard has to know"))
     }
 }

@@ -140,11 +140,18 @@ impl Recorder {
 
     /// Answers all itself, with `{}`.
     fn alone() -> Self {
-        Self::with(|mut client, seen| {
+        Self::saying("{}")
+    }
+
+    /// Answers all itself, with this.
+    fn saying(body: &str) -> Self {
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nUpgrade: tcp\r\nX-Else: y\r\n\r\n{body}", body.len());
+        Self::with(move |mut client, seen| {
             let mut bytes = [0; 64 << 10];
             let read = client.read(&mut bytes).unwrap_or(0);
             seen.lock().unwrap().extend_from_slice(&bytes[..read]);
-            let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nUpgrade: tcp\r\nX-Else: y\r\n\r\n{}");
+            let _ = client.write_all(answer.as_bytes());
         })
     }
 
@@ -335,7 +342,7 @@ fn an_engine_that_is_away_or_hangs_is_said_to_be_and_the_server_understands() {
     let waiting: Vec<UnixStream> = (0..5)
         .map(|_| {
             let mut stream = UnixStream::connect(&guard.socket).unwrap();
-            stream.write_all(b"GET /version HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
+            stream.write_all(b"GET /networks HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
             stream
         })
         .collect();
@@ -347,8 +354,84 @@ fn an_engine_that_is_away_or_hangs_is_said_to_be_and_the_server_understands() {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut asked = vec![];
         stream.read_to_end(&mut asked).unwrap();
-        assert!(asked.starts_with(b"GET /version "));
+        assert!(asked.starts_with(b"GET /networks "));
     }
+}
+
+#[test]
+fn who_says_nothing_more_is_still_answered() {
+    let scratch = Scratch::new();
+    let slow = scratch.path("slow.sock");
+    let listener = UnixListener::bind(&slow).unwrap();
+    let guard = Guard::before(&slow, &[]);
+    let mut client = UnixStream::connect(&guard.socket).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(b"GET /volumes HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    let (mut engine, _) = listener.accept().unwrap();
+    let mut asked = [0; 4096];
+    assert!(engine.read(&mut asked).unwrap() > 0);
+    // long enough for the end of what it says to be seen
+    thread::sleep(Duration::from_millis(300));
+    engine.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+    let mut said = String::new();
+    client.read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("HTTP/1.1 200 OK\r\n") && said.ends_with("\r\n\r\n{}"), "{said}");
+}
+
+#[test]
+fn a_pull_that_the_end_of_the_guard_breaks_off_has_its_result_on_record() {
+    let scratch = Scratch::new();
+    let slow = scratch.path("slow.sock");
+    let listener = UnixListener::bind(&slow).unwrap();
+    let mut guard = Guard::before(&slow, &[]);
+    let mut client = UnixStream::connect(&guard.socket).unwrap();
+    client.write_all(b"POST /images/create?fromImage=a&tag=1 HTTP/1.1\r\nHost: d\r\n\r\n").unwrap();
+    let (mut engine, _) = listener.accept().unwrap();
+    let mut asked = [0; 4096];
+    assert!(engine.read(&mut asked).unwrap() > 0);
+    let pid = rustix::process::Pid::from_child(&guard.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(guard.child.wait().unwrap().success());
+    let audit = guard.audit();
+    let result = audit.iter().find(|record| record["phase"] == "result").unwrap_or_else(|| panic!("{audit:?}"));
+    assert_eq!((&result["args"]["status"], &result["outcome"]), (&json!(503), &json!("error")));
+}
+
+#[test]
+fn a_volume_that_is_more_than_its_name_says_is_not_given() {
+    let recorder = Recorder::saying(
+        r#"{"Volumes":[{"Name":"plain","Driver":"local","Options":null},{"Name":"named","Driver":"local","Options":
+        {"type":"none","o":"bind","device":"/srv/data"}},{"Name":"root","Driver":"local","Options":{"type":"none","o":"bind","device":"/"}},
+        {"Name":"far","Driver":"vieux/sshfs","Options":{}}]}"#,
+    );
+    let guard = Guard::before(&recorder.socket, &["--bind", "/srv/data"]);
+    let create =
+        |host: &str| guard.post("/containers/create?name=web", &format!(r#"{{"Image":"a","HostConfig":{host}}}"#));
+    for volume in ["plain", "named", "new"] {
+        let said = create(&format!(r#"{{"Binds":["{volume}:/x"]}}"#));
+        assert!(said.starts_with("HTTP/1.1 200 "), "{volume}: {said}");
+    }
+    for volume in ["root", "far"] {
+        assert!(is_refused(&create(&format!(r#"{{"Binds":["plain:/a","{volume}:/x:ro"]}}"#))), "{volume}");
+        let mount = format!(r#"{{"Mounts":[{{"Type":"volume","Source":"{volume}","Target":"/x"}}]}}"#);
+        assert!(is_refused(&create(&mount)), "{volume}");
+    }
+    assert!(is_refused(&create(r#"{"Binds":["/srv/data/link:/x"]}"#)), "a link may be there");
+    assert_eq!(recorder.requests().iter().filter(|(method, _)| method == "POST").count(), 3);
+}
+
+#[test]
+fn a_container_is_called_otherwise_only_when_it_replaces_another() {
+    let recorder = Recorder::saying(&format!(r#"{{"Id":"{ID}","Name":"/web"}}"#));
+    let guard = Guard::before(&recorder.socket, &[]);
+    let rename = |name: &str| guard.post(&format!("/containers/{ID}/rename?name={name}"), "");
+    for name in ["db", "web.smcp-old-ffffffffffff", "web.smcp-new-0123456789ab"] {
+        assert!(is_refused(&rename(name)), "{name}");
+    }
+    assert!(is_refused(&guard.post(&format!("/containers/{ID}/rename"), "")));
+    assert!(rename("web.smcp-old-0123456789ab").starts_with("HTTP/1.1 200 "));
+    assert_eq!(recorder.requests().iter().filter(|(method, _)| method == "POST").count(), 1);
 }
 
 #[test]
@@ -424,7 +507,9 @@ fn docker_ps_works_and_the_rest_of_docker_does_not() {
         let through = guard.engine(&engine);
         let container = engine.run(&[], &["sleep", "1000"]);
         let name = container.name.as_str();
-        for words in [&["ps"][..], &["ps", "--all"], &["ps", "--filter", "status=running"], &["version"], &["info"]] {
+        for words in
+            [&["ps"][..], &["ps", "--all"], &["ps", "--filter", "status=running"], &["ps", "--size", "--last", "3"]]
+        {
             assert!(through.try_docker(words).status.success(), "{}: docker {words:?}", engine.name);
         }
         assert!(through.docker(&["ps"]).contains(name));
@@ -504,21 +589,116 @@ fn docker_ps_works_and_the_rest_of_docker_does_not() {
     }
 }
 
+/// What a test made of an engine's, gone with it.
+struct Made<'a>(&'a Engine, Vec<Vec<String>>);
+
+impl Made<'_> {
+    fn add(&mut self, removal: &[&str]) {
+        self.1.push(removal.iter().map(|word| (*word).to_owned()).collect());
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        for words in self.1.iter().rev() {
+            self.0.try_docker(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// The one row that none of these tests reaches: build cache is made by BuildKit, which has no base image here.
+const UNUSED: &[(&str, &str)] = &[("POST", "/build/prune")];
+
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
-fn the_server_works_through_it_unchanged_and_asks_nothing_else() {
+fn every_tool_works_through_it_and_every_row_is_one_of_theirs() {
     for engine in engines() {
         let recorder = Recorder::before(&engine.socket);
         let guard = Guard::before(&recorder.socket, &[]);
-        let server = guard.engine(&engine).server(&[Scope::DockerRead, Scope::DockerControl]);
-        let container = engine.run(&[], &["sleep", "1000"]);
-        for (action, state) in [("pause", "paused"), ("unpause", "running"), ("kill", "exited"), ("start", "running")] {
-            let report = answer(&server, "container_control", json!({ "name": container.name, "action": action }));
-            assert_eq!(report["after"]["state"], state, "{}: {report}", engine.name);
+        let through = guard.engine(&engine);
+        let mut made = Made(&engine, vec![]);
+        let pid = std::process::id();
+        let name = |what: &str| format!("smcp-guard-{what}-{pid}");
+        let config = "allow: [(scope: \"docker:deploy\", names: [\"smcp-guard-*\"])]";
+        let server = through.server_with(Scope::ALL, config);
+        let ok = |tool: &str, arguments: Value| answer(&server, tool, arguments);
+        let in_words = &engine.name;
+
+        assert!(through.docker(&["ps"]).contains("CONTAINER"), "{in_words}");
+        let (first, second, third) = (name("n1"), name("n2"), name("n3"));
+        for network in [&first, &second, &third] {
+            engine.docker(&["network", "create", network]);
+            made.add(&["network", "rm", network]);
         }
-        let rows = recorder.rows();
-        assert!(rows.contains(&("POST", "/containers/{id}/pause")), "{rows:?}");
-        assert!(guard.audit().iter().all(|record| record["decision"] == "allowed"));
+        let volume = name("v");
+        engine.docker(&["volume", "create", &volume]);
+        made.add(&["volume", "rm", &volume]);
+        let (tag, other) = (format!("t/guard-{pid}:1"), format!("t/guard-{pid}:2"));
+        for tag in [&tag, &other] {
+            engine.docker(&["tag", IMAGE, tag]);
+            made.add(&["rmi", "--no-prune", tag]);
+        }
+
+        let web = name("web");
+        let run = json!({
+            "name": web, "image": tag, "network": first, "volumes": [format!("{}:/d", name("data"))],
+            // its second start fails, and the third does not
+            "command": ["sh", "-c", "n=$(ls /d | wc -l); touch /d/$n; [ $n = 1 ] && exit 1; exec sleep 1000"],
+        });
+        made.add(&["volume", "rm", &name("data")]);
+        made.add(&["rm", "--force", "--volumes", &web]);
+        ok("container_run", run);
+        engine.docker(&["network", "connect", &second, &web]);
+        for (action, state) in [("pause", "paused"), ("unpause", "running"), ("kill", "exited")] {
+            let report = ok("container_control", json!({ "name": web, "action": action }));
+            assert_eq!(report["after"]["state"], state, "{in_words}: {report}");
+        }
+        let id = engine.docker(&["inspect", "--format", "{{.Id}}", &web]);
+        engine.docker(&["start", &web]);
+        engine.docker(&["wait", &web]);
+        ok("container_control", json!({ "name": web, "action": "start" }));
+        ok("container_control", json!({ "name": web, "action": "restart", "grace_seconds": 1 }));
+        let update = json!({ "name": web, "image": other, "pull": false, "force": true });
+        let report = ok("container_update", update.clone());
+        assert_eq!(report["changed"], true, "{in_words}: {report}");
+        assert_ne!(engine.docker(&["inspect", "--format", "{{.Id}}", &web]), id, "{in_words}");
+        // and now one that does not start
+        let now = engine.docker(&["inspect", "--format", "{{.Id}}", &web]);
+        engine.docker(&["exec", &web, "sh", "-c", "rm /d/*; touch /d/0"]);
+        let why = super::failure(&server, "container_update", update);
+        assert!(why.starts_with("refused: ") && why.contains("back as it was"), "{in_words}: {why}");
+        assert_eq!(engine.docker(&["inspect", "--format", "{{.Id}}", &web]), now, "{in_words}");
+
+        for (tool, arguments) in [
+            ("overview", json!({})),
+            ("containers", json!({ "stats": true })),
+            ("container", json!({ "name": web })),
+            ("stacks", json!({})),
+            ("container_logs", json!({ "name": web })),
+            ("images", json!({})),
+            ("volumes", json!({ "sizes": true })),
+            ("docker_networks", json!({})),
+            ("docker_events", json!({ "since": "10m" })),
+            ("docker_usage", json!({})),
+            ("docker_prune", json!({})),
+        ] {
+            ok(tool, arguments);
+        }
+        super::failure(&server, "image_pull", json!({ "image": "127.0.0.1:1/nobody/there:1" }));
+        ok("container_control", json!({ "name": web, "action": "stop", "grace_seconds": 1 }));
+        ok("container_remove", json!({ "name": web, "force": true, "volumes": true }));
+        ok("image_remove", json!({ "image": other }));
+        ok("docker_prune", json!({ "dry_run": false, "volumes": true, "min_age_seconds": 0, "limit": 100 }));
+        for (kind, gone) in [("network", &third), ("volume", &volume)] {
+            assert!(!engine.try_docker(&[kind, "inspect", gone]).status.success(), "{in_words}: {gone}");
+        }
+
+        let denied: Vec<Value> = guard.audit().into_iter().filter(|record| record["decision"] != "allowed").collect();
+        assert_eq!(denied, Vec::<Value>::new(), "{in_words}");
+        let used = recorder.rows();
+        let rows = systemmanager_mcp::guard::table::TABLE.iter().map(|row| (row.method, row.path));
+        let unused: Vec<_> = rows.filter(|row| !used.contains(row) && !UNUSED.contains(row)).collect();
+        assert!(unused.is_empty(), "{in_words}: {unused:?}");
     }
 }
 
