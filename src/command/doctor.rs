@@ -11,6 +11,7 @@ use crate::{
     auth::store::Store,
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
     docker::{Docker, journal::Journal, presence::Presence},
+    failure::Failure,
     host::{First, Host, Place},
     server::listen::Tls,
 };
@@ -86,8 +87,23 @@ fn report(findings: &[(&str, Finding)]) -> (String, usize) {
 
 /// The updates of containers that have begun and not ended, if there are any.
 fn updates(settings: &Settings) -> Option<Finding> {
-    let journal = Journal::find(&settings.state_directory)?;
-    let begun: Vec<String> = journal.begun().iter().filter_map(|id| Some(journal.read(id)?.name)).collect();
+    let read = || -> Result<Vec<String>, Failure> {
+        let Some(journal) = Journal::find(&settings.state_directory)? else { return Ok(vec![]) };
+        let mut names = vec![];
+        for id in journal.begun()? {
+            names.extend(journal.read(&id)?.map(|entry| entry.name));
+        }
+        Ok(names)
+    };
+    let begun = match read() {
+        Ok(begun) => begun,
+        Err(failure) => {
+            return Some(Bad(
+                failure.to_string(),
+                "a newer version may have written it, or another user owns it".to_owned(),
+            ));
+        }
+    };
     (!begun.is_empty()).then(|| {
         let what = format!("begun and not ended: {}", begun.join(", "));
         Less(

@@ -20,8 +20,9 @@ const LATER: Duration = Duration::from_secs(60);
 
 /// Looks at once, and then every now and then until dropped.
 pub(super) async fn repair_forever(gate: Arc<Gate>) {
+    let mut said = update::Said::new();
     loop {
-        let (ended, left) = update::repair(gate.host().docker()).await;
+        let (ended, left) = update::repair(gate.host().docker(), &mut said).await;
         for (entry, end) in &ended {
             record(&gate, entry, end).await;
         }
@@ -31,9 +32,8 @@ pub(super) async fn repair_forever(gate: Arc<Gate>) {
 
 async fn record(gate: &Gate, entry: &Entry, end: &End) {
     let Entry { name, old, image, .. } = entry;
-    let new = entry.new.as_deref().unwrap_or_default();
     let kind = match end {
-        End::Replaced => {
+        End::Replaced { id: new } => {
             tracing::warn!(
                 container = name,
                 image,
@@ -63,6 +63,25 @@ async fn record(gate: &Gate, entry: &Entry, end: &End) {
             );
             Some("rolled_back")
         }
+        End::OldGone { id: new, bad: None } => {
+            tracing::warn!(
+                container = name,
+                image,
+                id = new,
+                "an update had broken off: others removed the old container; the new one is good and stays"
+            );
+            Some("old_gone")
+        }
+        End::OldGone { id: new, bad: Some(why) } => {
+            tracing::error!(
+                container = name,
+                image,
+                id = new,
+                why,
+                "an update had broken off: others removed the old container, and the new one is no good"
+            );
+            Some("old_gone")
+        }
         End::Gone => {
             tracing::error!(
                 container = name,
@@ -72,7 +91,10 @@ async fn record(gate: &Gate, entry: &Entry, end: &End) {
             Some("gone")
         }
     };
-    let runs = if *end == End::Replaced { new } else { old };
+    let runs = match end {
+        End::Replaced { id } | End::OldGone { id, .. } => id,
+        End::RolledBack { .. } | End::Gone => old,
+    };
     let target = format!("{runs} {name}");
     let record = Record {
         tool: Some("container_update"),

@@ -96,30 +96,41 @@ impl Journal {
         Ok(Self { path, directory: Arc::new(directory) })
     }
 
-    /// The journal below `state` if there is one, for whoever only looks.
-    pub fn find(state: &Path) -> Option<Self> {
+    /// The journal below `state` if there is one, for whoever only looks. One that cannot be looked at is an error, and not none.
+    pub fn find(state: &Path) -> Result<Option<Self>, Failure> {
         let path = state.join(NAME);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(&path, flags, Mode::empty()).ok()?;
-        Some(Self { path, directory: Arc::new(directory) })
+        match rustix::fs::open(&path, flags, Mode::empty()) {
+            Ok(directory) => Ok(Some(Self { path, directory: Arc::new(directory) })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(no_sight(&path, &error.into())),
+        }
     }
 
     /// The ids of the containers whose update has begun.
-    pub fn begun(&self) -> Vec<String> {
-        let Ok(files) = rustix::fs::Dir::read_from(&self.directory) else { return vec![] };
-        let ids = files.flatten().filter_map(|file| {
-            let id = file.file_name().to_str().ok()?.strip_suffix(".json")?.to_owned();
-            (!id.starts_with('.')).then_some(id)
-        });
-        ids.collect()
+    pub fn begun(&self) -> Result<Vec<String>, Failure> {
+        let list = || -> rustix::io::Result<Vec<String>> {
+            let mut ids = vec![];
+            for file in rustix::fs::Dir::read_from(&self.directory)? {
+                let file = file?;
+                let id = file.file_name().to_str().ok().and_then(|name| name.strip_suffix(".json"));
+                ids.extend(id.filter(|id| !id.starts_with('.')).map(str::to_owned));
+            }
+            Ok(ids)
+        };
+        list().map_err(|error| no_sight(&self.path, &error.into()))
     }
 
-    /// What is written of the update of the container with this id.
-    pub fn read(&self, id: &str) -> Option<Entry> {
-        let bytes = read_own(&self.path.join(format!("{id}.json")), 1 << 16).ok()?;
-        serde_json::from_slice(&bytes)
-            .inspect_err(|error| tracing::warn!(id, %error, "the journal of an update makes no sense"))
-            .ok()
+    /// What is written of the update of the container with this id; `None` if none has begun. What is there and cannot be read is an
+    /// error: an update has begun, and nobody may take it for ended.
+    pub fn read(&self, id: &str) -> Result<Option<Entry>, Failure> {
+        let path = self.path.join(format!("{id}.json"));
+        let bytes = match read_own(&path, 1 << 16) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(no_sight(&path, &error)),
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| no_sight(&path, &error.into()))
     }
 
     /// Takes on the update of the container with this id; `None` while another does it.
@@ -167,7 +178,7 @@ impl Claim {
     }
 
     /// What was written last.
-    pub fn read(&self) -> Option<Entry> {
+    pub fn read(&self) -> Result<Option<Entry>, Failure> {
         self.journal.read(&self.id)
     }
 
@@ -187,6 +198,13 @@ fn give(made: &OwnedFd, like: &rustix::fs::Stat) -> io::Result<()> {
         rustix::fs::fchown(made, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)))?;
     }
     Ok(())
+}
+
+fn no_sight(path: &Path, error: &io::Error) -> Failure {
+    Failure::Refused(format!(
+        "an update may have begun that did not end, and {} cannot be read ({error}): nothing is done about it until it can be",
+        path.display()
+    ))
 }
 
 fn no_place(path: &Path, error: &io::Error) -> Failure {
@@ -225,14 +243,37 @@ mod tests {
         let other = Journal::open(&state).unwrap();
         assert!(other.claim("ab").unwrap().is_none(), "two at once");
         assert!(other.claim("cd").unwrap().is_some());
-        assert_eq!((other.begun(), other.read("ab")), (vec!["ab".to_owned()], Some(later.clone())));
+        assert_eq!((other.begun().unwrap(), other.read("ab").unwrap()), (vec!["ab".to_owned()], Some(later.clone())));
         // as a killed process would
         drop(claim);
         let claim = other.claim("ab").unwrap().unwrap();
-        assert_eq!(claim.read(), Some(later));
+        assert_eq!(claim.read().unwrap(), Some(later));
         claim.close();
-        assert!(journal.begun().is_empty());
+        assert!(journal.begun().unwrap().is_empty());
         assert!(journal.claim("ab").unwrap().is_some());
+        std::fs::remove_dir_all(&state).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_has_begun_and_is_not_forgotten() {
+        let state = std::env::temp_dir().join(format!("journal-garbage-{}", std::process::id()));
+        assert!(Journal::find(&state).unwrap().is_none());
+        let journal = Journal::open(&state).unwrap();
+        let path = state.join("updates/ab.json");
+        let claim = journal.claim("ab").unwrap().unwrap();
+        claim.write(&Entry { stage: Stage::Starting, ..entry("ab") }).await.unwrap();
+        // as a newer version could write it
+        let newer = std::fs::read_to_string(&path).unwrap().replace("starting", "pondering");
+        std::fs::write(&path, &newer).unwrap();
+        let why = claim.read().unwrap_err().to_string();
+        assert!(why.contains("updates/ab.json") && why.contains("pondering"), "{why}");
+        let settled = super::super::update::settle(&crate::docker::Docker::none(), claim).await;
+        assert!(settled.is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), newer);
+        std::fs::remove_dir_all(&state).unwrap();
+        std::fs::create_dir(&state).unwrap();
+        std::fs::write(state.join("updates"), "").unwrap();
+        assert!(Journal::find(&state).is_err(), "no directory is taken for no updates");
         std::fs::remove_dir_all(&state).unwrap();
     }
 

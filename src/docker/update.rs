@@ -5,18 +5,22 @@
 //! is started. Once it is good the old one is removed, without its volumes. Each step is in the [`Journal`] before it is taken, and
 //! [`settle`] brings whatever it finds there to one of the two ends; it may itself break off and be called again.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Docker, PATIENCE,
+    Docker, Hold, PATIENCE,
     journal::{Claim, Entry, Journal, Stage},
     model::{Inspect, Summary},
     replace::{Replaced, Successor},
 };
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    text::{clean, redact_line},
+};
 
 /// How long one without a health check has to run before it is held to be good.
 const STEADY: Duration = Duration::from_secs(5);
@@ -24,20 +28,30 @@ const STEADY: Duration = Duration::from_secs(5);
 /// How long making and removing may take: both copy or delete files.
 const SLOW: Duration = Duration::from_secs(60);
 
-/// How long the Engine may be away in the middle before the call is answered without an end.
+/// How long the Engine may be away, or refuse to put the old one back, before the call is answered without an end.
 const RETURNS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How an update ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The new one runs under the name.
-    Replaced,
+    /// The new one has the name, and runs if the old one did.
+    Replaced {
+        /// Its full id.
+        id: String,
+    },
     /// The old one is as it was.
     RolledBack {
         /// Why, in a clause.
         why: String,
-        /// What is yet other than before: that it could not be started again.
+        /// What is yet other than before: its name.
         note: Option<String>,
+    },
+    /// Others have removed the old one, so that only the new one can stay.
+    OldGone {
+        /// The new one's full id.
+        id: String,
+        /// Why it is no good, in a clause; `None` if it is.
+        bad: Option<String>,
     },
     /// Neither is there any more: others have removed them.
     Gone,
@@ -65,9 +79,11 @@ pub async fn run(
     successor: &Successor,
     tell: impl Fn(Stage) + Send + Sync,
 ) -> Result<End, Failure> {
-    let result = exchange(docker, &claim, &mut entry, successor, &tell).await;
+    // until all has ended: what prunes, removes and controls leaves it alone
+    let mut hold = None;
+    let result = exchange(docker, &claim, &mut entry, successor, &mut hold, &tell).await;
     if let Err(failure) = result {
-        entry.why = Some(failure.to_string());
+        entry.why = Some(tidy(&failure.to_string()));
         note(&claim, &entry).await;
         tracing::warn!(container = entry.name, why = %failure, "an update is rolled back");
         if entry.stage == Stage::Creating {
@@ -84,6 +100,7 @@ async fn exchange(
     claim: &Claim,
     entry: &mut Entry,
     successor: &Successor,
+    hold: &mut Option<Hold>,
     tell: &(impl Fn(Stage) + Send + Sync),
 ) -> Result<(), Failure> {
     let names = Replaced::new(&entry.name, &entry.old);
@@ -105,6 +122,7 @@ async fn exchange(
     if new.len() != 64 || !new.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(Failure::Away("the Docker Engine gave the new container no id".to_owned()));
     }
+    *hold = Some(docker.hold(&new, &entry.name)?);
     entry.new = Some(new.clone());
     claim.write(entry).await?;
     for (network, endpoint) in &successor.connect {
@@ -117,14 +135,27 @@ async fn exchange(
     rename(docker, &entry.old, &names.old_name()).await?;
     rename(docker, &new, &entry.name).await?;
     at(entry, Stage::Starting).await?;
+    if !entry.ran {
+        return Ok(());
+    }
     docker.post(&format!("/containers/{new}/start"), None, SLOW).await.map(drop)
 }
 
 /// The unfinished update that `claim` holds, brought to its end. An error if the Engine is away: then it is to be tried again.
 pub async fn settle(docker: &Docker, claim: Claim) -> Result<Option<(Entry, End)>, (Failure, Option<Entry>)> {
-    let Some(mut entry) = claim.read() else {
-        claim.close();
-        return Ok(None);
+    let mut entry = match claim.read() {
+        Ok(Some(entry)) => entry,
+        Ok(None) => {
+            claim.close();
+            return Ok(None);
+        }
+        // an update has begun, and what is not known of it now may be known later, or to a newer version
+        Err(failure) => return Err((failure, None)),
+    };
+    let holds = [Some(&entry.old), entry.new.as_ref()].into_iter().flatten().map(|id| docker.hold(id, &entry.name));
+    let _holds = match holds.collect::<Result<Vec<Hold>, Failure>>() {
+        Ok(holds) => holds,
+        Err(failure) => return Err((failure, Some(entry))),
     };
     match end(docker, &claim, &mut entry).await {
         Ok(end) => {
@@ -137,20 +168,31 @@ pub async fn settle(docker: &Docker, claim: Claim) -> Result<Option<(Entry, End)
 
 /// The same, by who has just begun it: an Engine that is restarted in the middle comes back.
 async fn settle_soon(docker: &Docker, claim: Claim, entry: &mut Entry) -> Result<End, Failure> {
-    let until = tokio::time::Instant::now() + RETURNS_WITHIN;
+    let mut until = None;
     loop {
         match end(docker, &claim, entry).await {
             Ok(end) => {
                 claim.close();
                 return Ok(end);
             }
-            Err(failure) if tokio::time::Instant::now() >= until => {
-                return Err(Failure::Away(format!(
-                    "the update of {} broke off in the middle ({failure}); the server goes on trying to end it and says so in its log",
-                    entry.name
-                )));
+            Err(failure) => {
+                let now = tokio::time::Instant::now();
+                if now >= *until.get_or_insert(now + RETURNS_WITHIN) {
+                    let why = entry.why.as_deref().map(|why| format!(" since {why}")).unwrap_or_default();
+                    let words = format!(
+                        "the update of {} is not ended{why} ({}); the server goes on trying to end it and says so in its log",
+                        entry.name,
+                        tidy(&failure.to_string())
+                    );
+                    return Err(if matches!(failure, Failure::Refused(_)) {
+                        Failure::Refused(words)
+                    } else {
+                        Failure::Away(words)
+                    });
+                }
+                tracing::warn!(container = entry.name, why = %failure, "the end of an update is tried again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }
     }
 }
@@ -164,7 +206,10 @@ async fn end(docker: &Docker, claim: &Claim, entry: &mut Entry) -> Result<End, F
     }
     let (old, new) = match (pair.old.clone(), pair.new.clone()) {
         (None, None) => return Ok(End::Gone),
-        (None, Some(new)) => return forward(docker, claim, entry, None, &new, &pair).await,
+        (None, Some(new)) if entry.stage == Stage::Removing => {
+            return forward(docker, claim, entry, None, &new, &pair).await;
+        }
+        (None, Some(new)) => return alone(docker, entry, &new, &pair).await,
         (Some(old), None) => {
             entry.why.get_or_insert_with(|| "the new container is not there".to_owned());
             return back(docker, claim, entry, &old, &pair).await;
@@ -173,6 +218,10 @@ async fn end(docker: &Docker, claim: &Claim, entry: &mut Entry) -> Result<End, F
     };
     match entry.stage {
         Stage::Removing => return forward(docker, claim, entry, Some(&old), &new, &pair).await,
+        // one that did not run is left as it was found
+        Stage::Starting if entry.why.is_none() && !entry.ran && new.has_name(&entry.name) => {
+            return forward(docker, claim, entry, Some(&old), &new, &pair).await;
+        }
         Stage::Starting if entry.why.is_none() => match judge(docker, &new.id, entry.wait_seconds).await? {
             Ok(()) => return forward(docker, claim, entry, Some(&old), &new, &pair).await,
             Err(why) => entry.why = Some(why),
@@ -199,7 +248,26 @@ async fn forward(
     if !new.has_name(&entry.name) && !pair.stranger {
         rename(docker, &new.id, &entry.name).await?;
     }
-    Ok(End::Replaced)
+    Ok(End::Replaced { id: new.id.clone() })
+}
+
+/// The old one was removed by others before the new one was good: there is no way back, and forward only what there is.
+async fn alone(docker: &Docker, entry: &Entry, new: &Summary, pair: &Pair) -> Result<End, Failure> {
+    if !new.has_name(&entry.name) && !pair.stranger {
+        rename(docker, &new.id, &entry.name).await?;
+    }
+    let mut bad = None;
+    if entry.ran {
+        bad = match docker.post(&format!("/containers/{}/start", new.id), None, SLOW).await {
+            Ok(_) => judge(docker, &new.id, entry.wait_seconds).await?.err(),
+            Err(Failure::Refused(why)) => Some(tidy(&format!("the new container could not be started: {why}"))),
+            Err(failure) => return Err(failure),
+        };
+    }
+    if entry.stage == Stage::Creating {
+        bad.get_or_insert_with(|| "it may lack networks that the old one was in".to_owned());
+    }
+    Ok(End::OldGone { id: new.id.clone(), bad })
 }
 
 async fn back(docker: &Docker, claim: &Claim, entry: &mut Entry, old: &Summary, pair: &Pair) -> Result<End, Failure> {
@@ -217,7 +285,7 @@ async fn back(docker: &Docker, claim: &Claim, entry: &mut Entry, old: &Summary, 
     if !old.has_name(&entry.name) && !pair.stranger {
         rename(docker, &old.id, &entry.name).await?;
     }
-    let mut note = pair.stranger.then(|| {
+    let note = pair.stranger.then(|| {
         format!(
             "its name was taken in the meantime, so it is called {}",
             Replaced::new(&entry.name, &entry.old).old_name()
@@ -226,8 +294,10 @@ async fn back(docker: &Docker, claim: &Claim, entry: &mut Entry, old: &Summary, 
     if entry.ran && entry.stage != Stage::Creating {
         match docker.post(&format!("/containers/{}/start", old.id), None, SLOW).await {
             Ok(_) => (),
-            // the Engine has decided, and will again
-            Err(Failure::Refused(why)) => note = Some(format!("it could not be started again: {why}")),
+            // a port may be freed yet, and an Engine that shuts down comes back: until then it is not ended
+            Err(Failure::Refused(why)) => {
+                return Err(Failure::Refused(format!("the old container could not be started again: {why}")));
+            }
             Err(failure) => return Err(failure),
         }
     }
@@ -255,7 +325,7 @@ async fn judge(docker: &Docker, id: &str, wait_seconds: u64) -> Result<Result<()
             return Ok(Err(match (&state.error[..], &state.status[..]) {
                 ("", "created") => "the new container was never started".to_owned(),
                 ("", _) => format!("the new container ended with exit code {}{oom}", state.exit_code),
-                (error, _) => format!("the new container could not be started: {error}"),
+                (error, _) => tidy(&format!("the new container could not be started: {error}")),
             }));
         }
         let elapsed = began.elapsed();
@@ -279,8 +349,14 @@ async fn judge(docker: &Docker, id: &str, wait_seconds: u64) -> Result<Result<()
 fn last_check(inspect: &Value) -> String {
     let last = inspect["State"]["Health"]["Log"].as_array().and_then(|log| log.last());
     let Some(last) = last else { return String::new() };
-    let words: String = last["Output"].as_str().unwrap_or_default().trim().chars().take(300).collect();
+    let words = tidy(last["Output"].as_str().unwrap_or_default().trim());
     format!(" (exit code {}: {words:?})", last["ExitCode"].as_i64().unwrap_or_default())
+}
+
+/// What others wrote, fit for a log, a journal and an answer.
+fn tidy(words: &str) -> String {
+    let redacted: Vec<_> = words.lines().take(20).map(redact_line).collect();
+    clean(&redacted.join("\n"), 300).into_owned()
 }
 
 async fn look(docker: &Docker, entry: &Entry) -> Result<Pair, Failure> {
@@ -319,28 +395,85 @@ fn encoded(name: &str) -> String {
     name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// Brings to their end the updates that `docker`'s journal holds and nobody works on. Gives what became of each, and whether any is left
-/// to be tried again.
-pub async fn repair(docker: &Docker) -> (Vec<(Entry, End)>, bool) {
-    let Some(journal) = docker.settings().state.as_deref().and_then(Journal::find) else { return (vec![], false) };
-    let (mut ended, mut left) = (vec![], false);
-    for id in journal.begun() {
-        let claim = match journal.claim(&id) {
-            Ok(Some(claim)) => claim,
-            Ok(None) => continue,
-            Err(failure) => {
-                tracing::warn!(id, %failure, "an unfinished update cannot be looked at");
-                continue;
-            }
-        };
-        match settle(docker, claim).await {
+/// What was said of each that could not be ended, so that the log has it once.
+pub type Said = BTreeMap<String, String>;
+
+/// Brings to their end the updates that `docker`'s journal holds and nobody works on, all at once. Gives what became of each, and whether
+/// any is left to be tried again.
+pub async fn repair(docker: &Docker, said: &mut Said) -> (Vec<(Entry, End)>, bool) {
+    let begun = match unclaimed(docker) {
+        Ok(begun) => begun,
+        Err(failure) => {
+            say(said, "", "", &failure.to_string());
+            return (vec![], true);
+        }
+    };
+    let settled = join_all(begun.into_iter().map(async |(id, claim)| (id, settle(docker, claim).await))).await;
+    let (mut ended, mut left, mut still) = (vec![], false, Said::new());
+    for (id, result) in settled {
+        match result {
             Ok(end) => ended.extend(end),
             Err((failure, entry)) => {
                 left = true;
-                let container = entry.map(|entry| entry.name).unwrap_or_default();
-                tracing::warn!(container, why = %failure, "an unfinished update cannot be ended yet");
+                let (name, why) = (entry.map(|entry| entry.name).unwrap_or_default(), failure.to_string());
+                say(said, &id, &name, &why);
+                still.insert(id, why);
             }
         }
     }
+    *said = still;
     (ended, left)
+}
+
+fn say(said: &mut Said, id: &str, container: &str, why: &str) {
+    if said.insert(id.to_owned(), why.to_owned()).as_deref() != Some(why) {
+        tracing::warn!(id, container, why, "an unfinished update cannot be ended yet");
+    }
+}
+
+/// Those that have begun and that nobody works on.
+fn unclaimed(docker: &Docker) -> Result<Vec<(String, Claim)>, Failure> {
+    let Some(journal) = journal(docker)? else { return Ok(vec![]) };
+    let mut claims = vec![];
+    for id in journal.begun()? {
+        claims.extend(journal.claim(&id)?.map(|claim| (id, claim)));
+    }
+    Ok(claims)
+}
+
+fn journal(docker: &Docker) -> Result<Option<Journal>, Failure> {
+    docker.settings().state.as_deref().map_or(Ok(None), Journal::find)
+}
+
+/// The containers that are half of an update that has not ended: full id, and the name that it is about.
+pub fn halves(docker: &Docker) -> Result<BTreeMap<String, String>, Failure> {
+    let Some(journal) = journal(docker)? else { return Ok(BTreeMap::new()) };
+    let mut halves = BTreeMap::new();
+    for id in journal.begun()? {
+        // of one that cannot be read its file's name says whom it is about
+        let entry =
+            journal.read(&id).inspect_err(|failure| tracing::warn!(id, %failure, "an update is not known")).ok();
+        let (name, new) = entry.flatten().map_or((String::new(), None), |entry| (entry.name, entry.new));
+        halves.extend(new.map(|new| (new, name.clone())));
+        halves.insert(id, name);
+    }
+    Ok(halves)
+}
+
+/// Whether a container is called what only half of an update is.
+pub fn is_half(one: &Summary) -> bool {
+    [".smcp-new-", ".smcp-old-"].iter().any(|infix| one.name().contains(infix))
+}
+
+/// Refuses a container that an update has yet to bring to an end: whoever acts on one half spoils the other.
+pub fn at_rest(docker: &Docker, one: &Summary) -> Result<(), Failure> {
+    let halves = halves(docker)?;
+    let name = match halves.get(&one.id) {
+        Some(name) if !name.is_empty() => name,
+        None if !is_half(one) => return Ok(()),
+        _ => one.name(),
+    };
+    Err(Failure::Refused(format!(
+        "an update of {name} is not ended: the server is at it, and its log says how it goes"
+    )))
 }

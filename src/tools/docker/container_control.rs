@@ -10,6 +10,7 @@ use crate::{
     docker::{
         Docker, Health, Hold, PATIENCE, late,
         model::{self, Inspect, Summary, known_time, short},
+        update,
     },
     failure::Failure,
     scope::Scope,
@@ -116,6 +117,7 @@ impl Acting for ContainerControl {
         }
         let docker = turn.host().docker();
         let target = docker.find(&self.name, Self::SCOPE).await?;
+        update::at_rest(docker, &target)?;
         // a client that has given up on a restart and asks again gets no second one
         let hold = docker.hold(&target.id, target.name())?;
         Ok(Aim { name: format!("{} {}", target.id, target.name()), target: (target, hold) })

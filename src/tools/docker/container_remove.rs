@@ -10,6 +10,7 @@ use crate::{
     docker::{
         Hold,
         model::{Summary, short},
+        update,
         volume::Volume,
     },
     failure::Failure,
@@ -70,6 +71,7 @@ impl Acting for ContainerRemove {
                 state.status
             )));
         }
+        update::at_rest(docker, &target)?;
         let hold = docker.hold(&target.id, target.name())?;
         Ok(Aim { name: format!("{} {}", target.id, target.name()), target: (target, hold) })
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::container_control::State;
 use crate::{
     docker::{
-        Docker, PATIENCE,
+        Docker, Hold, PATIENCE,
         journal::{Entry, Journal, Stage},
         model::{Summary, short},
         replace::{recreate, refused},
@@ -76,9 +76,9 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub(crate) struct Target {
     summary: Summary,
-    inspect: Value,
     image: String,
     journal: Journal,
+    hold: Hold,
 }
 
 impl Acting for ContainerUpdate {
@@ -121,37 +121,27 @@ impl Acting for ContainerUpdate {
             ));
         };
         let journal = Journal::open(state)?;
+        let hold = docker.hold(&summary.id, summary.name())?;
         let name = format!("{} {}", summary.id, summary.name());
-        Ok(Aim { target: Target { summary, inspect, image, journal }, name })
+        Ok(Aim { target: Target { summary, image, journal, hold }, name })
     }
 
     async fn act(self, turn: &Turn, target: Target) -> Result<Report, Failure> {
         let docker = turn.host().docker();
-        let Target { summary, inspect, image, journal } = target;
+        let Target { summary, image, journal, hold: _hold } = target;
         let id = &summary.id;
         let Some(claim) = journal.claim(id)? else {
             return Err(Failure::Refused(format!("{} is being updated by another call", summary.name())));
         };
-        if let Some(entry) = claim.read() {
+        if let Some(entry) = claim.read()? {
             return Err(Failure::Refused(format!(
                 "an earlier update of {} has not ended ({:?}); the server is at it: try again in a minute",
                 summary.name(),
                 entry.stage
             )));
         }
-        if self.pull
-            && let Err(failure) = pull(turn, docker, &image).await
-        {
-            claim.close();
-            return Err(failure);
-        }
-        let images = async {
-            let new: Value = docker.get(&format!("/images/{image}/json")).await?;
-            let old = docker.get(&format!("/images/{}/json", inspect["Image"].as_str().unwrap_or_default())).await;
-            Ok::<_, Failure>((new, old.ok()))
-        };
-        let (new_image, old_image) = match images.await {
-            Ok(images) => images,
+        let Found { inspect, old_image, new_image } = match self.found(turn, &summary, &image).await {
+            Ok(found) => found,
             Err(failure) => {
                 claim.close();
                 return Err(failure);
@@ -175,28 +165,37 @@ impl Acting for ContainerUpdate {
             return Ok(report(id, false, state, Some("already up to date".to_owned())));
         }
         let successor = recreate(&inspect, old_image.as_ref().unwrap_or(&Value::Null), &new_image, &image);
+        let ran = inspect["State"]["Running"] == true;
         let entry = Entry {
             stage: Stage::Creating,
             name: summary.name().to_owned(),
             old: id.clone(),
             new: None,
             image: image.clone(),
-            ran: inspect["State"]["Running"] == true,
+            ran,
             wait_seconds: self.wait_seconds.unwrap_or_else(|| check_takes(&inspect, &new_image)),
             grace_seconds: inspect["Config"]["StopTimeout"].as_u64().unwrap_or(10),
             why: None,
         };
         let tell = |stage| turn.tell(told(stage));
         match update::run(docker, claim, entry, &successor, tell).await? {
-            End::Replaced => {
-                let now = docker.containers().await?;
-                let now = now.into_iter().find(|one| one.has_name(summary.name())).map_or(String::new(), |one| one.id);
-                let state = State::of(&docker.inspect(&now).await?);
+            End::Replaced { id } => {
+                let state = State::of(&docker.inspect(&id).await?);
+                let stopped = (!ran).then(|| "it did not run before, and was not started".to_owned());
                 let gone = old_image.is_none().then(|| {
                     "its old image is gone, so the new image's own command and environment could not be told from it and were not taken up"
                         .to_owned()
                 });
-                Ok(report(&now, true, state, gone))
+                let notes: Vec<String> = [stopped, gone].into_iter().flatten().collect();
+                Ok(report(&id, true, state, (!notes.is_empty()).then(|| notes.join("; "))))
+            }
+            End::OldGone { id, bad } => {
+                let new = bad.map_or("is good".to_owned(), |why| format!("is no good: {why}"));
+                Err(Failure::Refused(format!(
+                    "others removed {} while it was updated; the new container ({}) stays and {new}",
+                    summary.name(),
+                    short(&id)
+                )))
             }
             End::RolledBack { why, note } => {
                 let runs = note.unwrap_or_else(|| "the old container is back as it was".to_owned());
@@ -206,6 +205,41 @@ impl Acting for ContainerUpdate {
         }
     }
 }
+
+/// What there is once the image is pulled.
+struct Found {
+    inspect: Value,
+    /// `None` if it is gone.
+    old_image: Option<Value>,
+    new_image: Value,
+}
+
+impl ContainerUpdate {
+    async fn found(&self, turn: &Turn, summary: &Summary, image: &str) -> Result<Found, Failure> {
+        let docker = turn.host().docker();
+        if self.pull {
+            pull(turn, docker, image).await?;
+        }
+        let new_image: Value = docker.get(&format!("/images/{image}/json")).await?;
+        // a pull takes its time, and others do not wait for it
+        let inspect: Value = docker.get(&format!("/containers/{}/json", summary.id)).await?;
+        let refuse = |why: &str| Failure::Refused(format!("{} is not updated: {why}", summary.name()));
+        if let Some(why) = refused(&inspect) {
+            return Err(refuse(why));
+        }
+        if inspect["Name"].as_str().map(|name| name.trim_start_matches('/')) != Some(summary.name()) {
+            return Err(refuse("it was given another name meanwhile"));
+        }
+        let old_image = docker.get(&format!("/images/{}/json", inspect["Image"].as_str().unwrap_or_default())).await;
+        Ok(Found { inspect, old_image: old_image.ok(), new_image })
+    }
+}
+
+/// How long all other containers together may take to be asked what they share.
+const ASKED_WITHIN: Duration = Duration::from_secs(20);
+
+/// How many of them are asked at once.
+const ABREAST: usize = 16;
 
 /// Why others would lose by it, in a clause. Who may not be seen is not named.
 async fn dependent(docker: &Docker, target: &Summary) -> Result<Option<String>, Failure> {
@@ -220,16 +254,35 @@ async fn dependent(docker: &Docker, target: &Summary) -> Result<Option<String>, 
         return Ok(Some(format!("{other} is tied to it by --link, and would lose it; make both anew together")));
     }
     let shared = [format!("container:{}", target.id), format!("container:{}", target.name())];
+    let asked: Vec<_> = all
+        .into_iter()
+        .filter(|one| one.id != target.id)
+        // a list says it of the network alone, and Podman's not even that
+        .map(|one| async move {
+            let inspect = docker.get::<Value>(&format!("/containers/{}/json", one.id)).await;
+            (one, inspect)
+        })
+        .collect();
+    let asked = futures_util::stream::iter(asked).buffer_unordered(ABREAST).collect::<Vec<_>>();
+    let asked = tokio::time::timeout(ASKED_WITHIN, asked).await;
+    let asked = asked.map_err(|_| Failure::TimedOut("the Docker Engine, asked what containers share,".to_owned()))?;
     let mut others = vec![];
-    for one in all.iter().filter(|one| one.id != target.id) {
-        // a list says it of the network alone, and Podman's not even that; one that is gone by now depends on nothing
-        let Ok(inspect) = docker.get::<Value>(&format!("/containers/{}/json", one.id)).await else { continue };
+    for (one, inspect) in asked {
+        let inspect = match inspect {
+            Ok(inspect) => inspect,
+            // one that is gone by now depends on nothing; of any other that is not known
+            Err(failure) => match docker.all_containers().await?.iter().any(|left| left.id == one.id) {
+                true => return Err(failure),
+                false => continue,
+            },
+        };
         let is_shared =
             |key: &&str| inspect["HostConfig"][key].as_str().is_some_and(|mode| shared.iter().any(|own| own == mode));
         if ["NetworkMode", "PidMode", "IpcMode"].iter().any(is_shared) {
             others.push(shown(one.name()));
         }
     }
+    others.sort();
     Ok((!others.is_empty()).then(|| {
         format!(
             "its network, processes or memory are shared by {}, which would lose them; make them anew together",
