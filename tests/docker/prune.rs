@@ -104,7 +104,7 @@ fn a_dry_run_names_what_would_go_and_changes_nothing() {
         let young = answer(&server, "docker_prune", json!({ "volumes": true, "limit": 100 }));
         assert!(!ids(&young["things"], "volume").contains(&volume), "{young}");
         assert!(!ids(&young["things"], "network").contains(&network), "{young}");
-        assert!(ids(&young["things"], "container").contains(&gone[..12].to_owned()), "{young}");
+        assert!(!ids(&young["things"], "container").contains(&gone[..12].to_owned()), "{young}");
         for (kind, id) in [("container", &gone), ("image", &image), ("network", &unused), ("volume", &volume)] {
             assert!(made.is_there(kind, id), "{kind} {id} is gone after a dry run");
         }
@@ -173,7 +173,14 @@ fn what_was_named_goes_and_what_is_used_stays() {
             engine.docker(&["volume", "create", volume]);
             made.add("volume", volume);
         }
-        let stopped = made.add("container", &engine.docker(&["create", "--network", "none", "--name", &name, IMAGE]));
+        let had = made.add("volume", &format!("smcp-prune-had-{pid}"));
+        let stopped = made.add(
+            "container",
+            &engine.docker(&["create", "--network", "none", "--volume", &format!("{had}:/x"), "--name", &name, IMAGE]),
+        );
+        // what an update would make and has not ended
+        let half = format!("smcp-prune-x-{pid}.smcp-new-0123456789ab");
+        let half = made.add("container", &engine.docker(&["create", "--network", "none", "--name", &half, IMAGE]));
         let tag = format!("smcp-prune-goes-{pid}");
         let dangling = engine.docker(&["commit", "--message", "first", &stopped, &tag]);
         engine.docker(&["commit", "--message", "second", &stopped, &tag]);
@@ -195,7 +202,14 @@ fn what_was_named_goes_and_what_is_used_stays() {
         for (kind, id) in [("container", &stopped), ("image", &dangling), ("network", &unused), ("volume", &unused)] {
             assert!(!made.is_there(kind, id), "{}: {kind} {id} is still there: {report}", engine.name);
         }
-        for (kind, id) in [("container", &theirs), ("network", &used), ("volume", &used), ("image", &tag)] {
+        for (kind, id) in [
+            ("container", &theirs),
+            ("network", &used),
+            ("volume", &used),
+            ("image", &tag),
+            ("container", &half),
+            ("volume", &had),
+        ] {
             assert!(made.is_there(kind, id), "{}: {kind} {id} is gone: {report}", engine.name);
         }
         assert!(rows(&report["things"]).iter().all(|row| row["removed"] == true), "{report}");

@@ -1,7 +1,7 @@
 //! What takes room on the disk and is used by nothing: said first, then removed, one thing after the other.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, SystemTime},
 };
 
@@ -12,7 +12,9 @@ use crate::{
     docker::{
         Docker,
         image::Image,
-        model::{Summary, or_default, short},
+        model::{self, Summary, short},
+        update,
+        usage::{self, Cached, Usage, Used},
         volume::{self, Network, Volume},
     },
     failure::Failure,
@@ -21,9 +23,6 @@ use crate::{
     table::Table,
     tool::{Acting, Aim, Step, Turn},
 };
-
-/// How long the Engine has to work out how much all of it takes.
-const COUNTED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long it has to remove one thing.
 const REMOVED_WITHIN: Duration = Duration::from_secs(120);
@@ -39,10 +38,10 @@ pub(crate) struct DockerPrune {
     /// Only say what would go.
     #[serde(default = "yes")]
     dry_run: bool,
-    /// Also volumes that no container has, those with a name too: their data is lost.
+    /// Also volumes that no container has, not even one that goes now; those with a name too: their data is lost.
     #[serde(default)]
     volumes: bool,
-    /// Containers never started, networks and volumes younger than this stay.
+    /// Containers that ended, or were made and never started, networks and volumes more recently than this stay.
     #[serde(default = "old")]
     min_age_seconds: u32,
     /// Things at once.
@@ -62,8 +61,8 @@ fn old() -> u32 {
 pub(crate) struct Report {
     pub dry_run: bool,
     pub things: Table<Row>,
-    /// What that frees, as far as it is known; of images what no other has as well.
-    pub freed_bytes: u64,
+    /// What that frees, as far as it is known; of images what no other has as well. Null where nothing is known.
+    pub freed_bytes: Option<u64>,
     /// Things beyond the limit: ask again.
     pub more: usize,
     /// What stays though nothing uses it, and why.
@@ -156,8 +155,10 @@ impl Acting for DockerPrune {
                 why,
             });
         }
-        let counted = rows.iter().filter(|row| self.dry_run || row.removed).filter_map(|row| row.frees_bytes);
-        let freed_bytes = counted.fold(0, u64::saturating_add);
+        let counted: Vec<_> =
+            rows.iter().filter(|row| self.dry_run || row.removed).map(|row| row.frees_bytes).collect();
+        let freed_bytes = (counted.is_empty() || counted.iter().any(Option::is_some))
+            .then(|| counted.iter().flatten().copied().fold(0, u64::saturating_add));
         Ok(Report { dry_run: self.dry_run, things: Table(rows), freed_bytes, more: plan.more, note: plan.note })
     }
 }
@@ -169,89 +170,39 @@ struct State {
     untagged: Vec<Image>,
     networks: Vec<Network>,
     volumes: Vec<Volume>,
-    usage: Usage,
-}
-
-/// Of `GET /system/df`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Usage {
-    #[serde(default, deserialize_with = "or_default")]
-    containers: Vec<ContainerUsage>,
-    #[serde(default, deserialize_with = "or_default")]
-    images: Vec<ImageUsage>,
-    #[serde(default, deserialize_with = "or_default")]
-    volumes: Vec<VolumeUsage>,
-    #[serde(default, deserialize_with = "or_default")]
-    build_cache: Vec<Cache>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ContainerUsage {
-    #[serde(default, deserialize_with = "or_default")]
-    id: String,
-    /// Nothing where it is nothing.
-    #[serde(default, deserialize_with = "or_default")]
-    size_rw: i64,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ImageUsage {
-    #[serde(default, deserialize_with = "or_default")]
-    id: String,
-    #[serde(default)]
-    size: Option<i64>,
-    /// -1 where it was not counted.
-    #[serde(default)]
-    shared_size: Option<i64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct VolumeUsage {
-    #[serde(default, deserialize_with = "or_default")]
-    name: String,
-    #[serde(default)]
-    usage_data: Option<Size>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Size {
-    /// -1 where it was not counted.
-    #[serde(default)]
-    size: Option<i64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Cache {
-    #[serde(default, rename = "ID", deserialize_with = "or_default")]
-    id: String,
-    #[serde(default, deserialize_with = "or_default")]
-    description: String,
-    #[serde(default, deserialize_with = "or_default")]
-    in_use: bool,
-    #[serde(default)]
-    size: Option<i64>,
-    /// Its layers are an image's as well.
-    #[serde(default, deserialize_with = "or_default")]
-    shared: bool,
+    /// When each that does not run ended, as far as it is known.
+    ended: BTreeMap<String, SystemTime>,
+    /// The halves of updates that have not ended.
+    halves: BTreeSet<String>,
+    used: Vec<Used>,
+    images: Vec<model::Image>,
+    volume_sizes: Vec<model::Volume>,
+    cache: Vec<Cached>,
 }
 
 impl State {
     async fn ask(docker: &Docker) -> Result<Self, Failure> {
-        Ok(Self {
+        let mut usage = Usage::ask(docker, usage::OF_ALL).await?;
+        let mut state = Self {
             // {"dangling":["true"]}
             untagged: docker.get("/images/json?filters=%7B%22dangling%22%3A%5B%22true%22%5D%7D").await?,
             networks: docker.all_networks().await?,
             volumes: docker.all_volumes().await?,
-            usage: docker.get_within("/system/df", COUNTED_WITHIN).await?,
+            used: usage.containers().items,
+            images: usage.images().items,
+            volume_sizes: usage.volumes().items,
+            cache: usage.build_cache().items,
             // last: what came to be in between is used
             containers: docker.all_containers().await?,
-        })
+            ..Self::default()
+        };
+        let ended: Vec<&str> =
+            state.containers.iter().filter(|one| has_ended(&one.state)).map(|one| one.id.as_str()).collect();
+        let known = docker.inspect_all(&ended).await;
+        let at = known.into_iter().flatten().filter_map(|one| Some((one.id, moment(&one.state.finished_at)?)));
+        state.ended = at.collect();
+        state.halves = update::halves(docker)?.into_keys().collect();
+        Ok(state)
     }
 }
 
@@ -271,15 +222,19 @@ impl DockerPrune {
         let (mut things, mut stay) = (vec![], vec![]);
         for one in &state.containers {
             let made = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(one.created.try_into().unwrap_or(0)));
+            if update::is_half(one) || state.halves.contains(&one.id) {
+                stay.push(one);
+                continue;
+            }
             let ended = match one.state.as_str() {
-                "exited" | "dead" | "stopped" => true,
                 "created" | "configured" | "initialized" => old(made),
+                word if has_ended(word) => old(state.ended.get(&one.id).copied()),
                 _ => false,
             };
             let settings = docker.settings();
             let may = settings.allow.permits(Scope::DockerDeploy, one) && settings.own.as_ref() != Some(&one.id);
             if ended && may && !docker.is_held(&one.id) {
-                things.push(Thing::of(Kind::Container, &one.id, one.name(), state.usage.container(&one.id)));
+                things.push(Thing::of(Kind::Container, &one.id, one.name(), state.container_size(&one.id)));
             } else {
                 stay.push(one);
             }
@@ -287,10 +242,11 @@ impl DockerPrune {
         let images: BTreeSet<&str> = stay.iter().map(|one| digits(&one.image_id)).collect();
         let networks: BTreeSet<&str> =
             stay.iter().flat_map(|one| one.network_settings.networks.keys()).map(String::as_str).collect();
-        let volumes: BTreeSet<&str> = stay.iter().flat_map(|one| one.volumes()).collect();
+        // also of those that go now: their data may be what somebody comes back for, and it is asked for by a second call
+        let volumes: BTreeSet<&str> = state.containers.iter().flat_map(Summary::volumes).collect();
         for one in &state.untagged {
             if one.tags().next().is_none() && !images.contains(digits(&one.id)) {
-                things.push(Thing::of(Kind::Image, &one.id, "<none>", state.usage.image(&one.id)));
+                things.push(Thing::of(Kind::Image, &one.id, "<none>", state.image_size(&one.id)));
             }
         }
         for one in &state.networks {
@@ -306,11 +262,11 @@ impl DockerPrune {
         if self.volumes {
             for one in &unused {
                 if old(moment(&one.created_at)) {
-                    things.push(Thing::of(Kind::Volume, &one.name, &one.name, state.usage.volume(&one.name)));
+                    things.push(Thing::of(Kind::Volume, &one.name, &one.name, state.volume_size(&one.name)));
                 }
             }
         }
-        for one in &state.usage.build_cache {
+        for one in &state.cache {
             if !one.in_use && one.id.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !one.id.is_empty() {
                 let frees = if one.shared { Some(0) } else { known(one.size) };
                 things.push(Thing::of(Kind::BuildCache, &one.id, &one.description, frees));
@@ -329,19 +285,20 @@ impl DockerPrune {
     }
 }
 
-impl Usage {
-    fn container(&self, id: &str) -> Option<u64> {
-        self.containers.iter().find(|one| one.id == id).and_then(|one| known(Some(one.size_rw)))
+impl State {
+    fn container_size(&self, id: &str) -> Option<u64> {
+        // nothing where it is nothing
+        self.used.iter().find(|one| one.summary.id == id).and_then(|one| known(Some(one.written.unwrap_or(0))))
     }
 
     /// What no other image has as well.
-    fn image(&self, id: &str) -> Option<u64> {
+    fn image_size(&self, id: &str) -> Option<u64> {
         let one = self.images.iter().find(|one| digits(&one.id) == digits(id))?;
         Some(known(one.size)?.saturating_sub(known(one.shared_size)?))
     }
 
-    fn volume(&self, name: &str) -> Option<u64> {
-        self.volumes.iter().find(|one| one.name == name).and_then(|one| known(one.usage_data.as_ref()?.size))
+    fn volume_size(&self, name: &str) -> Option<u64> {
+        self.volume_sizes.iter().find(|one| one.name == name).and_then(model::Volume::size)
     }
 }
 
@@ -387,6 +344,11 @@ impl Thing {
             Kind::BuildCache => false,
         }
     }
+}
+
+/// Whether a container in this state ran, and does not any more.
+fn has_ended(state: &str) -> bool {
+    matches!(state, "exited" | "dead" | "stopped")
 }
 
 fn known(size: Option<i64>) -> Option<u64> {
