@@ -14,7 +14,8 @@ use crate::{
         Docker, Hold, PATIENCE,
         journal::{Entry, Journal, Stage},
         model::{Summary, short},
-        replace::{recreate, refused},
+        policy,
+        replace::{may_run, recreate, refused},
         update::{self, End},
     },
     failure::Failure,
@@ -166,6 +167,16 @@ impl Acting for ContainerUpdate {
         }
         let successor = recreate(&inspect, old_image.as_ref().unwrap_or(&Value::Null), &new_image, &image);
         let ran = inspect["State"]["Running"] == true;
+        let old_reference = inspect["Config"]["Image"].as_str().unwrap_or_default();
+        if let Err(why) = policy::check(&successor.create, &docker.settings().binds)
+            && !may_run(old_reference, &image)
+        {
+            claim.close();
+            return Err(Failure::Refused(format!(
+                "{} is not updated: it has what no new container may ask for ({why}), so that it only takes another tag or digest of the repository it was made of ({old_reference}), and {image} is none",
+                summary.name()
+            )));
+        }
         let entry = Entry {
             stage: Stage::Creating,
             name: summary.name().to_owned(),
