@@ -81,7 +81,7 @@ const CONTAINER: Fields = &[
     ("Tty", Bool),
     ("OpenStdin", Bool),
     ("StdinOnce", Bool),
-    ("Env", Texts),
+    ("Env", That(environment)),
     ("Cmd", Texts),
     ("Healthcheck", Object(HEALTHCHECK)),
     ("ArgsEscaped", Bool),
@@ -128,7 +128,7 @@ const HOST_CONFIG: Fields = &[
     ("DnsOptions", Texts),
     ("DnsSearch", Texts),
     ("ExtraHosts", Texts),
-    ("GroupAdd", Texts),
+    ("GroupAdd", That(groups)),
     ("IpcMode", Word(&["none", "private", "shareable"])),
     ("Cgroup", Empty),
     ("Links", Empty),
@@ -391,7 +391,8 @@ fn network_mode(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> 
 
 /// A network of the Engine's, by its name: not the machine's own, not another container's, and by no id, which could be that of either.
 fn is_network(name: &str) -> bool {
-    let is_id = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // the Engine takes the beginning of an id as well
+    let is_id = name.len() >= 12 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     mount::is_name(name)
         && !is_id
         && !["host", "slirp4netns", "pasta", "ns"].iter().any(|no| no.eq_ignore_ascii_case(name))
@@ -422,6 +423,21 @@ fn log_options(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// `NAME=value`. A name alone, or `*`, is filled in by Podman from the environment of its own service.
+fn environment(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    let is_given = |one: &&str| one.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.contains('*'));
+    if texts(value, path)?.iter().all(is_given) {
+        Ok(())
+    } else {
+        Err(format!("{path} has something else than NAME=value"))
+    }
+}
+
+/// Groups by name or number; `keep-groups` would be those of Podman's service.
+fn groups(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    if texts(value, path)?.iter().any(|group| *group == "keep-groups") { Err(refusal(path)) } else { Ok(()) }
 }
 
 fn security(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {

@@ -122,7 +122,8 @@ fn whole(check: &Check<'_>, mount: &Map<String, Value>, path: &str) -> Result<()
         return Err(refusal(path));
     }
     let subpath = mount.get("VolumeOptions").and_then(|options| options.get("Subpath")).and_then(Value::as_str);
-    if subpath.is_some_and(|subpath| subpath.starts_with('/') || subpath.split('/').any(|part| part == "..")) {
+    let leaves = |subpath: &str| subpath.starts_with('/') || subpath.split('/').any(|part| part == "..");
+    if subpath.is_some_and(|subpath| leaves(subpath) || !is_one(subpath)) {
         return Err(refusal(&join(path, "VolumeOptions.Subpath")));
     }
     Ok(())
@@ -138,7 +139,7 @@ pub(super) fn tmpfs(_: &Check<'_>, value: &Value, path: &str) -> Result<(), Stri
             let words = ["", "rw", "ro", "exec", "noexec", "nosuid", "nodev", "noatime", "relatime", "async", "sync"];
             words.contains(&option) || ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"].contains(&name)
         };
-        if !options.as_str().is_some_and(|options| options.split(',').all(known)) {
+        if !options.as_str().is_some_and(|options| options.split(',').all(|option| is_one(option) && known(option))) {
             return Err(refusal(&path));
         }
     }
@@ -224,10 +225,16 @@ pub(super) fn volumes(host: &Value) -> Vec<&str> {
     binds.chain(mounts).filter(|source| is_name(source)).collect()
 }
 
+/// Whether a text stands for itself alone. Podman writes a mount as one line of `key=value`, with commas between, and reads that again: a
+/// comma in a path would begin another option, such as a source of the caller's choice.
+fn is_one(text: &str) -> bool {
+    !text.chars().any(|c| matches!(c, ',' | '"' | '\\') || c.is_control())
+}
+
 /// The parts of an absolute path; `None` if it is none, or goes back.
 fn components(path: &str) -> Option<Vec<&str>> {
     let mut parts = Path::new(path).components();
-    if path.contains('\0') || parts.next() != Some(Component::RootDir) {
+    if !is_one(path) || parts.next() != Some(Component::RootDir) {
         return None;
     }
     parts.map(|part| if let Component::Normal(part) = part { part.to_str() } else { None }).collect()

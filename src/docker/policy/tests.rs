@@ -26,6 +26,38 @@ fn refused(body: &str) {
     assert!(verdict.is_err(), "{body}");
 }
 
+/// Each was a way out, on Podman or through the guard.
+#[test]
+fn a_text_that_an_engine_takes_apart_again_is_refused() {
+    for fields in [
+        r#""Mounts":[{"Type":"volume","Source":"v","Target":"/x,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/etc"}]"#,
+        r#""Mounts":[{"Type":"bind","Source":"/srv/data","Target":"/x,source=/etc"}]"#,
+        r#""Mounts":[{"Type":"bind","Source":"/srv/data","Target":"/x,bind-propagation=rshared,suid,dev"}]"#,
+        r#""Mounts":[{"Type":"tmpfs","Target":"/x,tmpfs-mode=1777,dev,suid,exec"}]"#,
+        r#""Mounts":[{"Type":"volume","Source":"v","Target":"/x\"y"}]"#,
+        r#""Mounts":[{"Type":"volume","Source":"v","Target":"/x\ny"}]"#,
+        r#""Mounts":[{"Type":"volume","Source":"v","Target":"/x","VolumeOptions":{"Subpath":"a,source=/etc"}}]"#,
+        r#""Binds":["v:/x,source=/etc"]"#,
+        r#""Tmpfs":{"/x,dev":""}"#,
+        r#""Tmpfs":{"/x":"size=1k\u0000dev"}"#,
+        r#""GroupAdd":["keep-groups"]"#,
+        r#""NetworkMode":"0123456789ab""#,
+        r#""NetworkMode":"0123456789abcdef0123""#,
+    ] {
+        refused(&host(fields));
+    }
+    for body in [
+        r#"{"Image":"a","Env":["*"]}"#,
+        r#"{"Image":"a","Env":["PATH"]}"#,
+        r#"{"Image":"a","Env":["A*=b"]}"#,
+        r#"{"Image":"a","Volumes":{"/x,source=/etc":{}}}"#,
+        r#"{"Image":"a","NetworkingConfig":{"EndpointsConfig":{"0123456789ab":{}}}}"#,
+    ] {
+        refused(body);
+    }
+    permitted(r#"{"Image":"a","Env":["A=","B=c=d, e"],"HostConfig":{"NetworkMode":"cafe","GroupAdd":["video","44"]}}"#);
+}
+
 #[test]
 fn what_stays_within_a_container_is_permitted() {
     for body in [
