@@ -403,7 +403,13 @@ fn allowed(arguments: &JsonObject, audited: &[&str]) -> Option<JsonObject> {
         .iter()
         .filter_map(|name| arguments.get(*name).map(|value| ((*name).to_owned(), value.clone())))
         .collect();
-    (!kept.is_empty()).then_some(kept)
+    if kept.is_empty() {
+        return None;
+    }
+    // what is no good argument can be a secret that was meant for another place
+    let mut kept = serde_json::Value::Object(kept);
+    text::redact_value(&mut kept);
+    kept.as_object().cloned()
 }
 
 fn unaudited(error: &crate::audit::AuditError) -> Failure {

@@ -154,7 +154,6 @@ fn the_whole_list_is_cheap() {
     let (reads, all) = (cost(modern(&allowing(&reading))), cost(all()));
     assert!(reads < 5_000, "the list of what only reads takes {reads} tokens");
     assert!(all < 8_000, "the whole list takes {all} tokens");
-    println!("{reads} tokens for what only reads, {all} for all");
 }
 
 #[test]

@@ -437,7 +437,7 @@ fn environment(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
 
 /// Groups by name or number; `keep-groups` would be those of Podman's service.
 fn groups(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    if texts(value, path)?.iter().any(|group| *group == "keep-groups") { Err(refusal(path)) } else { Ok(()) }
+    if texts(value, path)?.contains(&"keep-groups") { Err(refusal(path)) } else { Ok(()) }
 }
 
 fn security(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {

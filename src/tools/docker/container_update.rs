@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,8 @@ use serde_json::Value;
 use super::container_control::State;
 use crate::{
     docker::{
-        Docker, Hold, PATIENCE,
+        Docker, Hold, Pulled,
+        image::Reference,
         journal::{Entry, Journal, Stage},
         model::{Summary, short},
         policy,
@@ -28,9 +28,6 @@ const WAIT: u64 = 60;
 
 /// The longest that may be waited for.
 const LONGEST_WAIT: u64 = 900;
-
-/// How long a pull may be silent.
-const SILENCE: Duration = Duration::from_secs(120);
 
 /// How many steps there are to tell of.
 const STEPS: f64 = 7.0;
@@ -110,7 +107,7 @@ impl Acting for ContainerUpdate {
         }
         let image =
             self.image.clone().unwrap_or_else(|| inspect["Config"]["Image"].as_str().unwrap_or_default().to_owned());
-        reference(&image).ok_or_else(|| match self.image {
+        named(&image).ok_or_else(|| match self.image {
             Some(_) => {
                 Failure::Invalid("image is a reference such as nginx:1.29 or registry.example/team/app:3".to_owned())
             }
@@ -302,52 +299,23 @@ async fn dependent(docker: &Docker, target: &Summary) -> Result<Option<String>, 
     }))
 }
 
-/// Name and tag (or digest) of a reference that can be pulled; `None` for what is no reference, or only an id.
-fn reference(image: &str) -> Option<(&str, &str)> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':' | b'/' | b'@');
-    let is_id =
-        image.starts_with("sha256:") || (image.len() == 64 && image.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    let parts_are_names = image.split('/').all(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric()));
-    if image.is_empty() || image.len() > 512 || is_id || !image.bytes().all(plain) || !parts_are_names {
-        return None;
-    }
-    if let Some((name, digest)) = image.split_once('@') {
-        return Some((name, digest));
-    }
-    let last = image.rfind('/').map_or(0, |at| at + 1);
-    match image[last..].find(':') {
-        Some(colon) => Some((&image[..last + colon], &image[last + colon + 1..])),
-        None => Some((image, "latest")),
-    }
+/// The image that can be pulled by this name; `None` for what is no name, or only an id.
+fn named(image: &str) -> Option<Reference> {
+    let is_id = image.len() == 64 && image.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id { None } else { Reference::parse(image).ok() }
 }
 
 async fn pull(turn: &Turn, docker: &Docker, image: &str) -> Result<(), Failure> {
-    let (name, tag) = reference(image).ok_or_else(|| Failure::internal("the reference was good before"))?;
-    let options = CreateImageOptions {
-        from_image: Some(name.to_owned()),
-        tag: Some(tag.to_owned()),
-        ..CreateImageOptions::default()
-    };
-    let doing = format!("pull {image}");
-    let api = docker.api(PATIENCE + SILENCE)?;
-    let mut stream = std::pin::pin!(api.create_image(Some(options), None, None));
-    let mut layers = std::collections::BTreeMap::new();
+    let reference = named(image).ok_or_else(|| Failure::internal("the reference was good before"))?;
     let mut furthest = 0.0_f64;
-    loop {
-        let next = tokio::time::timeout(SILENCE, stream.next()).await;
-        let next = next.map_err(|_| Failure::TimedOut(format!("the registry, asked to {doing},")))?;
-        let Some(info) = next else { return Ok(()) };
-        let info = info.map_err(|error| docker.failed(&doing, error))?;
-        let Some(status) = info.status else { continue };
-        if let Some(layer) = info.id {
-            layers.insert(layer, matches!(&status[..], "Pull complete" | "Already exists"));
+    let told = |pulled: &Pulled| {
+        let (done, of) = pulled.bytes();
+        if of > 0 {
+            furthest = furthest.max((done as f64 / of as f64).min(1.0));
         }
-        let (done, all) = (layers.values().filter(|done| **done).count(), layers.len());
-        #[expect(clippy::cast_precision_loss, reason = "layers are few")]
-        let ratio = if all == 0 { 0.0 } else { done as f64 / all as f64 };
-        furthest = furthest.max(ratio);
-        turn.tell(Step { done: furthest, of: Some(STEPS), words: format!("pulling {image}: {done} of {all} layers") });
-    }
+        turn.tell(Step { done: furthest, of: Some(STEPS), words: format!("pulling {reference}: {}", pulled.words()) });
+    };
+    docker.pull(&reference, told).await
 }
 
 /// How long the health check may take to say anything: the container's own, else the image's.
@@ -381,14 +349,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reference_has_a_name_and_a_tag_and_an_id_is_none() {
-        assert_eq!(reference("nginx"), Some(("nginx", "latest")));
-        assert_eq!(reference("t/bb:1"), Some(("t/bb", "1")));
-        assert_eq!(reference("host:5000/a/b"), Some(("host:5000/a/b", "latest")));
-        assert_eq!(reference("host:5000/a/b:2"), Some(("host:5000/a/b", "2")));
-        assert_eq!(reference("a@sha256:00"), Some(("a", "sha256:00")));
-        for other in ["", "sha256:00", &"a".repeat(64), "a b", "../x", "a//b", "/a", "a/../b", "-a", "a?b", "a%2f"] {
-            assert_eq!(reference(other), None, "{other}");
+    fn a_name_can_be_pulled_and_an_id_cannot() {
+        for image in ["nginx", "t/bb:1", "host:5000/a/b", "host:5000/a/b:2"] {
+            assert!(named(image).is_some(), "{image}");
+        }
+        let secret = "u:hunter2@registry.example/x:1";
+        for other in
+            ["", "sha256:00", &"a".repeat(64), "a b", "../x", "a//b", "/a", "a/../b", "-a", "a?b", "a%2f", secret]
+        {
+            assert!(named(other).is_none(), "{other}");
         }
     }
 }
