@@ -177,6 +177,9 @@ async fn settle_soon(docker: &Docker, claim: Claim, entry: &mut Entry) -> Result
             }
             Err(failure) => {
                 let now = tokio::time::Instant::now();
+                if until.is_none() {
+                    tracing::warn!(container = entry.name, why = %failure, "the end of an update is tried again");
+                }
                 if now >= *until.get_or_insert(now + RETURNS_WITHIN) {
                     let why = entry.why.as_deref().map(|why| format!(" since {why}")).unwrap_or_default();
                     let words = format!(
@@ -190,7 +193,6 @@ async fn settle_soon(docker: &Docker, claim: Claim, entry: &mut Entry) -> Result
                         Failure::Away(words)
                     });
                 }
-                tracing::warn!(container = entry.name, why = %failure, "the end of an update is tried again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
@@ -409,25 +411,27 @@ pub async fn repair(docker: &Docker, said: &mut Said) -> (Vec<(Entry, End)>, boo
         }
     };
     let settled = join_all(begun.into_iter().map(async |(id, claim)| (id, settle(docker, claim).await))).await;
-    let (mut ended, mut left, mut still) = (vec![], false, Said::new());
+    let (mut ended, mut left) = (vec![], vec![]);
     for (id, result) in settled {
         match result {
             Ok(end) => ended.extend(end),
             Err((failure, entry)) => {
-                left = true;
-                let (name, why) = (entry.map(|entry| entry.name).unwrap_or_default(), failure.to_string());
-                say(said, &id, &name, &why);
-                still.insert(id, why);
+                let name = entry.map(|entry| entry.name).unwrap_or_default();
+                say(said, &id, &name, &failure.to_string());
+                left.push(id);
             }
         }
     }
-    *said = still;
-    (ended, left)
+    said.retain(|id, _| left.contains(id));
+    (ended, !left.is_empty())
 }
 
 fn say(said: &mut Said, id: &str, container: &str, why: &str) {
-    if said.insert(id.to_owned(), why.to_owned()).as_deref() != Some(why) {
+    // the Engine names what it made anew for each try
+    let gist = why.split(' ').filter(|word| word.len() < 64).collect::<Vec<_>>().join(" ");
+    if said.get(id) != Some(&gist) {
         tracing::warn!(id, container, why, "an unfinished update cannot be ended yet");
+        said.insert(id.to_owned(), gist);
     }
 }
 
