@@ -256,6 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "writes what another version would")]
     async fn what_cannot_be_read_has_begun_and_is_not_forgotten() {
         let state = std::env::temp_dir().join(format!("journal-garbage-{}", std::process::id()));
         assert!(Journal::find(&state).unwrap().is_none());
