@@ -19,6 +19,21 @@ pub fn parse(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(no_json)
 }
 
+/// The same of what takes another's place with all its settings, without what every container has that asked for nothing: the Engine's own
+/// runtime, and on cgroup v1 the cgroup namespace of the machine, which shows some paths more and is no right that an image could use.
+pub fn check_successor(body: &Value, binds: &[PathBuf]) -> Result<(), String> {
+    let mut body = body.clone();
+    let usual = [("CgroupnsMode", &["host"][..]), ("Runtime", &["runc", "io.containerd.runc.v2", "crun", "oci"])];
+    if let Some(config) = body.get_mut("HostConfig").and_then(Value::as_object_mut) {
+        for (field, values) in usual {
+            if config.get(field).and_then(Value::as_str).is_some_and(|value| values.contains(&value)) {
+                config.remove(field);
+            }
+        }
+    }
+    check(&body, binds)
+}
+
 /// Refuses a body of `POST /containers/create` that asks for more than a container of its own, with the field that does. `binds` are
 /// the directories of the machine that it may be given. The volumes that it names ([`volumes`]) are yet to be looked at.
 pub fn check(body: &Value, binds: &[PathBuf]) -> Result<(), String> {

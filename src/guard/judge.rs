@@ -60,7 +60,8 @@ impl Guard {
         let (successor, old_image) = self.successor(&replaced, image).await?;
         let name = &replaced.name;
         if successor.create == *body {
-            if replace::may_run(&old_image, image) {
+            let is_plain = policy::check_successor(body, &self.settings.binds).is_ok();
+            if replace::may_run(&old_image, image) || is_plain && self.volumes(body).await?.is_none() {
                 return Ok(());
             }
             return Err(Refusal::forbidden(format!(

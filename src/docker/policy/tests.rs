@@ -26,6 +26,14 @@ fn refused(body: &str) {
     assert!(verdict.is_err(), "{body}");
 }
 
+#[test]
+fn what_every_container_has_on_cgroup_v1_makes_none_one_that_may_do_more() {
+    let of = |fields: &str| check_successor(&parse(host(fields).as_bytes()).unwrap(), &[]);
+    assert_eq!(of(r#""CgroupnsMode":"host""#), Ok(()));
+    assert!(of(r#""CgroupnsMode":"host","Privileged":true"#).is_err() && of(r#""PidMode":"host""#).is_err());
+    refused(&host(r#""CgroupnsMode":"host""#));
+}
+
 /// Each was a way out, on Podman or through the guard.
 #[test]
 fn a_text_that_an_engine_takes_apart_again_is_refused() {

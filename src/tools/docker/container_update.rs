@@ -165,7 +165,7 @@ impl Acting for ContainerUpdate {
         let successor = recreate(&inspect, old_image.as_ref().unwrap_or(&Value::Null), &new_image, &image);
         let ran = inspect["State"]["Running"] == true;
         let old_reference = inspect["Config"]["Image"].as_str().unwrap_or_default();
-        if let Err(why) = policy::check(&successor.create, &docker.settings().binds)
+        if let Err(why) = policy::check_successor(&successor.create, &docker.settings().binds)
             && !may_run(old_reference, &image)
         {
             claim.close();
