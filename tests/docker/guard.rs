@@ -613,9 +613,10 @@ const UNUSED: &[(&str, &str)] = &[("POST", "/build/prune")];
 #[ignore = "needs engines: tests/run --only docker"]
 fn every_tool_works_through_it_and_every_row_is_one_of_theirs() {
     for engine in engines() {
-        let recorder = Recorder::before(&engine.socket);
-        let guard = Guard::before(&recorder.socket, &[]);
-        let through = guard.engine(&engine);
+        // before the guard, which asks the Engine on its own as well
+        let guard = Guard::before(&engine.socket, &[]);
+        let recorder = Recorder::before(&guard.engine(&engine).socket);
+        let through = Engine { name: engine.name.clone(), socket: recorder.socket.clone() };
         let mut made = Made(&engine, vec![]);
         let pid = std::process::id();
         let name = |what: &str| format!("smcp-guard-{what}-{pid}");

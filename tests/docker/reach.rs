@@ -149,7 +149,8 @@ async fn tool_by_scope_by_target() {
         for container in [&allowed, &other_name, &other_label, &hidden, &own] {
             engine.docker(&["kill", &container.id]);
         }
-        let said = desk.ask(&scopes(&[deploy]), "docker_prune", json!({ "limit": 100 })).await.unwrap();
+        let said =
+            desk.ask(&scopes(&[deploy]), "docker_prune", json!({ "limit": 100, "min_age_seconds": 0 })).await.unwrap();
         let listed = rows(&said["things"]);
         let is_listed = |one: &Container| listed.iter().any(|row| row["id"] == one.id[..12]);
         assert!(is_listed(&allowed), "{listed:?}");
