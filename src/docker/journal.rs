@@ -215,7 +215,6 @@ fn no_place(path: &Path, error: &io::Error) -> Failure {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "files of the tests' own")]
 mod tests {
     use super::*;
 

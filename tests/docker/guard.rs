@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use systemmanager_mcp::{guard::Call, scope::Scope};
 
 use super::{Engine, IMAGE, answer, engines};
-use crate::common::{Key, PATIENCE, Program, Scratch, Setup, eventually};
+use crate::common::{Key, PATIENCE, Program, Request, Scratch, Setup, eventually};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -606,8 +606,10 @@ impl Drop for Made<'_> {
     }
 }
 
-/// The one row that none of these tests reaches: build cache is made by BuildKit, which has no base image here.
-const UNUSED: &[(&str, &str)] = &[("POST", "/build/prune")];
+/// What only a prune in earnest asks for. The engines are shared by all tests, whose networks and volumes it would take; prune.rs has an
+/// engine of its own for it.
+const UNUSED: &[(&str, &str)] =
+    &[("POST", "/build/prune"), ("DELETE", "/networks/{id}"), ("DELETE", "/volumes/{name}")];
 
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
@@ -626,14 +628,11 @@ fn every_tool_works_through_it_and_every_row_is_one_of_theirs() {
         let in_words = &engine.name;
 
         assert!(through.docker(&["ps"]).contains("CONTAINER"), "{in_words}");
-        let (first, second, third) = (name("n1"), name("n2"), name("n3"));
-        for network in [&first, &second, &third] {
+        let (first, second) = (name("n1"), name("n2"));
+        for network in [&first, &second] {
             engine.docker(&["network", "create", network]);
             made.add(&["network", "rm", network]);
         }
-        let volume = name("v");
-        engine.docker(&["volume", "create", &volume]);
-        made.add(&["volume", "rm", &volume]);
         let (tag, other) = (format!("t/guard-{pid}:1"), format!("t/guard-{pid}:2"));
         for tag in [&tag, &other] {
             engine.docker(&["tag", IMAGE, tag]);
@@ -689,10 +688,8 @@ fn every_tool_works_through_it_and_every_row_is_one_of_theirs() {
         ok("container_control", json!({ "name": web, "action": "stop", "grace_seconds": 1 }));
         ok("container_remove", json!({ "name": web, "force": true, "volumes": true }));
         ok("image_remove", json!({ "image": other }));
-        ok("docker_prune", json!({ "dry_run": false, "volumes": true, "min_age_seconds": 0, "limit": 100 }));
-        for (kind, gone) in [("network", &third), ("volume", &volume)] {
-            assert!(!engine.try_docker(&[kind, "inspect", gone]).status.success(), "{in_words}: {gone}");
-        }
+        ok("docker_prune", json!({ "volumes": true, "min_age_seconds": 0, "limit": 100 }));
+        assert_eq!(server.ask(&Request::new("GET", "/readyz").token(server.token())).status, 200);
 
         let denied: Vec<Value> = guard.audit().into_iter().filter(|record| record["decision"] != "allowed").collect();
         assert_eq!(denied, Vec::<Value>::new(), "{in_words}");
