@@ -301,7 +301,8 @@ async fn dependent(docker: &Docker, target: &Summary) -> Result<Option<String>, 
 
 /// The image that can be pulled by this name; `None` for what is no name, or only an id.
 fn named(image: &str) -> Option<Reference> {
-    let is_id = image.len() == 64 && image.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_id =
+        image.starts_with("sha256:") || (image.len() == 64 && image.bytes().all(|byte| byte.is_ascii_hexdigit()));
     if is_id { None } else { Reference::parse(image).ok() }
 }
 
