@@ -614,7 +614,8 @@ const UNUSED: &[(&str, &str)] =
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
 fn every_tool_works_through_it_and_every_row_is_one_of_theirs() {
-    for engine in engines() {
+    // Podman does not take one name of several from an image that others use, as the tests beside this one do
+    for engine in engines().into_iter().filter(|engine| !engine.is_podman()) {
         // before the guard, which asks the Engine on its own as well
         let guard = Guard::before(&engine.socket, &[]);
         let recorder = Recorder::before(&guard.engine(&engine).socket);
