@@ -18,7 +18,7 @@ mod update;
 
 use std::{
     path::PathBuf,
-    process::Command,
+    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -97,6 +97,29 @@ impl Engine {
         let said = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
         assert!(output.status.success(), "{}: {all:?}: {}", self.name, String::from_utf8_lossy(&output.stderr));
         Container { engine: self.clone(), name: name.to_owned(), id: said }
+    }
+
+    /// Makes the image `name` with these changes, of a container `base` in which `command` has run. Only `import` lets every engine change
+    /// what an image says.
+    pub(crate) fn image(&self, name: &str, base: &str, command: &str, changes: &[&str]) {
+        // not `run`, which wants to read along: Podman refuses that when the container has already ended
+        self.docker(&["create", "--network", "none", "--name", base, IMAGE, "sh", "-c", command]);
+        self.docker(&["start", base]);
+        self.docker(&["wait", base]);
+        let docker = || {
+            let mut docker = Command::new("docker");
+            docker.arg("-H").arg(format!("unix://{}", self.socket.display()));
+            docker
+        };
+        let mut export = docker().args(["export", base]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut import = docker();
+        import.arg("import");
+        for change in changes {
+            import.args(["--change", change]);
+        }
+        let imported = import.args(["-", name]).stdin(export.stdout.take().unwrap()).output().unwrap();
+        assert!(imported.status.success() && export.wait().unwrap().success(), "{imported:?}");
+        self.docker(&["rm", "--force", base]);
     }
 
     /// A server that asks this engine, with a token of these scopes.

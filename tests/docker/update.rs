@@ -7,7 +7,6 @@ use std::{
         fs::PermissionsExt,
         net::{UnixListener, UnixStream},
     },
-    process::{Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -42,27 +41,10 @@ impl Made {
         format!("{}-{name}", self.prefix)
     }
 
-    /// An image with these changes, of a container in which `command` has run. Only `import` lets every engine change what it says.
+    /// An image with these changes, of a container in which `command` has run.
     fn image(&self, tag: &str, command: &str, changes: &[&str]) -> String {
-        let (name, base) = (format!("t/{}:{tag}", self.prefix), self.name(&format!("base-{tag}")));
-        // not `run`, which wants to read along: Podman refuses that when the container has already ended
-        self.engine.docker(&["create", "--network", "none", "--name", &base, IMAGE, "sh", "-c", command]);
-        self.engine.docker(&["start", &base]);
-        self.engine.docker(&["wait", &base]);
-        let docker = || {
-            let mut docker = Command::new("docker");
-            docker.arg("-H").arg(format!("unix://{}", self.engine.socket.display()));
-            docker
-        };
-        let mut export = docker().args(["export", &base]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut import = docker();
-        import.arg("import");
-        for change in changes {
-            import.args(["--change", change]);
-        }
-        let imported = import.args(["-", &name]).stdin(export.stdout.take().unwrap()).output().unwrap();
-        assert!(imported.status.success() && export.wait().unwrap().success(), "{imported:?}");
-        self.engine.docker(&["rm", "--force", &base]);
+        let name = format!("t/{}:{tag}", self.prefix);
+        self.engine.image(&name, &self.name(&format!("base-{tag}")), command, changes);
         name
     }
 
