@@ -112,7 +112,7 @@ type Bytes = Arc<Mutex<Vec<u8>>>;
 /// Stands between whoever asks and an Engine (or nothing), and writes down every request line.
 struct Recorder {
     socket: PathBuf,
-    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    seen: Arc<Mutex<Vec<Bytes>>>,
     _scratch: Scratch,
 }
 
@@ -161,26 +161,22 @@ impl Recorder {
         let listener = UnixListener::bind(&socket).unwrap();
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
         let seen: Arc<Mutex<Vec<Bytes>>> = Arc::default();
-        let all: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-        let into = Arc::clone(&all);
+        let all = Arc::clone(&seen);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let bytes: Bytes = Arc::default();
-                seen.lock().unwrap().push(Arc::clone(&bytes));
-                let (serve, seen, into) = (serve.clone(), Arc::clone(&seen), Arc::clone(&into));
-                thread::spawn(move || {
-                    serve(client, bytes);
-                    *into.lock().unwrap() =
-                        seen.lock().unwrap().iter().map(|one| one.lock().unwrap().clone()).collect();
-                });
+                let bytes = Bytes::default();
+                all.lock().unwrap().push(Arc::clone(&bytes));
+                let serve = serve.clone();
+                thread::spawn(move || serve(client, bytes));
             }
         });
-        Self { socket, seen: all, _scratch: scratch }
+        Self { socket, seen, _scratch: scratch }
     }
 
     /// What came, a connection each.
     fn raw(&self) -> Vec<String> {
-        self.seen.lock().unwrap().iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+        let text = |bytes: &Bytes| String::from_utf8_lossy(&bytes.lock().unwrap()).into_owned();
+        self.seen.lock().unwrap().iter().map(text).collect()
     }
 
     /// Method and target of each request.
