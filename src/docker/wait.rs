@@ -23,7 +23,7 @@ pub enum Health {
 }
 
 impl Docker {
-    /// Asks after the container until `followed`, or for [`FOLLOWS_WITHIN`] at most. Says how it is then, and whether it has followed.
+    /// Asks after the container until `followed`, or for `FOLLOWS_WITHIN` at most. Says how it is then, and whether it has followed.
     pub async fn follow(
         &self,
         id: &str,
