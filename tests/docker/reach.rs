@@ -60,6 +60,33 @@ fn scopes(of: &[Scope]) -> Scopes {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs engines: tests/run --only docker"]
+async fn nobody_joins_a_network_to_reach_whom_he_may_not_see() {
+    for engine in engines() {
+        let pid = std::process::id();
+        let network = format!("smcp-reach-net-{pid}");
+        engine.docker(&["network", "create", &network]);
+        let own = engine.run_as(&format!("smcp-reach-own-{pid}"), &[], &["sleep", "1000"]);
+        let rule = Rule { names: vec!["smcp-reach-*".into()], labels: vec![] };
+        let desk = Desk::new(&engine, vec![(Scope::DockerRead, rule)], &own);
+        let run = async || {
+            let name = format!("smcp-reach-joins-{pid}");
+            let arguments = json!({ "name": name, "image": IMAGE, "network": network, "command": ["true"] });
+            let said = desk.ask(&scopes(&[Scope::DockerRead, Scope::DockerDeploy]), "container_run", arguments).await;
+            let _ = engine.try_docker(&["rm", "--force", &name]);
+            said
+        };
+        assert!(run().await.is_ok(), "{}: nobody is hidden there", engine.name);
+        let hidden = format!("smcp-hidden-net-{pid}");
+        engine.docker(&["run", "--detach", "--network", &network, "--name", &hidden, IMAGE, "sleep", "1000"]);
+        let why = run().await.unwrap_err();
+        engine.docker(&["rm", "--force", &hidden]);
+        engine.docker(&["network", "rm", &network]);
+        assert!(why.starts_with("forbidden: ") && !why.contains(&hidden), "{}: {why}", engine.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs engines: tests/run --only docker"]
 async fn tool_by_scope_by_target() {
     for engine in engines() {
         let (pid, yes) = (std::process::id(), ["--label", "agent=yes"]);

@@ -177,6 +177,8 @@ pub(crate) struct Security {
     pub privileged: bool,
     /// Which of the machine's it shares: network, pid, ipc, uts, user.
     pub host_namespaces: Vec<String>,
+    /// Which of another container's it shares, with that one's short id or name.
+    pub joined_namespaces: Vec<String>,
     pub capabilities_added: Vec<String>,
     pub capabilities_dropped: Vec<String>,
     /// A mount gives it the socket of a container engine: as good as root on the machine.
@@ -424,6 +426,10 @@ fn security(detail: &Detail, left_out: &mut LeftOut) -> Security {
         ("user", &host.userns_mode),
     ];
     let shared = namespaces.iter().filter(|(_, mode)| *mode == "host").map(|(name, _)| (*name).to_owned());
+    let joined = namespaces.iter().filter_map(|(name, mode)| {
+        let other = mode.strip_prefix("container:")?;
+        Some(format!("{name} of {}", if other.len() == 64 { short(other).to_owned() } else { told(other, 64) }))
+    });
     let mut list = |what: &str, list: &[String]| {
         let list: Vec<String> = list.iter().map(|one| told(one, 64)).collect();
         left_out.of(what, list, LISTED)
@@ -437,6 +443,7 @@ fn security(detail: &Detail, left_out: &mut LeftOut) -> Security {
         user: known(&detail.config.user),
         privileged: host.privileged,
         host_namespaces: shared.collect(),
+        joined_namespaces: joined.collect(),
         capabilities_added: list("capabilities_added", &host.cap_add),
         capabilities_dropped: list("capabilities_dropped", &host.cap_drop),
         engine_socket: detail.mounts.iter().any(|mount| holds_socket(&mount.source)),
@@ -516,6 +523,9 @@ mod tests {
         assert!(security.privileged && security.engine_socket && !security.no_new_privileges);
         assert_eq!((&security.host_namespaces[..], security.user), (&["pid".to_owned()][..], None));
         assert_eq!(security.options, ["seccomp=custom", "apparmor=unconfined"]);
+        let id = "0123456789abcdef".repeat(4);
+        let joins = json!({ "HostConfig": { "NetworkMode": format!("container:{id}"), "IpcMode": "container:db", "PidMode": "" } });
+        assert_eq!(of(joins).security.joined_namespaces, ["network of 0123456789ab", "ipc of db"]);
         for (source, holds) in [
             ("/", true),
             ("/run/", true),

@@ -225,8 +225,16 @@ impl ContainerLogs {
         if search.late {
             parts.push("what was written last: the Engine gave the log too slowly".to_owned());
         } else if !search.full && !search.covered {
-            let since = search.first.map_or(String::new(), |first| format!(" before {}", told(first)));
-            parts.push(format!("what was written{since}: the search ended after {} s", SEARCHED_FOR.as_secs()));
+            let seconds = SEARCHED_FOR.as_secs();
+            parts.push(search.first.map_or_else(
+                || format!("what was written: the search ended after {seconds} s"),
+                |first| {
+                    let first = told(first);
+                    format!(
+                        "what was written before {first}: the search ended after {seconds} s; go on with until {first}"
+                    )
+                },
+            ));
         }
         if search.unlevelled > 0 {
             parts.push(format!("{} lines that do not tell their level", search.unlevelled));

@@ -10,6 +10,7 @@ use super::{container_control::State, image_pull::pull};
 use crate::{
     docker::{
         Docker, Health, Hold, PATIENCE,
+        allow::Allow,
         create::{self, Check, Container, Mounted, Published, Source},
         image::{Found, Reference},
         model::{Summary, or_default, short},
@@ -160,10 +161,15 @@ impl Acting for ContainerRun {
         }
         volumes(docker, &body, &all).await?;
         // Podman has no networks of these names, and knows them as words all the same
-        if let Some(network) = self.network.as_ref().filter(|network| !matches!(network.as_str(), "none" | "bridge"))
-            && !docker.all_networks().await?.iter().any(|one| one.name == *network)
-        {
-            return Err(Failure::NotFound(format!("a network {network}")));
+        if let Some(network) = self.network.as_ref().filter(|network| !matches!(network.as_str(), "none" | "bridge")) {
+            if !docker.all_networks().await?.iter().any(|one| one.name == *network) {
+                return Err(Failure::NotFound(format!("a network {}", network.chars().take(100).collect::<String>())));
+            }
+            if leads_to_hidden(network, &all, &docker.settings().allow) {
+                return Err(Failure::Forbidden(format!(
+                    "the network {network} has containers that docker.allow hides, and one in it could reach them"
+                )));
+            }
         }
         let image = match self.pull {
             true => Named::ToPull(Reference::parse(&self.image)?),
@@ -326,6 +332,12 @@ async fn undone(docker: &Docker, id: &str, failure: Failure) -> Failure {
         Failure::TimedOut(what) => Failure::TimedOut(format!("{what} ({rest})")),
         other => other,
     }
+}
+
+/// Whether containers that may not be seen can be spoken to from within this network.
+fn leads_to_hidden(network: &str, all: &[Summary], allow: &Allow) -> bool {
+    let members = all.iter().filter(|one| one.network_settings.networks.contains_key(network));
+    members.into_iter().any(|one| !allow.permits(Scope::DockerRead, one))
 }
 
 fn published(container: &Summary) -> Vec<String> {

@@ -92,9 +92,6 @@ impl Tool for DockerEvents {
         let (since, until) = window(self.since.as_deref(), self.until.as_deref(), now)?;
         let until = until.unwrap_or(now).min(now);
         let since = since.or_else(|| until.checked_sub(HOUR)).unwrap_or(UNIX_EPOCH);
-        if since >= until {
-            return Err(Failure::Invalid("since lies in the future".to_owned()));
-        }
         ask(turn.host().docker(), &self, since, until, turn.stop()).await
     }
 }

@@ -28,6 +28,9 @@ pub(super) fn window(
     if since.zip(until).is_some_and(|(since, until)| since >= until) {
         return Err(Failure::Invalid("since has to be before until".to_owned()));
     }
+    if since.is_some_and(|since| since >= now) {
+        return Err(Failure::Invalid("since lies in the future: ask for what has been".to_owned()));
+    }
     Ok((since, until.and_then(|until| until.checked_add(REST))))
 }
 
@@ -86,6 +89,10 @@ mod tests {
         assert!(window(None, None, now).is_ok());
         for (since, until) in [("1h", "2h"), ("1h", "1h")] {
             assert!(window(Some(since), Some(until), now).is_err());
+        }
+        for until in [None, Some("2999-01-02T00:00:00Z")] {
+            let why = window(Some("2999-01-01T00:00:00Z"), until, now).unwrap_err().to_string();
+            assert!(why.contains("future"), "{why}");
         }
     }
 }
