@@ -478,4 +478,20 @@ mod tests {
         assert_eq!(one.name(), "db");
         assert!(one.has_name("web/db"));
     }
+
+    #[test]
+    fn times_of_every_zone_are_known_and_others_are_none() {
+        let utc = humantime::parse_rfc3339("2026-11-25T22:00:00Z").unwrap();
+        for time in [
+            "2026-11-25T22:00:00Z",
+            "2026-11-25T22:00:00.000000000Z",
+            "2026-11-25T23:30:00+01:30",
+            "2026-11-25T20:00:00-02:00",
+        ] {
+            assert_eq!(instant(time), Some(utc), "{time}");
+        }
+        for time in ["", "Z", "yesterday", "2026-11-25T22:00:00+x", "2026-11-25T22:00:00+1", "2026-11-25\u{fc}T"] {
+            assert_eq!(instant(time), None, "{time}");
+        }
+    }
 }

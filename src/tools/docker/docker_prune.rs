@@ -12,7 +12,7 @@ use crate::{
     docker::{
         Docker,
         image::Image,
-        model::{self, Summary, short},
+        model::{self, Summary, instant, short},
         update,
         usage::{self, Cached, Usage, Used},
         volume::{self, Network, Volume},
@@ -199,7 +199,7 @@ impl State {
         let ended: Vec<&str> =
             state.containers.iter().filter(|one| has_ended(&one.state)).map(|one| one.id.as_str()).collect();
         let known = docker.inspect_all(&ended).await;
-        let at = known.into_iter().flatten().filter_map(|one| Some((one.id, moment(&one.state.finished_at)?)));
+        let at = known.into_iter().flatten().filter_map(|one| Some((one.id, instant(&one.state.finished_at)?)));
         state.ended = at.collect();
         state.halves = update::halves(docker)?.into_keys().collect();
         Ok(state)
@@ -253,7 +253,7 @@ impl DockerPrune {
             let is_used =
                 one.is_predefined() || networks.contains(one.name.as_str()) || networks.contains(one.id.as_str());
             // a swarm's networks may be used on another machine
-            if !is_used && one.scope != "swarm" && old(moment(&one.created)) {
+            if !is_used && one.scope != "swarm" && old(instant(&one.created)) {
                 things.push(Thing::of(Kind::Network, &one.id, &one.name, Some(0)));
             }
         }
@@ -261,7 +261,7 @@ impl DockerPrune {
         let unused: Vec<&Volume> = state.volumes.iter().filter(unused).collect();
         if self.volumes {
             for one in &unused {
-                if old(moment(&one.created_at)) {
+                if old(instant(&one.created_at)) {
                     things.push(Thing::of(Kind::Volume, &one.name, &one.name, state.volume_size(&one.name)));
                 }
             }
@@ -357,43 +357,4 @@ fn known(size: Option<i64>) -> Option<u64> {
 
 fn digits(id: &str) -> &str {
     id.strip_prefix("sha256:").unwrap_or(id)
-}
-
-/// A time of the Engine's, which for volumes can be of the machine's own zone. `None`: it is none, and what it is of counts as young.
-fn moment(time: &str) -> Option<SystemTime> {
-    let (local, offset) = match time.get(10..)?.rfind(['Z', '+', '-']) {
-        Some(at) => time.split_at(10 + at),
-        None => (time, "Z"),
-    };
-    let utc = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
-    let (sign, digits) = match offset.split_at_checked(1)? {
-        ("Z", "") => return Some(utc),
-        (sign, digits) => (sign, digits),
-    };
-    let (hours, minutes) = digits.split_once(':')?;
-    let offset = Duration::from_secs(
-        hours.parse::<u64>().ok()?.checked_mul(60)?.checked_add(minutes.parse().ok()?)?.checked_mul(60)?,
-    );
-    if sign == "+" { utc.checked_sub(offset) } else { utc.checked_add(offset) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_of_every_zone_are_known_and_others_are_none() {
-        let utc = humantime::parse_rfc3339("2026-11-25T22:00:00Z").unwrap();
-        for time in [
-            "2026-11-25T22:00:00Z",
-            "2026-11-25T22:00:00.000000000Z",
-            "2026-11-25T23:30:00+01:30",
-            "2026-11-25T20:00:00-02:00",
-        ] {
-            assert_eq!(moment(time), Some(utc), "{time}");
-        }
-        for time in ["", "Z", "yesterday", "2026-11-25T22:00:00+x", "2026-11-25T22:00:00+1", "2026-11-25\u{fc}T"] {
-            assert_eq!(moment(time), None, "{time}");
-        }
-    }
 }

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::failure::Failure;
+use crate::{docker::model::instant, failure::Failure};
 
 /// The moment that `text` names: a time, or how long before `now`.
 pub(super) fn moment(argument: &str, text: &str, now: SystemTime) -> Result<SystemTime, Failure> {
     let ago = || now.checked_sub(humantime::parse_duration(text).ok()?);
-    time(text).or_else(ago).ok_or_else(|| {
+    instant(text).or_else(ago).ok_or_else(|| {
         Failure::Invalid(format!(
             "{argument} is a time such as 2026-11-23T13:00:00Z, or how long ago, such as 15m or 2h"
         ))
@@ -32,25 +32,6 @@ pub(super) fn window(
         return Err(Failure::Invalid("since lies in the future: ask for what has been".to_owned()));
     }
     Ok((since, until.and_then(|until| until.checked_add(REST))))
-}
-
-/// RFC 3339, in any zone.
-pub(super) fn time(text: &str) -> Option<SystemTime> {
-    if text.len() > 40 || !text.is_ascii() {
-        return None;
-    }
-    if text.ends_with('Z') {
-        return humantime::parse_rfc3339(text).ok();
-    }
-    let (local, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
-    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-    let seconds = hours.parse::<u64>().ok()? * 3600 + minutes.parse::<u64>().ok()? * 60;
-    let local = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
-    match zone.as_bytes().first()? {
-        b'+' => local.checked_sub(Duration::from_secs(seconds)),
-        b'-' => local.checked_add(Duration::from_secs(seconds)),
-        _ => None,
-    }
 }
 
 /// In UTC, to the millisecond.

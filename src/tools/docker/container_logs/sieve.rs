@@ -10,9 +10,11 @@ use regex::Regex;
 
 use super::level::{self, Level};
 use crate::{
-    docker::log::{Line, Source},
+    docker::{
+        log::{Line, Source},
+        model::instant,
+    },
     text::{self, Redactor},
-    tools::docker::window,
 };
 
 /// The longest line that is shown, in characters.
@@ -128,7 +130,7 @@ impl<'a> Sieve<'a> {
             self.said = Some(text::clean(&text, LONGEST).into_owned());
             return;
         }
-        let time = window::time(line.time);
+        let time = instant(line.time);
         self.first = self.first.or(time);
         self.last = time.or(self.last);
         let stream = &mut self.streams[usize::from(line.source == Source::Stderr)];
@@ -310,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_window_is_of_the_engines_times() {
-        let at = |second: u64| Some(window::time("2026-11-25T23:00:00Z").unwrap() + Duration::from_secs(second));
+        let at = |second: u64| Some(instant("2026-11-25T23:00:00Z").unwrap() + Duration::from_secs(second));
         let wanted = Wanted { since: at(1), until: at(2), ..all() };
         assert_eq!(sifted(wanted, &out(&["a", "b", "c", "d"])), [(1, "b".into()), (1, "c".into())]);
     }
