@@ -1,9 +1,7 @@
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
 use systemmanager_mcp::proc::capability;
 
-fuzz_target!(|given: (u64, Option<u32>)| {
-    let (mask, last) = given;
-    assert!(!capability::names(mask, last).is_empty());
-});
+pub fn run(bytes: &[u8]) {
+    let Some((mask, rest)) = bytes.split_first_chunk() else { return };
+    let last = rest.first_chunk().map(|last| u32::from_ne_bytes(*last));
+    assert!(!capability::names(u64::from_ne_bytes(*mask), last).is_empty());
+}

@@ -1,8 +1,5 @@
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
 use systemmanager_mcp::proc::login_session::LoginSession;
 
-fuzz_target!(|text: &str| {
+pub fn run(text: &str) {
     let _ = LoginSession::parse(text);
-});
+}

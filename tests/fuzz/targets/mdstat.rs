@@ -1,12 +1,9 @@
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
 use systemmanager_mcp::proc::mdstat::{self, Progress};
 
-fuzz_target!(|text: &str| {
+pub fn run(text: &str) {
     for sync in mdstat::parse(text).into_iter().flatten().filter_map(|array| array.sync) {
         if let Progress::Running { ratio, finish, .. } = sync.progress {
             assert!((0.0..=1.0).contains(&ratio) && finish.is_none_or(f64::is_finite));
         }
     }
-});
+}

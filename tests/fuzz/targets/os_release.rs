@@ -1,9 +1,6 @@
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
 use systemmanager_mcp::proc::os_release::OsRelease;
 
-fuzz_target!(|text: &str| {
+pub fn run(text: &str) {
     let os = OsRelease::parse(text);
     assert!(!os.id.is_empty() && !os.name.is_empty() && !os.pretty_name.is_empty());
-});
+}

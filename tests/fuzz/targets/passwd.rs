@@ -1,11 +1,8 @@
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
 use systemmanager_mcp::proc::passwd::Passwd;
 
-fuzz_target!(|bytes: &[u8]| {
+pub fn run(bytes: &[u8]) {
     let passwd = Passwd::parse(bytes);
     for user in passwd.users() {
         assert!(passwd.name(user.uid).is_some() && passwd.uid(&user.name).is_some());
     }
-});
+}

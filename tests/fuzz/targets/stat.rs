@@ -1,12 +1,9 @@
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
 use systemmanager_mcp::proc::stat::Stat;
 
-fuzz_target!(|text: &str| {
+pub fn run(text: &str) {
     if let Ok(stat) = Stat::parse(text) {
         for times in stat.cpus.values().chain([&stat.cpu]) {
             assert!(times.busy() <= times.total());
         }
     }
-});
+}

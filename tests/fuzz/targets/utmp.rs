@@ -1,10 +1,7 @@
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
 use systemmanager_mcp::proc::utmp;
 
-fuzz_target!(|bytes: &[u8]| {
+pub fn run(bytes: &[u8]) {
     for login in utmp::parse(bytes).into_iter().flatten() {
         assert!(login.user.len() <= 32 && login.line.len() <= 32 && login.host.len() <= 256);
     }
-});
+}
