@@ -38,7 +38,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{
-    sync::Semaphore,
+    sync::{Mutex, Semaphore},
     time::{Instant, sleep, timeout_at},
 };
 
@@ -111,6 +111,8 @@ pub struct Docker {
     long: Arc<Semaphore>,
     /// Places for what is looked up for many containers at once.
     abreast: Arc<Semaphore>,
+    /// Held by whoever has the Engine count what takes the disk: it does so once at a time, and refuses whoever comes second.
+    counting: Arc<Mutex<()>>,
     held: hold::Held,
 }
 
@@ -119,7 +121,7 @@ impl Docker {
     pub fn new(settings: Settings) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let (long, abreast) = (places(2), places(ABREAST));
-        Self { settings: Arc::new(settings), long, abreast, held: hold::Held::default() }
+        Self { settings: Arc::new(settings), long, abreast, counting: Arc::default(), held: hold::Held::default() }
     }
 
     /// No Engine: for a recorded machine, which has none to ask.

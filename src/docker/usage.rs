@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Docker,
@@ -12,6 +13,9 @@ use crate::failure::Failure;
 
 /// How long the Engine has: it reads through all volumes and containers.
 pub const WITHIN: Duration = Duration::from_secs(20);
+
+/// How long it is left alone when it would not count.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// Everything. What an Engine does not know of it, it overlooks.
 pub const OF_ALL: &str = "/system/df?verbose=1";
@@ -93,10 +97,21 @@ pub struct Cached {
 impl Usage {
     /// Asks for [`OF_ALL`] or [`OF_VOLUMES`].
     pub async fn ask(docker: &Docker, path: &str) -> Result<Self, Failure> {
-        match docker.get_within(path, WITHIN).await {
-            // Podman gives up when a container goes while it counts
-            Err(Failure::Refused(_)) => docker.get_within(path, WITHIN).await,
-            other => other,
+        let since = Instant::now();
+        let late = || Failure::TimedOut("the Docker Engine, which is counting what takes the disk,".into());
+        let _alone = timeout(WITHIN, docker.counting.lock()).await.map_err(|_| late())?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match docker.get_within(path, WITHIN).await {
+                // it counts for somebody else
+                Err(Failure::Refused(why)) if why.contains("already running") && since.elapsed() < WITHIN => {
+                    sleep(AGAIN).await;
+                }
+                // Podman gives up when a container goes while it counts
+                Err(Failure::Refused(_)) if tries == 1 => (),
+                other => return other,
+            }
         }
     }
 

@@ -120,6 +120,20 @@ fn networks_have_their_members_with_their_addresses() {
 
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
+fn usage_is_told_to_all_who_ask_at_once_though_an_engine_counts_for_one() {
+    for engine in engines() {
+        let (server, other) = (engine.server(&[Scope::DockerRead]), engine.server(&[Scope::DockerRead]));
+        std::thread::scope(|scope| {
+            for n in 0..12 {
+                let server = if n % 2 == 0 { &server } else { &other };
+                scope.spawn(|| answer(server, "docker_usage", json!({})));
+            }
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
 fn usage_counts_what_docker_system_df_counts() {
     for engine in engines() {
         let server = engine.server(&[Scope::DockerRead]);
