@@ -3,12 +3,13 @@
 // A script gives `main` a function that connects, and is itself called with
 //     URL TOKEN          a server that listens
 //     COMMAND [ARG …]    one to be started, spoken to on its stdin and stdout
-// It prints one line per connection and exits with 0 or 1. TOOLS="a b c" in the environment is the list the server is to offer.
+// It prints one line per connection and exits with 0 or 1. TOOLS="a b c" in the environment is the list the server is to offer,
+// ARGUMENTS='{"a": {…}}' what these tools are called with.
 
 import assert from 'node:assert/strict';
 
-/** Arguments for the tools that cannot do without. */
-const NEEDED = { process: { pid: process.pid } };
+/** For the tools that cannot do without. */
+const ARGUMENTS = JSON.parse(process.env.ARGUMENTS ?? '{}');
 
 export const implementation = { name: 'tests', version: '1.0.0' };
 
@@ -43,7 +44,7 @@ async function examine({ client, version, expect }) {
 
   const seen = {};
   for (const tool of tools) {
-    const result = await client.callTool({ name: tool.name, arguments: NEEDED[tool.name] ?? {} });
+    const result = await client.callTool({ name: tool.name, arguments: ARGUMENTS[tool.name] ?? {} });
     answered(tool, result);
     seen[tool.name] = Object.keys(result.structuredContent).sort();
   }
@@ -59,7 +60,7 @@ async function examine({ client, version, expect }) {
 
   // all at the same time: each answer must be that tool's
   const calls = tools.flatMap(tool => [tool, tool, tool]);
-  const results = await Promise.all(calls.map(({ name }) => client.callTool({ name, arguments: NEEDED[name] ?? {} })));
+  const results = await Promise.all(calls.map(({ name }) => client.callTool({ name, arguments: ARGUMENTS[name] ?? {} })));
   calls.forEach((tool, at) => {
     answered(tool, results[at]);
     assert.deepEqual(Object.keys(results[at].structuredContent).sort(), seen[tool.name], `${tool.name} got another's answer`);

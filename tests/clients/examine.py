@@ -3,18 +3,20 @@
 A script gives `main` its ways of connecting, and is itself called with
     URL TOKEN          a server that listens
     COMMAND [ARG …]    one to be started, spoken to on its stdin and stdout
-It prints one line per connection and exits with 0 or 1. TOOLS="a b c" in the environment is the list the server is to offer.
+It prints one line per connection and exits with 0 or 1. TOOLS="a b c" in the environment is the list the server is to offer,
+ARGUMENTS='{"a": {…}}' what these tools are called with.
 """
 
 import asyncio
+import json
 import os
 import sys
 import traceback
 
 import jsonschema
 
-# Arguments for the tools that cannot do without.
-NEEDED = {"process": {"pid": os.getpid()}}
+# For the tools that cannot do without.
+ARGUMENTS = json.loads(os.environ.get("ARGUMENTS", "{}"))
 
 
 def main(name, kinds):
@@ -47,7 +49,7 @@ async def examine(client, expect):
 
         seen = {}
         for tool in tools:
-            result = await client.call(tool.name, NEEDED.get(tool.name, {}))
+            result = await client.call(tool.name, ARGUMENTS.get(tool.name, {}))
             answered(tool, result)
             seen[tool.name] = result.structured_content.keys()
 
@@ -65,7 +67,7 @@ async def examine(client, expect):
 
         # all at the same time: each answer must be that tool's
         calls = [tool for tool in tools for _ in range(3)]
-        results = await asyncio.gather(*(client.call(tool.name, NEEDED.get(tool.name, {})) for tool in calls))
+        results = await asyncio.gather(*(client.call(tool.name, ARGUMENTS.get(tool.name, {})) for tool in calls))
         for tool, result in zip(calls, results, strict=True):
             answered(tool, result)
             assert result.structured_content.keys() == seen[tool.name], f"{tool.name} got another's answer"

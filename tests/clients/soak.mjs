@@ -1,6 +1,7 @@
 // Calls every tool, over and over, from twenty connections, up to five hundred times a second in all, always with the same request id.
 //
 //     node soak.mjs URL TOKEN SECONDS
+// ARGUMENTS in the environment says what the tools are called with that cannot do without.
 // Exits with 1 if one call fails, or is answered with what another tool answers.
 
 import assert from 'node:assert/strict';
@@ -9,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const WORKERS = 20;
 const PAUSE_MS = 40;
+const ARGUMENTS = JSON.parse(process.env.ARGUMENTS ?? '{}');
 
 const [url, token, seconds] = process.argv.slice(2);
 const agent = new Agent({ keepAlive: true, maxSockets: WORKERS });
@@ -22,7 +24,7 @@ await Promise.all(Array.from({ length: WORKERS }, async (_, worker) => {
   for (let turn = worker; performance.now() < end; turn++) {
     const { name } = tools[turn % tools.length];
     const began = performance.now();
-    const result = await call('tools/call', { name, arguments: name === 'process' ? { pid: process.pid } : {} });
+    const result = await call('tools/call', { name, arguments: ARGUMENTS[name] ?? {} });
     assert(!result.isError, `${name}: ${JSON.stringify(result.content)}`);
     const missing = required[name].split(',').filter(key => !(key in result.structuredContent));
     assert.deepEqual(missing, [], `${name} was answered with ${Object.keys(result.structuredContent)}`);
