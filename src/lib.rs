@@ -58,6 +58,7 @@ pub mod failure;
 pub mod gate;
 pub mod guard;
 pub mod host;
+pub mod jail;
 pub mod page;
 pub mod proc;
 pub mod root;

@@ -10,7 +10,7 @@ use std::{
 const LAYERS: &[&[&str]] = &[
     &["failure", "scope"],
     &["proc", "root", "text", "table", "page"],
-    &["docker", "auth"],
+    &["jail", "docker", "auth"],
     &["host"],
     &["tool", "audit"],
     &["tools", "guard"],

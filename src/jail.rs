@@ -1,0 +1,405 @@
+//! The allowed directories, and the one way from a caller's path to a file: [`Jail::find`].
+//!
+//! A path is looked up from the allowed directory that it lies in, by openat2, which follows no symbolic link there, leaves neither the
+//! directory nor its filesystem, and does it in one step: nothing can be swapped between a check and its use. A path with a link in it is
+//! led on as text and looked up again as if the caller had written it, with all checks, so that the last path is one without links: what
+//! denies by name has seen its true names, and it lies in the directory whose rights it is given.
+//!
+//! What is found is held by a descriptor that cannot be read yet (`O_PATH`). Only when it is known to be a regular file or a directory,
+//! not the server's own, and permitted, is that very inode opened: a device or a FIFO never is.
+
+mod deny;
+mod entries;
+mod filesystem;
+mod found;
+mod own;
+mod path;
+
+use std::{
+    fmt,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use rustix::{
+    fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2, readlinkat},
+    io::Errno,
+};
+
+pub use deny::{Deny, USUAL};
+pub use entries::{Entries, Name, Names};
+pub use found::{Found, Who};
+pub use own::Own;
+
+use crate::failure::Failure;
+
+/// Links that one path may lead through, as the kernel has it.
+const MOST_LINKS: usize = 40;
+
+/// What may be done below an allowed directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Read.
+    Ro,
+    /// Read and change.
+    Rw,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ro => "ro",
+            Self::Rw => "rw",
+        })
+    }
+}
+
+/// A directory that callers may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// Absolute, without `..`.
+    pub path: PathBuf,
+    /// What may be done there.
+    pub access: Access,
+    /// Whether what is mounted below it belongs to it, if it is a filesystem that keeps files.
+    pub mounts: bool,
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.path.display(), self.access)
+    }
+}
+
+/// What the operator says about files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// A directory that stands for `/`; everything else is below it.
+    pub root: PathBuf,
+    /// Which directories may be seen.
+    pub allowed: Vec<Allowed>,
+    /// What of them is kept from callers by its name.
+    pub deny: Deny,
+    /// The server's own files. Not below `root`.
+    pub own: Own,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { root: "/".into(), allowed: vec![], deny: Deny::default(), own: Own::default() }
+    }
+}
+
+/// The allowed directories.
+#[derive(Clone, Debug)]
+pub struct Jail {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    directories: Vec<Directory>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Directory {
+    allowed: Allowed,
+    /// Whether its own path led through links when it was first opened. One that did not never does: whoever can write above it does not
+    /// get to choose what is allowed.
+    linked: OnceLock<bool>,
+}
+
+/// Whether a path that ends in a symbolic link means the link or what it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    Link,
+    Target,
+}
+
+impl Jail {
+    /// Those that `settings` allow. None needs to be there yet: each is opened anew for every call, so that what is mounted or put in
+    /// its place later is what is seen.
+    pub fn new(settings: Settings) -> Self {
+        let open = |allowed: &Allowed| Directory { allowed: allowed.clone(), linked: OnceLock::new() };
+        let directories: Vec<Directory> = settings.allowed.iter().map(open).collect();
+        for directory in &directories {
+            let _ = directory.open(&settings.root);
+        }
+        Self { inner: Arc::new(Inner { settings, directories }) }
+    }
+
+    /// Without any directory.
+    pub fn closed() -> Self {
+        Self::new(Settings::default())
+    }
+
+    /// The allowed directories.
+    pub fn allowed(&self) -> &[Allowed] {
+        &self.inner.settings.allowed
+    }
+
+    /// What an allowed directory lacks, for whoever runs the server. `None`: it can be used.
+    pub fn complaint(&self, allowed: &Allowed) -> Option<String> {
+        let directory = self.inner.directories.iter().find(|one| one.allowed == *allowed)?;
+        match directory.open(&self.inner.settings.root).and_then(fstatfs) {
+            Ok(filesystem) if filesystem::keeps_files(filesystem.f_type as u64) => None,
+            Ok(_) => Some("is on a filesystem that shows the kernel's state and keeps no files".into()),
+            Err(Errno::NOSYS | Errno::PERM) => Some("needs openat2 (Linux 5.6), which is not there".into()),
+            Err(Errno::LOOP) => Some("was a plain directory and is now reached through a symbolic link".into()),
+            Err(error) => Some(format!("cannot be opened: {error}")),
+        }
+    }
+
+    /// What a caller's `path` leads to: a regular file or a directory that may be read. Everything else is a failure that says why.
+    pub fn find(&self, path: &str) -> Result<Found, Failure> {
+        let found = self.look(self.parse(path)?, Last::Target)?;
+        match found.kind() {
+            FileType::RegularFile | FileType::Directory => Ok(found),
+            kind => Err(Failure::Forbidden(format!(
+                "{} is {}; only regular files and directories are opened",
+                found.path().display(),
+                kind_name(kind)
+            ))),
+        }
+    }
+
+    /// What lies at a caller's `path` itself, whatever it is: a link is not followed there. It cannot be opened through this, if it is
+    /// neither a file nor a directory.
+    pub fn find_entry(&self, path: &str) -> Result<Found, Failure> {
+        self.look(self.parse(path)?, Last::Link)
+    }
+
+    /// The directory that `path` is in and the name it has there, where callers may change things. No part of `path` may be a link, and
+    /// what has the name need not exist.
+    pub fn find_parent(&self, path: &str) -> Result<(Found, PathBuf), Failure> {
+        let path = self.parse(path)?;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Failure::Invalid("/ itself cannot be changed".into()));
+        };
+        // the name decides too: a rw directory inside of a ro one may not be replaced
+        let (directory, rest) = self.allowing(&path)?;
+        if rest.as_os_str().is_empty() {
+            return Err(Failure::Forbidden(format!(
+                "{} is an allowed directory itself, which is not changed",
+                path.display()
+            )));
+        }
+        if let Some(inside) = self.inner.directories.iter().find(|one| one.allowed.path.starts_with(&path)) {
+            return Err(Failure::Forbidden(format!(
+                "{} holds the allowed directory {}, and is not changed",
+                path.display(),
+                inside.allowed.path.display()
+            )));
+        }
+        if directory.allowed.access != Access::Rw {
+            return Err(Failure::Forbidden(format!(
+                "{} may only be read: {}",
+                directory.allowed.path.display(),
+                self.list()
+            )));
+        }
+        self.check_name(&path)?;
+        let found = self.open(parent, Last::Target)?.ok_or_else(|| {
+            Failure::Forbidden(format!(
+                "{} leads through a symbolic link; what is changed is named by its own path",
+                parent.display()
+            ))
+        })?;
+        if found.kind() != FileType::Directory {
+            return Err(Failure::Invalid(format!("{} is no directory", parent.display())));
+        }
+        Ok((found, PathBuf::from(name)))
+    }
+
+    fn parse(&self, path: &str) -> Result<PathBuf, Failure> {
+        path::parse(path).map_err(|wrong| Failure::Invalid(format!("path: {wrong}; {}", self.list())))
+    }
+
+    /// What callers may see, in a clause.
+    fn list(&self) -> String {
+        let all: Vec<String> = self.allowed().iter().map(ToString::to_string).collect();
+        match all.as_slice() {
+            [] => "this server allows no directory (files in its config, --files without one)".into(),
+            _ => format!("allowed are {}", all.join(", ")),
+        }
+    }
+
+    /// Follows `path` to its end: a link is led on as text, and its path looked up like any other.
+    fn look(&self, mut path: PathBuf, last: Last) -> Result<Found, Failure> {
+        for _ in 0..=MOST_LINKS {
+            if let Some(found) = self.open(&path, last)? {
+                return Ok(found);
+            }
+            path = self.follow(path)?;
+        }
+        Err(Failure::Refused(format!("{} leads through more than {MOST_LINKS} links, or in a circle", path.display())))
+    }
+
+    /// Opens `path` as it stands. `None`: there is a link in it.
+    fn open(&self, path: &Path, last: Last) -> Result<Option<Found>, Failure> {
+        let (directory, rest) = self.allowing(path)?;
+        self.check_name(path)?;
+        let top =
+            directory.open(&self.inner.settings.root).map_err(|error| self.failure(&directory.allowed.path, error))?;
+        let flags = match last {
+            Last::Link => OFlags::PATH | OFlags::NOFOLLOW,
+            Last::Target => OFlags::PATH,
+        };
+        let fd = match beneath(&top, rest, flags, directory.allowed.mounts) {
+            Ok(fd) => fd,
+            Err(Errno::LOOP) => return Ok(None),
+            Err(Errno::XDEV) => return Err(self.other_filesystem(directory, &top, rest)),
+            Err(error) => return Err(self.failure(path, error)),
+        };
+        self.check(directory, path, fd).map(Some)
+    }
+
+    /// What only the opened thing itself can tell: whether it is the server's own, and on what it lies.
+    fn check(&self, directory: &Directory, path: &Path, fd: OwnedFd) -> Result<Found, Failure> {
+        let stat = fstat(&fd).map_err(|error| self.failure(path, error))?;
+        let filesystem = fstatfs(&fd).map_err(|error| self.failure(path, error))?;
+        if !filesystem::keeps_files(filesystem.f_type as u64) {
+            return Err(Failure::Forbidden(format!(
+                "{} shows the kernel's state and no files; other tools tell of it",
+                path.display()
+            )));
+        }
+        let own = self.inner.settings.own.now();
+        if own.have(stat.st_dev, stat.st_ino) {
+            return Err(Failure::Forbidden(format!("{} is this server's own and kept from callers", path.display())));
+        }
+        Ok(Found::new(self.clone(), directory.allowed.clone(), path.to_owned(), fd, stat, own))
+    }
+
+    fn check_name(&self, path: &Path) -> Result<(), Failure> {
+        match self.inner.settings.deny.of(path) {
+            None => Ok(()),
+            Some(pattern) => Err(Failure::Forbidden(format!(
+                "{} may hold secrets and is kept from callers (the pattern {pattern:?}; files.deny in the config)",
+                path.display()
+            ))),
+        }
+    }
+
+    /// The allowed directory that `path` lies in, the innermost if there are several, and the path from there.
+    fn allowing<'a>(&self, path: &'a Path) -> Result<(&Directory, &'a Path), Failure> {
+        let within =
+            self.inner.directories.iter().filter_map(|one| Some((one, path.strip_prefix(&one.allowed.path).ok()?)));
+        within.min_by_key(|(_, rest)| rest.as_os_str().len()).ok_or_else(|| {
+            Failure::Forbidden(format!("{} lies outside of what callers may see; {}", path.display(), self.list()))
+        })
+    }
+
+    /// Where the first link in `path` leads.
+    fn follow(&self, path: PathBuf) -> Result<PathBuf, Failure> {
+        let (directory, rest) = self.allowing(&path)?;
+        let failed = |error| self.failure(&path, error);
+        let top = directory.open(&self.inner.settings.root).map_err(failed)?;
+        let mut parent = PathBuf::new();
+        let mut parts = rest.components();
+        while let Some(part) = parts.next() {
+            let here = parent.join(part);
+            let fd = beneath(&top, &here, OFlags::PATH | OFlags::NOFOLLOW, directory.allowed.mounts).map_err(failed)?;
+            if FileType::from_raw_mode(fstat(&fd).map_err(failed)?.st_mode).is_symlink() {
+                let target = readlinkat(&fd, "", vec![]).map_err(failed)?;
+                let parent = directory.allowed.path.join(&parent);
+                return path::lead(&parent, target.as_bytes(), parts.as_path())
+                    .ok_or_else(|| Failure::Invalid(format!("{} leads to a path that is too long", path.display())));
+            }
+            parent = here;
+        }
+        // it was one a moment ago, and is looked up again
+        Ok(path)
+    }
+
+    /// Where a path leaves the filesystem of its allowed directory.
+    fn other_filesystem(&self, directory: &Directory, top: &OwnedFd, rest: &Path) -> Failure {
+        let mut here = PathBuf::new();
+        for part in rest.components() {
+            here.push(part);
+            if matches!(beneath(top, &here, OFlags::PATH | OFlags::NOFOLLOW, false), Err(Errno::XDEV)) {
+                break;
+            }
+        }
+        Failure::Forbidden(format!(
+            "another filesystem is mounted at {}; mounts: true beside {} in the config lets callers see it",
+            directory.allowed.path.join(here).display(),
+            directory.allowed.path.display()
+        ))
+    }
+
+    fn failure(&self, path: &Path, error: Errno) -> Failure {
+        let path = path.display();
+        match error {
+            Errno::NOSYS | Errno::PERM => {
+                Failure::Unavailable("openat2 (Linux 5.6), without which no file is opened for callers,".into())
+            }
+            Errno::ACCESS => Failure::Denied(format!("{path} (it lies in a directory that is closed to it: {Who})")),
+            Errno::NAMETOOLONG => Failure::Invalid(format!("{path} has a part of more than 255 bytes")),
+            _ => Failure::from_io(path.to_string(), error.into()),
+        }
+    }
+}
+
+impl Directory {
+    /// Opens it, as its path leads there now.
+    fn open(&self, root: &Path) -> Result<OwnedFd, Errno> {
+        let slash = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let path = self.allowed.path.strip_prefix("/").unwrap_or(&self.allowed.path);
+        let open = |how| {
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+            tried(|| openat2(&slash, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), how))
+        };
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        if self.linked.get() != Some(&true) {
+            match open(how | ResolveFlags::NO_SYMLINKS) {
+                Ok(fd) => {
+                    let _ = self.linked.set(false);
+                    return Ok(fd);
+                }
+                Err(Errno::LOOP) if self.linked.get().is_none() => (),
+                Err(error) => return Err(error),
+            }
+        }
+        let fd = open(how)?;
+        let _ = self.linked.set(true);
+        Ok(fd)
+    }
+}
+
+/// Opens `path` below `top`, not through a link and, unless `mounts` says so, not through a mount.
+fn beneath(top: &OwnedFd, path: &Path, flags: OFlags, mounts: bool) -> Result<OwnedFd, Errno> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let mut how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    if !mounts {
+        how |= ResolveFlags::NO_XDEV;
+    }
+    tried(|| openat2(top, path, flags | OFlags::CLOEXEC, Mode::empty(), how))
+}
+
+/// The kernel gives up when a rename or a mount races the walk of a path; hardly this often.
+fn tried(mut open: impl FnMut() -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
+    for _ in 0..64 {
+        match open() {
+            Err(Errno::AGAIN | Errno::INTR) => (),
+            opened => return opened,
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+/// As a sentence has it.
+fn kind_name(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        FileType::Unknown => "of an unknown kind",
+    }
+}

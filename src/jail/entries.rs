@@ -1,0 +1,184 @@
+//! The names in a directory, in order and within a bound, however many there are.
+
+use std::{
+    ffi::OsStr,
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+};
+
+use rustix::{
+    fs::{AtFlags, FileType, RawDir, SeekFrom, Stat, seek, statat},
+    io::Errno,
+};
+
+/// What the kernel fills at a time, in bytes.
+const BUFFER: usize = 64 << 10;
+
+/// A directory opened to be listed.
+#[derive(Debug)]
+pub struct Entries(OwnedFd);
+
+/// A name with what the directory says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a> {
+    /// The name.
+    pub name: &'a OsStr,
+    /// What it is; [`FileType::Unknown`] on filesystems that do not say.
+    pub kind: FileType,
+}
+
+/// Names, in the order of their bytes.
+#[derive(Debug, Default)]
+pub struct Names {
+    bytes: Vec<u8>,
+    all: Vec<(u32, u8, FileType)>,
+    /// There are more after the last.
+    more: bool,
+}
+
+impl Entries {
+    pub(super) fn new(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Calls `each` with every name, in the kernel's order, until it says that it has seen enough.
+    pub fn each(&self, mut each: impl FnMut(Name<'_>) -> bool) -> Result<(), Errno> {
+        seek(&self.0, SeekFrom::Start(0))?;
+        let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
+        let mut dir = RawDir::new(&self.0, &mut buffer);
+        while let Some(entry) = dir.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") && !each(Name { name: OsStr::from_bytes(name), kind: entry.file_type() }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first names after `after`, in order: as many as fit into about `most` bytes.
+    pub fn names_after(&self, after: Option<&OsStr>, most: usize) -> Result<Names, Errno> {
+        let mut names = Names::default();
+        // beyond this name there is no room
+        let mut end: Option<Vec<u8>> = None;
+        self.each(|Name { name, kind }| {
+            let name = name.as_bytes();
+            let is_before = after.is_some_and(|after| name <= after.as_bytes());
+            if is_before || end.as_ref().is_some_and(|end| name >= end.as_slice()) {
+                return true;
+            }
+            names.push(name, kind);
+            if names.size() > most && names.all.len() > 1 {
+                end = Some(names.halve());
+            }
+            true
+        })?;
+        names.sort();
+        names.more = end.is_some();
+        Ok(names)
+    }
+
+    /// What has this name here; a link is not followed.
+    pub fn stat(&self, name: &OsStr) -> Result<Stat, Errno> {
+        statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+}
+
+impl AsFd for Entries {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Names {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether there are more after the last.
+    pub fn have_more(&self) -> bool {
+        self.more
+    }
+
+    /// The one at this place.
+    pub fn at(&self, place: usize) -> Option<Name<'_>> {
+        let (start, length, kind) = *self.all.get(place)?;
+        Some(Name { name: OsStr::from_bytes(&self.bytes[start as usize..start as usize + usize::from(length)]), kind })
+    }
+
+    /// What they take, in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes.len() + self.all.len() * size_of::<(u32, u8, FileType)>()
+    }
+
+    fn push(&mut self, name: &[u8], kind: FileType) {
+        // a name has at most 255 bytes, and there is no room for 4 GiB of them
+        let (Ok(start), Ok(length)) = (u32::try_from(self.bytes.len()), u8::try_from(name.len())) else { return };
+        self.bytes.extend_from_slice(name);
+        self.all.push((start, length, kind));
+    }
+
+    fn sort(&mut self) {
+        let bytes = &self.bytes;
+        let name =
+            |(start, length, _): &(u32, u8, FileType)| &bytes[*start as usize..*start as usize + usize::from(*length)];
+        self.all.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+    }
+
+    /// Forgets the later half, and says which was the first of it.
+    fn halve(&mut self) -> Vec<u8> {
+        self.sort();
+        let (kept, mut half) = (self.all.len() / 2, Self::default());
+        for place in 0..kept {
+            if let Some(Name { name, kind }) = self.at(place) {
+                half.push(name.as_bytes(), kind);
+            }
+        }
+        let end = self.at(kept).map(|first| first.name.as_bytes().to_owned()).unwrap_or_default();
+        *self = half;
+        end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{Mode, OFlags, open};
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "makes the directory to be read")]
+    fn names_come_in_order_once_each_within_any_bound() {
+        let dir = std::env::temp_dir().join(format!("names-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("n0500d")).unwrap();
+        for n in 0..500 {
+            std::fs::write(dir.join(format!("n{n:04}")), "").unwrap();
+        }
+        let entries = Entries::new(open(&dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap());
+        for most in [0, 100, 3_000, 1 << 20] {
+            let (mut seen, mut after): (Vec<String>, Option<String>) = (vec![], None);
+            loop {
+                let names = entries.names_after(after.as_deref().map(OsStr::new), most).unwrap();
+                assert!(names.size() <= most.max(64), "{} for {most}", names.size());
+                seen.extend((0..names.len()).map(|at| names.at(at).unwrap().name.to_str().unwrap().to_owned()));
+                after = seen.last().cloned();
+                if !names.have_more() {
+                    break;
+                }
+            }
+            let all: Vec<String> = (0..500).map(|n| format!("n{n:04}")).chain(["n0500d".into()]).collect();
+            assert_eq!(seen, all, "{most}");
+        }
+        let kinds = entries.names_after(Some(OsStr::new("n0499")), 1000).unwrap();
+        assert!(matches!(kinds.at(0).unwrap().kind, FileType::Directory | FileType::Unknown));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
