@@ -23,7 +23,7 @@ pub use place::{Container, Limits, Place, Whose};
 pub use sample::{Sample, Window};
 pub use scan::{Process, Scan, most_held};
 
-use crate::{docker::Docker, failure::Failure, root::Root};
+use crate::{docker::Docker, failure::Failure, jail::Jail, root::Root};
 
 /// How often the counters are sampled.
 pub const TICK: Duration = Duration::from_secs(5);
@@ -67,6 +67,7 @@ pub enum First {
 pub struct Host {
     inner: Arc<Inner>,
     docker: Docker,
+    jail: Jail,
 }
 
 #[derive(Debug)]
@@ -115,7 +116,17 @@ impl Host {
             still,
             first,
         };
-        Self { inner: Arc::new(inner), docker: Docker::none() }
+        Self { inner: Arc::new(inner), docker: Docker::none(), jail: Jail::closed() }
+    }
+
+    /// The same machine, of which callers may see these directories.
+    pub fn with_jail(self, jail: Jail) -> Self {
+        Self { jail, ..self }
+    }
+
+    /// The directories that callers may see.
+    pub fn jail(&self) -> &Jail {
+        &self.jail
     }
 
     /// The same machine, whose Docker Engine is this one. A recorded machine has none.

@@ -14,10 +14,11 @@ mod filesystem;
 mod found;
 mod own;
 mod path;
+pub mod walk;
 
 use std::{
     fmt,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -218,6 +219,10 @@ impl Jail {
         path::parse(path).map_err(|wrong| Failure::Invalid(format!("path: {wrong}; {}", self.list())))
     }
 
+    fn deny(&self) -> &Deny {
+        &self.inner.settings.deny
+    }
+
     /// What callers may see, in a clause.
     fn list(&self) -> String {
         let all: Vec<String> = self.allowed().iter().map(ToString::to_string).collect();
@@ -267,7 +272,7 @@ impl Jail {
                 path.display()
             )));
         }
-        let own = self.inner.settings.own.now();
+        let own = Arc::new(self.inner.settings.own.now());
         if own.have(stat.st_dev, stat.st_ino) {
             return Err(Failure::Forbidden(format!("{} is this server's own and kept from callers", path.display())));
         }
@@ -275,7 +280,7 @@ impl Jail {
     }
 
     fn check_name(&self, path: &Path) -> Result<(), Failure> {
-        match self.inner.settings.deny.of(path) {
+        match self.deny().of(path) {
             None => Ok(()),
             Some(pattern) => Err(Failure::Forbidden(format!(
                 "{} may hold secrets and is kept from callers (the pattern {pattern:?}; files.deny in the config)",
@@ -371,13 +376,13 @@ impl Directory {
 }
 
 /// Opens `path` below `top`, not through a link and, unless `mounts` says so, not through a mount.
-fn beneath(top: &OwnedFd, path: &Path, flags: OFlags, mounts: bool) -> Result<OwnedFd, Errno> {
+fn beneath(top: impl AsFd, path: &Path, flags: OFlags, mounts: bool) -> Result<OwnedFd, Errno> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let mut how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     if !mounts {
         how |= ResolveFlags::NO_XDEV;
     }
-    tried(|| openat2(top, path, flags | OFlags::CLOEXEC, Mode::empty(), how))
+    tried(|| openat2(&top, path, flags | OFlags::CLOEXEC, Mode::empty(), how))
 }
 
 /// The kernel gives up when a rename or a mount races the walk of a path; hardly this often.

@@ -18,12 +18,23 @@ pub enum Scope {
     DockerControl,
     /// Pull images, and run, update and remove containers and images.
     DockerDeploy,
+    /// Read files and directories that the operator allows.
+    FilesRead,
+    /// Change what lies in directories that the operator allows to be changed.
+    FilesWrite,
 }
 
 impl Scope {
     /// Every scope, in the order the documentation lists them.
-    pub const ALL: &[Self] =
-        &[Self::SystemRead, Self::DockerRead, Self::DockerLogs, Self::DockerControl, Self::DockerDeploy];
+    pub const ALL: &[Self] = &[
+        Self::SystemRead,
+        Self::DockerRead,
+        Self::DockerLogs,
+        Self::DockerControl,
+        Self::DockerDeploy,
+        Self::FilesRead,
+        Self::FilesWrite,
+    ];
 
     /// As it is written.
     pub fn name(self) -> &'static str {
@@ -33,14 +44,16 @@ impl Scope {
             Self::DockerLogs => "docker:logs",
             Self::DockerControl => "docker:control",
             Self::DockerDeploy => "docker:deploy",
+            Self::FilesRead => "files:read",
+            Self::FilesWrite => "files:write",
         }
     }
 
     /// Whether a tool with this scope leaves the machine as it found it.
     pub fn is_read_only(self) -> bool {
         match self {
-            Self::SystemRead | Self::DockerRead | Self::DockerLogs => true,
-            Self::DockerControl | Self::DockerDeploy => false,
+            Self::SystemRead | Self::DockerRead | Self::DockerLogs | Self::FilesRead => true,
+            Self::DockerControl | Self::DockerDeploy | Self::FilesWrite => false,
         }
     }
 }
@@ -49,7 +62,7 @@ impl Scope {
     /// Whether it is about containers, so that rules of the operator's can narrow it to some of them.
     pub fn reaches_containers(self) -> bool {
         match self {
-            Self::SystemRead => false,
+            Self::SystemRead | Self::FilesRead | Self::FilesWrite => false,
             Self::DockerRead | Self::DockerLogs | Self::DockerControl | Self::DockerDeploy => true,
         }
     }

@@ -1,6 +1,7 @@
 //! Every tool there is, one line each, in the order the README lists them.
 
 mod docker;
+mod files;
 mod system;
 
 use crate::tool::Entry;

@@ -177,17 +177,12 @@ impl Deny {
 
     /// The same where the directory that it is in has been found to be permitted.
     pub fn of_last(&self, path: &Path) -> Option<&str> {
-        let by_name = path.file_name().and_then(|name| {
-            let name = plain(&name.to_string_lossy()).into_owned();
-            self.names.matches(name).first().copied()
-        });
-        let by_path = || {
-            if self.paths.is_empty() {
-                return None;
-            }
-            let path = plain(&path.to_string_lossy()).into_owned();
-            self.paths.matches(path).first().map(|at| self.named + at)
+        let first = |set: &GlobSet, text: &str| {
+            let text = plain(text);
+            set.is_match(&*text).then(|| set.matches(&*text).first().copied()).flatten()
         };
+        let by_name = path.file_name().and_then(|name| first(&self.names, &name.to_string_lossy()));
+        let by_path = || first(&self.paths, &path.to_string_lossy()).map(|at| self.named + at);
         by_name.or_else(by_path).map(|at| self.written[at].as_str())
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     mem::MaybeUninit,
+    ops::Bound,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -59,14 +60,18 @@ impl Entries {
         Ok(())
     }
 
-    /// The first names after `after`, in order: as many as fit into about `most` bytes.
-    pub fn names_after(&self, after: Option<&OsStr>, most: usize) -> Result<Names, Errno> {
+    /// The first names of those from `from` on, in order: as many as fit into about `most` bytes.
+    pub fn names(&self, from: Bound<&OsStr>, most: usize) -> Result<Names, Errno> {
         let mut names = Names::default();
         // beyond this name there is no room
         let mut end: Option<Vec<u8>> = None;
         self.each(|Name { name, kind }| {
             let name = name.as_bytes();
-            let is_before = after.is_some_and(|after| name <= after.as_bytes());
+            let is_before = match from {
+                Bound::Unbounded => false,
+                Bound::Included(from) => name < from.as_bytes(),
+                Bound::Excluded(from) => name <= from.as_bytes(),
+            };
             if is_before || end.as_ref().is_some_and(|end| name >= end.as_slice()) {
                 return true;
             }
@@ -166,7 +171,9 @@ mod tests {
         for most in [0, 100, 3_000, 1 << 20] {
             let (mut seen, mut after): (Vec<String>, Option<String>) = (vec![], None);
             loop {
-                let names = entries.names_after(after.as_deref().map(OsStr::new), most).unwrap();
+                let names = entries
+                    .names(after.as_deref().map_or(Bound::Unbounded, |last| Bound::Excluded(OsStr::new(last))), most)
+                    .unwrap();
                 assert!(names.size() <= most.max(64), "{} for {most}", names.size());
                 seen.extend((0..names.len()).map(|at| names.at(at).unwrap().name.to_str().unwrap().to_owned()));
                 after = seen.last().cloned();
@@ -177,7 +184,8 @@ mod tests {
             let all: Vec<String> = (0..500).map(|n| format!("n{n:04}")).chain(["n0500d".into()]).collect();
             assert_eq!(seen, all, "{most}");
         }
-        let kinds = entries.names_after(Some(OsStr::new("n0499")), 1000).unwrap();
+        let kinds = entries.names(Bound::Included(OsStr::new("n0500d")), 1000).unwrap();
+        assert_eq!(kinds.len(), 1);
         assert!(matches!(kinds.at(0).unwrap().kind, FileType::Directory | FileType::Unknown));
         std::fs::remove_dir_all(dir).unwrap();
     }

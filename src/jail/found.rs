@@ -4,6 +4,7 @@ use std::{
     fs::File,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::{
@@ -22,11 +23,11 @@ pub struct Found {
     path: PathBuf,
     fd: OwnedFd,
     stat: Stat,
-    own: Inodes,
+    own: Arc<Inodes>,
 }
 
 impl Found {
-    pub(super) fn new(jail: Jail, allowed: Allowed, path: PathBuf, fd: OwnedFd, stat: Stat, own: Inodes) -> Self {
+    pub(super) fn new(jail: Jail, allowed: Allowed, path: PathBuf, fd: OwnedFd, stat: Stat, own: Arc<Inodes>) -> Self {
         Self { jail, allowed, path, fd, stat, own }
     }
 
@@ -108,7 +109,7 @@ impl Found {
         &self.jail
     }
 
-    pub(super) fn own(&self) -> &Inodes {
+    pub(super) fn own(&self) -> &Arc<Inodes> {
         &self.own
     }
 }

@@ -1,0 +1,3 @@
+//! The files that the operator allows callers to see: group `files`.
+
+mod stat;
