@@ -14,6 +14,8 @@ mod filesystem;
 mod found;
 mod own;
 mod path;
+#[cfg(test)]
+mod tests;
 pub mod walk;
 
 use std::{
@@ -265,18 +267,23 @@ impl Jail {
     /// What only the opened thing itself can tell: whether it is the server's own, and on what it lies.
     fn check(&self, directory: &Directory, path: &Path, fd: OwnedFd) -> Result<Found, Failure> {
         let stat = fstat(&fd).map_err(|error| self.failure(path, error))?;
-        let filesystem = fstatfs(&fd).map_err(|error| self.failure(path, error))?;
-        if !filesystem::keeps_files(filesystem.f_type as u64) {
-            return Err(Failure::Forbidden(format!(
-                "{} shows the kernel's state and no files; other tools tell of it",
-                path.display()
-            )));
-        }
+        self.check_filesystem(path, &fd)?;
         let own = Arc::new(self.inner.settings.own.now());
         if own.have(stat.st_dev, stat.st_ino) {
             return Err(Failure::Forbidden(format!("{} is this server's own and kept from callers", path.display())));
         }
         Ok(Found::new(self.clone(), directory.allowed.clone(), path.to_owned(), fd, stat, own))
+    }
+
+    fn check_filesystem(&self, path: &Path, fd: &OwnedFd) -> Result<(), Failure> {
+        let filesystem = fstatfs(fd).map_err(|error| self.failure(path, error))?;
+        if filesystem::keeps_files(filesystem.f_type as u64) {
+            return Ok(());
+        }
+        Err(Failure::Forbidden(format!(
+            "{} shows the kernel's state and no files; other tools tell of it",
+            path.display()
+        )))
     }
 
     fn check_name(&self, path: &Path) -> Result<(), Failure> {
@@ -308,6 +315,8 @@ impl Jail {
         while let Some(part) = parts.next() {
             let here = parent.join(part);
             let fd = beneath(&top, &here, OFlags::PATH | OFlags::NOFOLLOW, directory.allowed.mounts).map_err(failed)?;
+            // where the kernel shows its state, what looks like a link is a door
+            self.check_filesystem(&path, &fd)?;
             if FileType::from_raw_mode(fstat(&fd).map_err(failed)?.st_mode).is_symlink() {
                 let target = readlinkat(&fd, "", vec![]).map_err(failed)?;
                 let parent = directory.allowed.path.join(&parent);
