@@ -204,7 +204,7 @@ impl Jail {
                 self.list()
             )));
         }
-        self.check_name(&path)?;
+        self.check_name(directory, &path)?;
         let found = self.open(parent, Last::Target)?.ok_or_else(|| {
             Failure::Forbidden(format!(
                 "{} leads through a symbolic link; what is changed is named by its own path",
@@ -248,7 +248,9 @@ impl Jail {
     /// Opens `path` as it stands. `None`: there is a link in it.
     fn open(&self, path: &Path, last: Last) -> Result<Option<Found>, Failure> {
         let (directory, rest) = self.allowing(path)?;
-        self.check_name(path)?;
+        self.check_name(directory, path)?;
+        // what is the server's own may be replaced in this very moment: neither the old nor the new one is to be had
+        let own = self.inner.settings.own.now();
         let top =
             directory.open(&self.inner.settings.root).map_err(|error| self.failure(&directory.allowed.path, error))?;
         let flags = match last {
@@ -261,18 +263,13 @@ impl Jail {
             Err(Errno::XDEV) => return Err(self.other_filesystem(directory, &top, rest)),
             Err(error) => return Err(self.failure(path, error)),
         };
-        self.check(directory, path, fd).map(Some)
-    }
-
-    /// What only the opened thing itself can tell: whether it is the server's own, and on what it lies.
-    fn check(&self, directory: &Directory, path: &Path, fd: OwnedFd) -> Result<Found, Failure> {
+        let own = own.and(self.inner.settings.own.now());
         let stat = fstat(&fd).map_err(|error| self.failure(path, error))?;
         self.check_filesystem(path, &fd)?;
-        let own = Arc::new(self.inner.settings.own.now());
-        if own.have(stat.st_dev, stat.st_ino) {
+        if own.have((stat.st_dev, stat.st_ino)) {
             return Err(Failure::Forbidden(format!("{} is this server's own and kept from callers", path.display())));
         }
-        Ok(Found::new(self.clone(), directory.allowed.clone(), path.to_owned(), fd, stat, own))
+        Ok(Some(Found::new(self.clone(), directory.allowed.clone(), path.to_owned(), fd, stat, Arc::new(own))))
     }
 
     fn check_filesystem(&self, path: &Path, fd: &OwnedFd) -> Result<(), Failure> {
@@ -286,8 +283,9 @@ impl Jail {
         )))
     }
 
-    fn check_name(&self, path: &Path) -> Result<(), Failure> {
-        match self.deny().of(path) {
+    /// By its name and those of the directories that it is in, as far as the operator has not named them.
+    fn check_name(&self, directory: &Directory, path: &Path) -> Result<(), Failure> {
+        match self.deny().of(path, &directory.allowed.path) {
             None => Ok(()),
             Some(pattern) => Err(Failure::Forbidden(format!(
                 "{} may hold secrets and is kept from callers (the pattern {pattern:?}; files.deny in the config)",

@@ -168,9 +168,9 @@ impl Deny {
         Ok(Self { written, names: set(&names)?, paths: set(&paths)?, named: names.len() })
     }
 
-    /// The pattern that keeps the whole absolute `path` from callers: by its own name, or by that of a directory it is in.
-    pub fn of(&self, path: &Path) -> Option<&str> {
-        let mut ancestors: Vec<&Path> = path.ancestors().collect();
+    /// The pattern that keeps the absolute `path` from callers: by its own name, or by that of a directory it is in below `allowed`.
+    pub fn of(&self, path: &Path, allowed: &Path) -> Option<&str> {
+        let mut ancestors: Vec<&Path> = path.ancestors().take_while(|path| *path != allowed).collect();
         ancestors.reverse();
         ancestors.into_iter().find_map(|path| self.of_last(path))
     }
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     fn denied(path: &str) -> Option<String> {
-        Deny::default().of(Path::new(path)).map(str::to_owned)
+        Deny::default().of(Path::new(path), Path::new("/")).map(str::to_owned)
     }
 
     #[test]
@@ -285,8 +285,9 @@ mod tests {
             ("/opt/a/b/c", Some("a/b")),
             ("/etc/shadow", None),
         ] {
-            assert_eq!(deny.of(Path::new(path)), pattern, "{path}");
+            assert_eq!(deny.of(Path::new(path), Path::new("/")), pattern, "{path}");
         }
+        assert_eq!(deny.of(Path::new("/srv/private/x"), Path::new("/srv/private")), None, "the operator has named it");
         assert!(Deny::new(true, &["[".into()]).unwrap_err().contains("\"[\""));
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, RawDir, SeekFrom, Stat, seek, statat},
+    fs::{AtFlags, FileType, RawDir, SeekFrom, Stat, fstat, seek, statat},
     io::Errno,
 };
 
@@ -20,7 +20,11 @@ const BUFFER: usize = 64 << 10;
 
 /// A directory opened to be listed.
 #[derive(Debug)]
-pub struct Entries(OwnedFd);
+pub struct Entries {
+    fd: OwnedFd,
+    /// Its device and inode.
+    pub(super) id: (u64, u64),
+}
 
 /// A name with what the directory says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +45,16 @@ pub struct Names {
 }
 
 impl Entries {
-    pub(super) fn new(fd: OwnedFd) -> Self {
-        Self(fd)
+    pub(super) fn new(fd: OwnedFd) -> Result<Self, Errno> {
+        let stat = fstat(&fd)?;
+        Ok(Self { fd, id: (stat.st_dev, stat.st_ino) })
     }
 
     /// Calls `each` with every name, in the kernel's order, until it says that it has seen enough.
     pub fn each(&self, mut each: impl FnMut(Name<'_>) -> bool) -> Result<(), Errno> {
-        seek(&self.0, SeekFrom::Start(0))?;
+        seek(&self.fd, SeekFrom::Start(0))?;
         let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
-        let mut dir = RawDir::new(&self.0, &mut buffer);
+        let mut dir = RawDir::new(&self.fd, &mut buffer);
         while let Some(entry) = dir.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
@@ -88,13 +93,13 @@ impl Entries {
 
     /// What has this name here; a link is not followed.
     pub fn stat(&self, name: &OsStr) -> Result<Stat, Errno> {
-        statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)
+        statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
     }
 }
 
 impl AsFd for Entries {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
@@ -167,7 +172,7 @@ mod tests {
         for n in 0..500 {
             std::fs::write(dir.join(format!("n{n:04}")), "").unwrap();
         }
-        let entries = Entries::new(open(&dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap());
+        let entries = Entries::new(open(&dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()).unwrap();
         for most in [0, 100, 3_000, 1 << 20] {
             let (mut seen, mut after): (Vec<String>, Option<String>) = (vec![], None);
             loop {

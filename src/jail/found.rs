@@ -90,7 +90,7 @@ impl Found {
             )));
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(&self.fd, ".", flags, Mode::empty()).map(Entries::new).map_err(|error| self.failure(error))
+        openat(&self.fd, ".", flags, Mode::empty()).and_then(Entries::new).map_err(|error| self.failure(error))
     }
 
     /// The failure of something that was tried with it.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
@@ -37,8 +37,11 @@ impl Own {
                     inodes.keep_below(CWD, path, &|_| true, 0);
                 }
                 _ => {
-                    // one that is rotated has its older ones beside it
+                    // one that is rotated has its older ones beside it, and one that is replaced soon has another inode
                     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+                    if let Ok(parent) = rustix::fs::stat(parent) {
+                        inodes.named.push(((parent.st_dev, parent.st_ino), name.to_owned()));
+                    }
                     inodes.keep_below(CWD, parent, &|other| other.starts_with(name.as_bytes()), DEEPEST);
                 }
             }
@@ -49,16 +52,31 @@ impl Own {
 
 /// Files and directories, by device and inode.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Inodes(HashSet<(u64, u64)>);
+pub(super) struct Inodes {
+    all: HashSet<(u64, u64)>,
+    /// Files that may be replaced: the directory they are in, and how their names begin.
+    named: Vec<((u64, u64), OsString)>,
+}
 
 impl Inodes {
     /// Whether it is one of them.
-    pub(super) fn have(&self, device: u64, inode: u64) -> bool {
-        self.0.contains(&(device, inode))
+    pub(super) fn have(&self, id: (u64, u64)) -> bool {
+        self.all.contains(&id)
+    }
+
+    /// Whether what has this name in this directory is one of them, whichever file that is by now.
+    pub(super) fn have_named(&self, directory: (u64, u64), name: &OsStr) -> bool {
+        self.named.iter().any(|(parent, own)| *parent == directory && name.as_bytes().starts_with(own.as_bytes()))
+    }
+
+    /// Both these and those.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.all.extend(other.all);
+        self
     }
 
     fn keep(&mut self, stat: &Stat) {
-        self.0.insert((stat.st_dev, stat.st_ino));
+        self.all.insert((stat.st_dev, stat.st_ino));
     }
 
     fn keep_below(&mut self, at: impl AsFd, path: &Path, wanted: &dyn Fn(&[u8]) -> bool, depth: usize) {
@@ -69,7 +87,7 @@ impl Inodes {
             let Ok(entry) = entry else { return };
             let name = entry.file_name();
             let bytes = name.to_bytes();
-            if matches!(bytes, b"." | b"..") || !wanted(bytes) || self.0.len() >= MOST {
+            if matches!(bytes, b"." | b"..") || !wanted(bytes) || self.all.len() >= MOST {
                 continue;
             }
             let stat = match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {

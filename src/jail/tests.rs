@@ -237,7 +237,7 @@ fn the_servers_own_are_known_by_what_they_are() {
         }
         Go::On
     });
-    assert_eq!((read, passed.unwrap().denied), (vec!["fine".to_owned(); 2], 1));
+    assert_eq!((read, passed.unwrap().denied), (vec!["fine".to_owned(); 2], 3));
 }
 
 #[test]

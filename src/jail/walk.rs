@@ -120,11 +120,14 @@ pub struct Ticket {
 impl Ticket {
     /// Opens it for reading, with what stat says. `None`: it is no regular file any more, or the server's own by another name.
     pub fn open(&self) -> io::Result<Option<(File, Stat)>> {
+        if self.own.have_named(self.directory.id, &self.name) {
+            return Ok(None);
+        }
         // NONBLOCK: what has the name now may be a FIFO
         let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let fd = beneath(&self.directory, Path::new(&self.name), flags, self.mounts)?;
         let stat = fstat(&fd)?;
-        let may = FileType::from_raw_mode(stat.st_mode).is_file() && !self.own.have(stat.st_dev, stat.st_ino);
+        let may = FileType::from_raw_mode(stat.st_mode).is_file() && !self.own.have((stat.st_dev, stat.st_ino));
         Ok(may.then(|| (File::from(fd), stat)))
     }
 }
@@ -203,7 +206,9 @@ impl<'a> Walk<'a> {
             if kind == FileType::Unknown {
                 kind = directory.stat(&name).map_or(kind, |stat| FileType::from_raw_mode(stat.st_mode));
             }
-            let go = if self.start.jail().deny().of_last(&self.start.path().join(&self.path)).is_some() {
+            let go = if self.start.jail().deny().of_last(&self.start.path().join(&self.path)).is_some()
+                || self.start.own().have_named(directory.id, &name)
+            {
                 self.passed.denied += 1;
                 Go::Past
             } else if is_again {
@@ -237,19 +242,19 @@ impl<'a> Walk<'a> {
         let parent_device = self.levels.last().map_or(0, |level| level.device);
         let mounts = self.start.allowed().mounts;
         let opened = open_directory(parent, Path::new(&name), mounts).and_then(|fd| {
-            let stat = fstat(&fd)?;
-            if stat.st_dev != parent_device && !filesystem::keeps_files(fstatfs(&fd)?.f_type as u64) {
+            let entries = Entries::new(fd)?;
+            if entries.id.0 != parent_device && !filesystem::keeps_files(fstatfs(&entries)?.f_type as u64) {
                 return Err(Errno::XDEV);
             }
-            if self.start.own().have(stat.st_dev, stat.st_ino) {
+            if self.start.own().have(entries.id) {
                 return Err(Errno::PERM);
             }
-            let entries = Entries::new(fd);
             let names = self.names(&entries, from)?;
-            Ok((stat.st_dev, entries, names))
+            Ok((entries, names))
         });
         match opened {
-            Ok((device, entries, names)) => {
+            Ok((entries, names)) => {
+                let device = entries.id.0;
                 self.levels.push(Level { name, open: Some(Arc::new(entries)), names, next: 0, device });
                 if let Some(above) = self.levels.len().checked_sub(OPEN + 1) {
                     self.levels[above].open = None;
@@ -313,11 +318,10 @@ impl<'a> Walk<'a> {
             }
             stretch.push(&level.name);
         }
-        let fd = match &at {
+        Entries::new(match &at {
             Some(at) => open_directory(at, &stretch, mounts)?,
             None => open_directory(&*self.top, &stretch, mounts)?,
-        };
-        Ok(Entries::new(fd))
+        })
     }
 
     /// The next names of the deepest directory. `false`: there are none.
