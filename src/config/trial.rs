@@ -1,0 +1,113 @@
+//! What the command line says instead of a file.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::{
+    ConfigError, Environment, Settings, Tokens,
+    address::{self, Host, Problem},
+    value::FromText,
+    written::{self, Written},
+};
+use crate::{
+    audit::{self, Sink},
+    docker::{self, Socket},
+    scope::Scopes,
+};
+
+/// What the command line says instead of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--listen`.
+    pub listen: Vec<SocketAddr>,
+    /// `--root`.
+    pub root: Option<PathBuf>,
+    /// `--token-file`: for a trial, where its one token is read or created.
+    pub token_file: Option<PathBuf>,
+    /// `--scopes`.
+    pub scopes: Option<Scopes>,
+    /// `--allow-host`.
+    pub allow_hosts: Vec<String>,
+    /// `--plain-text`.
+    pub plain_text: bool,
+    /// `--audit`.
+    pub audit: Option<Sink>,
+    /// `--docker`.
+    pub docker: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Settings without a file: loopback, read-only scopes, and one token of the trial's own.
+    pub fn trial(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
+        let failed = |why: String| ConfigError { file: None, place: None, why };
+        let defaults = Written::default();
+        let listen = if flags.listen.is_empty() { written::plain(&defaults.listen) } else { flags.listen.clone() };
+        address::check_listeners(&listen, false, flags.plain_text).map_err(|problem| {
+            failed(match problem {
+                Problem::None => "--listen must be given an address".into(),
+                Problem::Twice => "--listen was given the same address twice".into(),
+                Problem::Open(address) => format!(
+                    "--listen {address} can be reached by other machines and would carry tokens in the clear; \
+                     add --plain-text if something else encrypts, or use a config file with tls"
+                ),
+            })
+        })?;
+        for host in &flags.allow_hosts {
+            Host::read(host).ok_or_else(|| failed(format!("--allow-host: {}", Host::EXPECTED)))?;
+        }
+        let absolute =
+            |path: &PathBuf| std::path::absolute(path).map_err(|error| failed(format!("{}: {error}", path.display())));
+        let state_directory = environment.state_directory();
+        let audit = match &flags.audit {
+            Some(Sink::File(path)) => Sink::File(absolute(path)?),
+            Some(Sink::Stderr) => Sink::Stderr,
+            None => Sink::File(state_directory.join(audit::FILE_NAME)),
+        };
+        Ok(Self {
+            allowed_hosts: address::allowed_hosts(flags.allow_hosts.clone(), &listen),
+            listen,
+            tls: None,
+            allowed_origins: defaults.allowed_origins.into_iter().map(|origin| origin.0.0).collect(),
+            root: flags.root.as_ref().map_or(Ok(PathBuf::from("/")), absolute)?,
+            tokens: Tokens::Trial(flags.token_file.as_ref().map(absolute).transpose()?),
+            scopes: flags.scopes.unwrap_or_else(Scopes::read_only),
+            audit,
+            limits: defaults.limits.meaning(),
+            docker: docker::Settings {
+                socket: match &flags.docker {
+                    Some(socket) => Socket::At(absolute(socket)?),
+                    None => environment.docker_socket(),
+                },
+                ..docker::Settings::default()
+            },
+            log: defaults.log,
+            state_directory,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment() -> Environment {
+        Environment { state_directory: Some("/state:/other".into()), ..Environment::default() }
+    }
+
+    #[test]
+    fn a_trial_reads_only_and_listens_on_loopback_unless_told() {
+        let settings = Settings::trial(&Flags::default(), &environment()).unwrap();
+        assert_eq!(settings.listen, ["127.0.0.1:8080".parse().unwrap()]);
+        assert_eq!((settings.tokens, settings.scopes), (Tokens::Trial(None), Scopes::read_only()));
+        let open = Flags { listen: vec!["192.0.2.1:1".parse().unwrap()], ..Flags::default() };
+        let said = Settings::trial(&open, &environment()).unwrap_err().to_string();
+        assert!(said.contains("--plain-text") && said.contains("192.0.2.1:1"), "{said}");
+        let said_out_loud = Flags { plain_text: true, allow_hosts: vec!["box".into()], ..open };
+        let settings = Settings::trial(&said_out_loud, &environment()).unwrap();
+        assert_eq!(settings.allowed_hosts, ["box", "localhost", "127.0.0.1", "[::1]", "192.0.2.1"]);
+        let odd = Flags { allow_hosts: vec!["http://a/b".into()], ..Flags::default() };
+        assert!(Settings::trial(&odd, &environment()).unwrap_err().to_string().contains("--allow-host"));
+        let relative = Flags { audit: Some(Sink::File("a".into())), ..Flags::default() };
+        let settings = Settings::trial(&relative, &environment()).unwrap();
+        assert!(matches!(settings.audit, Sink::File(path) if path.is_absolute()));
+    }
+}

@@ -1,0 +1,227 @@
+//! The file, as written.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::Deserialize;
+
+use super::{
+    Environment, Level, Limits, Settings, Tls, Tokens,
+    address::{self, Host, Origin, Problem},
+    value::{As, DockerScope, UpTo},
+};
+use crate::{
+    audit::{self, Sink},
+    auth::store,
+    docker::{
+        self, Socket,
+        allow::{Allow, Rule},
+    },
+    scope::{Scope, Scopes},
+};
+
+/// The file, as written.
+#[derive(Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Written {
+    pub(super) listen: Vec<As<SocketAddr>>,
+    pub(super) tls: Option<WrittenTls>,
+    pub(super) plain_text: bool,
+    pub(super) allowed_hosts: Vec<As<Host>>,
+    pub(super) allowed_origins: Vec<As<Origin>>,
+    pub(super) state_directory: Option<As<PathBuf>>,
+    pub(super) root: As<PathBuf>,
+    pub(super) token_file: Option<As<PathBuf>>,
+    pub(super) audit: Option<WrittenSink>,
+    pub(super) docker: WrittenDocker,
+    pub(super) limits: WrittenLimits,
+    pub(super) log: Level,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct WrittenDocker {
+    off: bool,
+    socket: Option<As<PathBuf>>,
+    allow: Vec<WrittenRule>,
+    binds: Vec<As<PathBuf>>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+struct WrittenRule {
+    scope: As<DockerScope>,
+    #[serde(default)]
+    names: Vec<String>,
+    #[serde(default)]
+    labels: Vec<String>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenTls {
+    pub(super) certificate: As<PathBuf>,
+    pub(super) key: As<PathBuf>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) enum WrittenSink {
+    File(As<PathBuf>),
+    Stderr,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct WrittenLimits {
+    running: UpTo<4096>,
+    waiting: UpTo<65_536>,
+    deadline_seconds: UpTo<3600>,
+    acting_per_minute: UpTo<6000>,
+    body_bytes: UpTo<262_144>,
+    header_seconds: UpTo<300>,
+    body_seconds: UpTo<300>,
+    idle_seconds: UpTo<3600>,
+    connections: UpTo<65_536>,
+    connections_per_peer: UpTo<65_536>,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self {
+            listen: vec![As(SocketAddr::from(([127, 0, 0, 1], 8080)))],
+            tls: None,
+            plain_text: false,
+            allowed_hosts: Vec::new(),
+            allowed_origins: address::LOCAL_ORIGINS.map(|origin| As(Origin(origin.into()))).into(),
+            state_directory: None,
+            root: As("/".into()),
+            token_file: None,
+            audit: None,
+            docker: WrittenDocker::default(),
+            limits: WrittenLimits::default(),
+            log: Level::default(),
+        }
+    }
+}
+
+impl Default for WrittenLimits {
+    fn default() -> Self {
+        Self {
+            running: UpTo(64),
+            waiting: UpTo(2048),
+            deadline_seconds: UpTo(30),
+            acting_per_minute: UpTo(30),
+            body_bytes: UpTo(262_144),
+            header_seconds: UpTo(10),
+            body_seconds: UpTo(10),
+            idle_seconds: UpTo(75),
+            connections: UpTo(4096),
+            connections_per_peer: UpTo(2048),
+        }
+    }
+}
+
+impl Written {
+    /// What it means; or the key at fault and what was expected of it.
+    pub(super) fn check(self, environment: &Environment) -> Result<Settings, (&'static str, String)> {
+        let listen = plain(&self.listen);
+        address::check_listeners(&listen, self.tls.is_some(), self.plain_text).map_err(|problem| {
+            let why = match problem {
+                Problem::None => "expected at least one address",
+                Problem::Twice => "the same address stands here twice",
+                Problem::Open(_) => {
+                    "an address other machines can reach needs tls, or plain_text: true if something else encrypts"
+                }
+            };
+            ("listen", why.to_owned())
+        })?;
+        if self.tls.is_some() && self.plain_text {
+            return Err(("plain_text", "tls and plain_text: true contradict each other; remove one".into()));
+        }
+        let state_directory = self.state_directory.map_or_else(|| environment.state_directory(), |path| path.0);
+        let audit = match self.audit {
+            Some(WrittenSink::File(path)) => Sink::File(path.0),
+            Some(WrittenSink::Stderr) => Sink::Stderr,
+            None => Sink::File(state_directory.join(audit::FILE_NAME)),
+        };
+        let token_file = self.token_file.map_or_else(|| state_directory.join(store::FILE_NAME), |path| path.0);
+        Ok(Settings {
+            allowed_hosts: address::allowed_hosts(
+                self.allowed_hosts.into_iter().map(|host| host.0.0).collect(),
+                &listen,
+            ),
+            listen,
+            tls: self.tls.map(|tls| Tls { certificate: tls.certificate.0, key: tls.key.0 }),
+            allowed_origins: self.allowed_origins.into_iter().map(|origin| origin.0.0).collect(),
+            state_directory,
+            root: self.root.0,
+            tokens: Tokens::Store(token_file),
+            scopes: Scopes::read_only(),
+            audit,
+            limits: self.limits.meaning(),
+            docker: self.docker.check(environment)?,
+            log: self.log,
+        })
+    }
+}
+
+impl WrittenDocker {
+    fn check(self, environment: &Environment) -> Result<docker::Settings, (&'static str, String)> {
+        if self.off && self.socket.is_some() {
+            return Err(("off", "off: true and a socket contradict each other; remove one".into()));
+        }
+        let mut rules: Vec<(Scope, Rule)> = vec![];
+        for WrittenRule { scope, names, labels } in self.allow {
+            let scope = scope.0.0;
+            if rules.iter().any(|(earlier, _)| *earlier == scope) {
+                return Err(("allow", format!("expected one rule for {scope}: two would contradict each other")));
+            }
+            if names.is_empty() && labels.is_empty() {
+                return Err((
+                    "allow",
+                    format!("expected names or labels in the rule for {scope}: without both it allows everything"),
+                ));
+            }
+            rules.push((scope, Rule { names, labels }));
+        }
+        let binds: Vec<PathBuf> = self.binds.into_iter().map(|path| path.0).collect();
+        docker::policy::directories(&binds).map_err(|why| ("binds", why))?;
+        Ok(docker::Settings {
+            socket: match self.socket {
+                _ if self.off => Socket::None,
+                Some(socket) => Socket::At(socket.0),
+                None => environment.docker_socket(),
+            },
+            allow: Allow(rules),
+            binds,
+            own: None,
+            state: None,
+        })
+    }
+}
+
+impl WrittenLimits {
+    pub(super) fn meaning(&self) -> Limits {
+        Limits {
+            running: self.running.count(),
+            waiting: self.waiting.count(),
+            deadline: self.deadline_seconds.seconds(),
+            acting: self.acting_per_minute.0,
+            body_bytes: self.body_bytes.count(),
+            header: self.header_seconds.seconds(),
+            body: self.body_seconds.seconds(),
+            idle: self.idle_seconds.seconds(),
+            connections: self.connections.count(),
+            connections_per_peer: self.connections_per_peer.count(),
+        }
+    }
+}
+
+pub(super) fn plain(listen: &[As<SocketAddr>]) -> Vec<SocketAddr> {
+    listen.iter().map(|address| address.0).collect()
+}
