@@ -583,8 +583,11 @@ mod tests {
             audit: Some(Sink::Stderr),
             docker: Some("/d".into()),
         };
-        let line = "--listen 127.0.0.1:1 --listen=[::1]:2 --root=/r --token-file /t --scopes=system:read,docker:read,docker:logs,docker:control,docker:deploy \
-                    --allow-host a --allow-host=b:1 --plain-text --audit stderr --docker /d";
+        let line = format!(
+            "--listen 127.0.0.1:1 --listen=[::1]:2 --root=/r --token-file /t --scopes={} --allow-host a --allow-host=b:1 \
+             --plain-text --audit stderr --docker /d",
+            Scopes::all()
+        );
         assert_eq!(read(&format!("serve {line}")), Ok(Command::Serve(Source::Flags(expected.clone()))));
         assert_eq!(read(&format!("stdio {line}")), Ok(Command::Stdio(Source::Flags(expected.clone()))));
         assert_eq!(read(&format!("doctor {line}")), Ok(Command::Doctor(Source::Flags(expected))));
