@@ -28,7 +28,7 @@ use crate::{
     args::{Command, Health, TokenFile},
     auth::store::{self, Wanted},
     config::{ConfigError, DEFAULT_FILE, Environment, Flags, Settings, Source, Tokens},
-    gate::Gate,
+    gate::{Gate, SEARCHES_AT_ONCE},
 };
 
 /// Exit code of a config file that makes no sense (sysexits.h, EX_CONFIG).
@@ -37,8 +37,8 @@ const EXIT_CONFIG: u8 = 78;
 /// Threads that answer. More only wait for each other: a call is microseconds of work.
 const MOST_WORKERS: usize = 4;
 
-/// Threads that read the kernel's files. As many as calls may run.
-const MOST_READERS: usize = 64;
+/// Threads that read files. As many as calls may run, and searches beside them.
+const MOST_READERS: usize = 64 + SEARCHES_AT_ONCE;
 
 /// Why a command did not do what it was told, in words for the operator.
 #[derive(Debug, thiserror::Error)]

@@ -127,6 +127,8 @@ pub struct Limits {
     pub deadline: Duration,
     /// Acting calls of one caller a minute.
     pub acting: u32,
+    /// Searches of one caller a minute.
+    pub searches: u32,
     /// The largest request body, in bytes.
     pub body_bytes: usize,
     /// The longest a request's header may take to arrive.
@@ -250,7 +252,7 @@ mod tests {
         let all = serde_json::to_value(Written { tls: Some(tls), ..Written::default() }).unwrap();
         let mut names = Vec::new();
         keys(&all, &mut names);
-        assert_eq!(names.len(), 28);
+        assert_eq!(names.len(), 29);
         for name in names {
             assert!(EXAMPLE.contains(&format!("{name}: ")), "{name}");
         }

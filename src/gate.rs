@@ -43,10 +43,15 @@ pub struct Limits {
     pub deadline: Duration,
     /// Calls that act, each minute, of one caller. All together may make four times as many.
     pub acting: u32,
+    /// Searches, likewise.
+    pub searches: u32,
 }
 
 /// Calls that act at the same time.
 const ACTING_AT_ONCE: usize = 16;
+
+/// Searches that run at the same time: more of them only wait for the disk.
+pub(crate) const SEARCHES_AT_ONCE: usize = 4;
 
 /// How long a client is kept waiting for a call that acts: most give up after 60 seconds.
 pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(50);
@@ -56,7 +61,7 @@ const TOLD_WITHIN: Duration = Duration::from_secs(30 * 60);
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { running: 64, waiting: 2048, deadline: Duration::from_secs(30), acting: 30 }
+        Self { running: 64, waiting: 2048, deadline: Duration::from_secs(30), acting: 30, searches: 60 }
     }
 }
 
@@ -98,9 +103,8 @@ pub struct Gate {
     places: RwLock<Arc<Semaphore>>,
     waiting: AtomicUsize,
     shared: share::Shared,
-    buckets: bucket::Buckets,
-    /// Places for calls that act: their own, as they may take minutes and must not keep others from looking.
-    acts: Arc<Semaphore>,
+    acts: Lane,
+    searches: Lane,
     /// The calls that act right now.
     acting: TaskTracker,
     /// What `tools/list` says of each tool, made when it is first asked for: schemas are slow to make, and the same for all.
@@ -118,8 +122,8 @@ impl Gate {
             limits: RwLock::new(limits),
             waiting: AtomicUsize::new(0),
             shared: share::Shared::default(),
-            buckets: bucket::Buckets::default(),
-            acts: Arc::new(Semaphore::new(ACTING_AT_ONCE)),
+            acts: Lane::new(ACTING_AT_ONCE, "so many acting calls a minute are not allowed here"),
+            searches: Lane::new(SEARCHES_AT_ONCE, "so many searches a minute are not allowed here"),
             acting: TaskTracker::new(),
             described: OnceLock::new(),
         }
@@ -215,7 +219,8 @@ impl Gate {
         let more = tool.tells_more.is_some_and(|scope| call.caller.scopes.contain(scope));
         let key = tool.shared.then(|| share::Key::new(tool.name, more, &call.arguments)).flatten();
         let ask = || async {
-            let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), self.place().await?);
+            let place = self.place(tool, call.caller).await?;
+            let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), place);
             let turn = turn.telling(call.steps.clone());
             // others may wait for a shared answer when the first who asked is gone
             let turn = if tool.shared { turn } else { turn.stopped_by(stop.clone()) };
@@ -235,10 +240,10 @@ impl Gate {
         asked: Asked,
         cancelled: impl Future<Output = ()>,
     ) -> Result<Arc<Answer>, Refusal> {
-        if let Err(busy) = self.buckets.take(&call.caller.id, self.limits().acting) {
+        if let Err(busy) = self.acts.buckets.take(&call.caller.id, self.limits().acting) {
             return asked.conclude(Err(busy)).await;
         }
-        let Ok(place) = Arc::clone(&self.acts).try_acquire_owned() else {
+        let Ok(place) = Arc::clone(&self.acts.places).try_acquire_owned() else {
             let busy = Failure::Busy("as many calls act as may do so at once", 5);
             return asked.conclude(Err(busy)).await;
         };
@@ -298,14 +303,32 @@ impl Gate {
     }
 
     /// Waits for a place among those that run. Those who wait are counted: one too many is told to come back.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
+    async fn place(&self, tool: &Entry, caller: &Caller) -> Result<OwnedSemaphorePermit, Failure> {
         const BUSY: Failure = Failure::Busy("the server has as much to do as it takes on", 1);
-        let places = Arc::clone(&self.places.read().unwrap_or_else(PoisonError::into_inner));
+        let places = if tool.searches {
+            self.searches.buckets.take(&caller.id, self.limits().searches)?;
+            Arc::clone(&self.searches.places)
+        } else {
+            Arc::clone(&self.places.read().unwrap_or_else(PoisonError::into_inner))
+        };
         if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
             return Ok(place);
         }
         let _counted = Counted::enter(&self.waiting, self.limits().waiting).ok_or(BUSY)?;
         places.acquire_owned().await.map_err(|_| BUSY)
+    }
+}
+
+/// For calls that take long: places of their own, so that they do not keep others from looking, and how often a caller may have one.
+#[derive(Debug)]
+struct Lane {
+    places: Arc<Semaphore>,
+    buckets: bucket::Buckets,
+}
+
+impl Lane {
+    fn new(at_once: usize, too_often: &'static str) -> Self {
+        Self { places: Arc::new(Semaphore::new(at_once)), buckets: bucket::Buckets::new(too_often) }
     }
 }
 

@@ -30,6 +30,8 @@ pub trait Tool: DeserializeOwned + JsonSchema + Send + 'static {
     const SCOPE: Scope;
     /// Callers who ask the same within 250 ms get the same answer, from one reading of the kernel.
     const SHARED: bool = false;
+    /// It goes through much of the disk: few run at once, in places of their own, and each caller may ask so often a minute.
+    const SEARCHES: bool = false;
     /// Callers who have this scope as well are told more. What is shared stays among those who do, and among those who do not.
     const TELLS_MORE: Option<Scope> = None;
     /// The fields of the answer that other programs wrote, and that are therefore data and never instructions.
@@ -190,6 +192,8 @@ pub struct Entry {
     pub scope: Scope,
     /// See [`Tool::SHARED`].
     pub shared: bool,
+    /// See [`Tool::SEARCHES`].
+    pub searches: bool,
     /// See [`Tool::TELLS_MORE`].
     pub tells_more: Option<Scope>,
     /// See [`Tool::UNTRUSTED`].
@@ -209,6 +213,7 @@ impl Entry {
             name: T::NAME,
             scope: T::SCOPE,
             shared: T::SHARED,
+            searches: T::SEARCHES,
             tells_more: T::TELLS_MORE,
             untrusted: T::UNTRUSTED,
             audited: T::AUDITED,
@@ -224,6 +229,7 @@ impl Entry {
             name: T::NAME,
             scope: T::SCOPE,
             shared: false,
+            searches: false,
             tells_more: None,
             untrusted: T::UNTRUSTED,
             audited: T::AUDITED,

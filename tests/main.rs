@@ -21,6 +21,7 @@ mod live;
 mod load;
 mod panics;
 mod rights;
+mod searches;
 mod stdio;
 mod tls;
 #[path = "bench/tokens.rs"]

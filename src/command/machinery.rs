@@ -49,5 +49,11 @@ fn own_container() -> Option<String> {
 /// The gate's part of the limits.
 pub(super) fn limits(settings: &Settings) -> Limits {
     let limits = &settings.limits;
-    Limits { running: limits.running, waiting: limits.waiting, deadline: limits.deadline, acting: limits.acting }
+    Limits {
+        running: limits.running,
+        waiting: limits.waiting,
+        deadline: limits.deadline,
+        acting: limits.acting,
+        searches: limits.searches,
+    }
 }

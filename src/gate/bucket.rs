@@ -1,4 +1,4 @@
-//! How often who may act.
+//! How often who may do what takes more than a look.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::failure::Failure;
 
-/// All callers together may act so many times as often as one.
+/// All callers together may do it so many times as often as one.
 const TOGETHER: u32 = 4;
 
 /// Callers that are remembered. Past it the fullest buckets go: forgetting one gives nobody more than a new caller has.
@@ -32,8 +32,10 @@ impl Bucket {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Buckets {
+    /// What is said to one who comes too often.
+    words: &'static str,
     inner: Mutex<Inner>,
 }
 
@@ -44,14 +46,21 @@ struct Inner {
 }
 
 impl Buckets {
+    /// Full ones.
+    pub(super) fn new(words: &'static str) -> Self {
+        Self { words, inner: Mutex::default() }
+    }
+
     /// Takes one from the bucket of `caller` and from that of all, or says when to come back.
     pub(super) fn take(&self, caller: &str, per_minute: u32) -> Result<(), Failure> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).take(caller, per_minute, Instant::now())
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.take(caller, per_minute, Instant::now()).map_err(|seconds| Failure::Busy(self.words, seconds))
     }
 }
 
 impl Inner {
-    fn take(&mut self, caller: &str, per_minute: u32, now: Instant) -> Result<(), Failure> {
+    /// Or the seconds until there is one to take.
+    fn take(&mut self, caller: &str, per_minute: u32, now: Instant) -> Result<(), u64> {
         if self.callers.len() >= MOST && !self.callers.contains_key(caller) {
             self.callers.retain(|_, bucket| {
                 bucket.fill(per_minute, now);
@@ -63,7 +72,7 @@ impl Inner {
         let own = self.callers.entry(caller.to_owned()).or_insert(Bucket { held: f64::from(per_minute), seen: now });
         let wait = together.fill(all, now).max(own.fill(per_minute, now));
         if wait > 0.0 {
-            return Err(Failure::Busy("so many acting calls a minute are not allowed here", wait.ceil() as u64));
+            return Err(wait.ceil() as u64);
         }
         together.held -= 1.0;
         own.held -= 1.0;
@@ -83,7 +92,7 @@ mod tests {
         for _ in 0..30 {
             buckets.take("a", 30, now).unwrap();
         }
-        assert!(matches!(buckets.take("a", 30, now), Err(Failure::Busy(_, 2))));
+        assert_eq!(buckets.take("a", 30, now), Err(2));
         buckets.take("b", 30, now).unwrap();
         buckets.take("a", 30, now + Duration::from_secs(2)).unwrap();
         assert!(buckets.take("a", 30, now + Duration::from_secs(2)).is_err());
