@@ -3,7 +3,13 @@
 //!
 //! No flag takes a secret: other users see the arguments of every process.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    net::SocketAddr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lexopt::Arg;
 use serde_json::{Map, Value};
@@ -11,8 +17,9 @@ use serde_json::{Map, Value};
 use crate::{
     audit::Sink,
     auth::store::{self, Network},
-    config::{Flags, Source},
+    config::{Directory, Flags, Source},
     docker, guard,
+    jail::{Access, Allowed},
     scope::Scopes,
 };
 
@@ -168,6 +175,12 @@ const TRIAL: &[Flag] = &[
     switch("plain-text", "listen beyond loopback without TLS"),
     flag("audit", "FILE|stderr", "where to record calls; default: audit.jsonl in the state directory"),
     flag("docker", "SOCKET", "the Docker Engine's socket; default: $DOCKER_HOST, else where it usually is"),
+    repeated(
+        "files",
+        "DIR[:ro|:rw]",
+        "a directory whose files may be seen, or changed (rw, with the scope files:write); can be repeated; \
+         default: /var/log, /etc, /srv and /opt, to be read",
+    ),
 ];
 
 const TOKEN_FILE: &[Flag] = &[
@@ -435,6 +448,7 @@ impl Given {
             plain_text: self.has("plain-text"),
             audit: self.sink(),
             docker: self.one("docker").map(PathBuf::from),
+            files: texts("files").map(allowed).collect::<Result<_, _>>()?,
         }))
     }
 
@@ -464,6 +478,25 @@ fn parsed_address(value: OsString) -> Result<SocketAddr, UsageError> {
     utf8("--listen", value)?
         .parse()
         .map_err(|_| UsageError("--listen: expected an address and a port like 127.0.0.1:8080 or [::1]:8080".into()))
+}
+
+/// `DIR`, `DIR:ro` or `DIR:rw`. A directory with a colon in its name is written with one of the two.
+fn allowed(value: OsString) -> Result<Allowed, UsageError> {
+    let text = value.as_bytes();
+    let (path, access) = match text.iter().rposition(|byte| matches!(byte, b':' | b'/')) {
+        Some(at) if text[at] == b':' => match &text[at + 1..] {
+            b"ro" => (&text[..at], Some(Access::Ro)),
+            b"rw" => (&text[..at], Some(Access::Rw)),
+            _ => (text, None),
+        },
+        _ => (text, Some(Access::Ro)),
+    };
+    match (Directory::of(Path::new(OsStr::from_bytes(path))), access) {
+        (Some(Directory(path)), Some(access)) => Ok(Allowed { path, access, mounts: false }),
+        _ => {
+            Err(UsageError("--files: expected an absolute path without .., and :ro or :rw behind it or nothing".into()))
+        }
+    }
 }
 
 fn lifetime(value: OsString) -> Result<Option<Duration>, UsageError> {
@@ -582,10 +615,14 @@ mod tests {
             plain_text: true,
             audit: Some(Sink::Stderr),
             docker: Some("/d".into()),
+            files: vec![
+                Allowed { path: "/f".into(), access: Access::Ro, mounts: false },
+                Allowed { path: "/g".into(), access: Access::Rw, mounts: false },
+            ],
         };
         let line = format!(
             "--listen 127.0.0.1:1 --listen=[::1]:2 --root=/r --token-file /t --scopes={} --allow-host a --allow-host=b:1 \
-             --plain-text --audit stderr --docker /d",
+             --plain-text --audit stderr --docker /d --files /f --files=/g:rw",
             Scopes::all()
         );
         assert_eq!(read(&format!("serve {line}")), Ok(Command::Serve(Source::Flags(expected.clone()))));
@@ -599,6 +636,33 @@ mod tests {
             let value = if other.value.is_some() { "=127.0.0.1:1" } else { "" };
             let said = said(&format!("serve --config /c --{}{value}", other.name));
             assert!(said.contains("one source of truth") && said.contains(other.name), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_allowed_directory_ends_in_what_may_be_done_there() {
+        let files = |value: &str| match read(&format!("serve --files {value}")) {
+            Ok(Command::Serve(Source::Flags(flags))) => {
+                let [Allowed { path, access, mounts: false }] = &flags.files[..] else { panic!("{flags:?}") };
+                Ok((path.to_str().unwrap().to_owned(), *access))
+            }
+            other => Err(other.unwrap_err().to_string()),
+        };
+        for (value, path, access) in [
+            ("/srv", "/srv", Access::Ro),
+            ("/srv:ro", "/srv", Access::Ro),
+            ("/srv:rw", "/srv", Access::Rw),
+            ("/", "/", Access::Ro),
+            ("/:rw", "/", Access::Rw),
+            ("//srv/./a/", "/srv/a", Access::Ro),
+            ("/a:b:ro", "/a:b", Access::Ro),
+            ("/a:b/c", "/a:b/c", Access::Ro),
+        ] {
+            assert_eq!(files(value), Ok((path.to_owned(), access)), "{value}");
+        }
+        for value in ["srv", "./srv:rw", ":rw", "~/x", "/srv/..", "/a/../b:ro", "/srv:", "/srv:wr", "/srv:RW", "/a:b"] {
+            let said = files(value).unwrap_err();
+            assert!(said.contains("--files") && said.contains(":ro or :rw"), "{value}: {said}");
         }
     }
 

@@ -7,6 +7,7 @@
 mod address;
 mod environment;
 mod fault;
+mod files;
 mod trial;
 mod value;
 mod written;
@@ -23,6 +24,7 @@ use std::{
 use serde::Deserialize;
 
 pub use environment::Environment;
+pub use files::{Directory, Files};
 pub use trial::Flags;
 
 use crate::{audit::Sink, docker, scope::Scopes};
@@ -168,6 +170,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How the Docker Engine is asked, and for what.
     pub docker: docker::Settings,
+    /// Which directories callers may see.
+    pub files: Files,
     /// How much the program says about itself.
     pub log: Level,
 }
@@ -223,6 +227,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::{value::As, written::WrittenTls, *};
+    use crate::jail::{Access, Allowed};
 
     const EXAMPLE: &str = include_str!("../images/config.example.ron");
 
@@ -252,7 +257,7 @@ mod tests {
         let all = serde_json::to_value(Written { tls: Some(tls), ..Written::default() }).unwrap();
         let mut names = Vec::new();
         keys(&all, &mut names);
-        assert_eq!(names.len(), 29);
+        assert_eq!(names.len(), 33);
         for name in names {
             assert!(EXAMPLE.contains(&format!("{name}: ")), "{name}");
         }
@@ -297,6 +302,7 @@ mod tests {
             ("(listen: [])", (1, 2), "at least one"),
             ("(listen: [\"127.0.0.1:1\", \"127.0.0.1:1\"])", (1, 2), "twice"),
             ("(tls: (certificate: \"/c\", key: \"/k\"),\n\n plain_text: true)", (3, 2), "contradict"),
+            ("(\n files: (directories: [(path: \"/a\"), (path: \"//a/\")]))", (2, 10), "the same directory"),
         ] {
             let (at, said) = read(text).unwrap_err();
             assert!(said.contains(why), "{said}");
@@ -326,6 +332,17 @@ mod tests {
             ("(\n audit: Syslog)", (2, 9), "File, Stderr"),
             ("(\n allowed_hosts: [\"http://a\"])", (2, 18), "without a scheme"),
             ("(\n allowed_origins: [\"a\"])", (2, 20), "without a path"),
+            ("(\n limits: (searches_per_minute: 0))", (2, 32), "from 1 to 6000"),
+            ("(\n files: (allowed: []))", (2, 10), "directories, deny, default_deny"),
+            ("(\n files: (directories: [\"/a\"]))", (2, 24), "(keys: and values)"),
+            ("(\n files: (directories: [(path: \"a\")]))", (2, 31), "absolute path"),
+            ("(\n files: (directories: [(path: \"/a/../b\")]))", (2, 31), "without .."),
+            ("(\n files: (directories: [(access: Rw)]))", (2, 35), "the key path"),
+            ("(\n files: (directories: [(path: \"/a\", access: rw)]))", (2, 45), "Ro, Rw"),
+            ("(\n files: (directories: [(path: \"/a\", mount: true)]))", (2, 37), "path, access, mounts"),
+            ("(\n files: (deny: [\"*.bak\", \"[a\"]))", (2, 26), "a name like"),
+            ("(\n files: (deny: [\"/a/\"]))", (2, 17), "a / at its end"),
+            ("(\n files: (default_deny: Some(1)))", (2, 24), "true or false"),
             ("(\n", (2, 1), ""),
             ("", (1, 1), ""),
         ] {
@@ -368,7 +385,9 @@ mod tests {
                 }
             }
         }
-        for key in ["listen", "tls", "plain_text", "allowed_hosts", "root", "token_file", "audit", "limits", "log"] {
+        for key in
+            ["listen", "tls", "plain_text", "allowed_hosts", "root", "token_file", "audit", "files", "limits", "log"]
+        {
             for value in [
                 "hunter2",
                 "\"hunter2\"",
@@ -381,6 +400,12 @@ mod tests {
                 "Some(\"hunter2\")",
                 "File(\"hunter2\")",
                 "(certificate: \"hunter2\")",
+                "(deny: [\"[hunter2\"])",
+                "(deny: [\"/hunter2/\"])",
+                "(directories: [(path: \"hunter2\")])",
+                "(directories: [(path: \"/hunter2/..\")])",
+                "(directories: [(path: \"/hunter2\"), (path: \"/hunter2\")])",
+                "(directories: [(path: \"/a\", access: hunter2)])",
             ] {
                 if let Err((_, said)) = read(&format!("({key}: {value})")) {
                     tried += 1;
@@ -389,6 +414,27 @@ mod tests {
             }
         }
         assert!(tried > 1000, "{tried}");
+    }
+
+    #[test]
+    fn no_directory_may_be_seen_that_is_not_named_and_none_changed_that_is_not_said() {
+        assert_eq!(read("()").unwrap().files, Files::default());
+        assert!(Files::default().allowed.is_empty());
+        let text = "(files: (directories: [(path: \"/srv/\", access: Rw, mounts: true), (path: \"/var//log\")], deny: [\"*.bak\"]))";
+        let files = read(text).unwrap().files;
+        assert_eq!(
+            files.allowed,
+            [
+                Allowed { path: "/srv".into(), access: Access::Rw, mounts: true },
+                Allowed { path: "/var/log".into(), access: Access::Ro, mounts: false },
+            ]
+        );
+        assert_eq!(files.allowed[1].path.to_str(), Some("/var/log"), "as a human would type it");
+        let denied = |files: &Files, path: &str| files.deny.of(Path::new(path), Path::new("/srv")).map(str::to_owned);
+        assert_eq!(denied(&files, "/srv/a.bak/b").as_deref(), Some("*.bak"));
+        assert!(denied(&files, "/srv/.env").is_some());
+        let bare = read("(files: (deny: [\"*.bak\"], default_deny: false))").unwrap().files;
+        assert!(denied(&bare, "/srv/a.bak").is_some() && denied(&bare, "/srv/.env").is_none());
     }
 
     #[test]

@@ -14,13 +14,13 @@
 //!                                     |
 //!                                 tools/…    one file each: request struct, report struct, a pure function
 //!                                     |
-//!             host: Machine (Root, Kernel) · samples · History · scans · meters · Docker
+//!             host: Machine (Root, Kernel) · samples · History · scans · meters · Docker · Jail
 //! ```
 //!
 //! # Where things are
 //! Imports point down this list, checked by a test: [`failure`], [`scope`] → [`proc`], [`root`], [`text`], [`table`], [`page`] →
-//! [`docker`], [`auth`] → [`host`] → [`audit`], [`tool`] → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`] → [`args`] →
-//! [`command`] → `main`.
+//! [`jail`], [`docker`], [`auth`] → [`host`] → [`audit`], [`tool`] → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`] →
+//! [`args`] → [`command`] → `main`.
 //!
 //! Beside all this, and in a process of its own, stands docker-guard ([`guard`]): between the server and the Engine's socket, which is root's.
 //!
@@ -30,8 +30,8 @@
 //! # Invariants
 //! Held by lints and tests; whoever breaks one breaks the promise this program makes.
 //! - No process is ever spawned: no shell, no helper programs.
-//! - No kernel file is opened outside [`root`]. The server's own files (config, tokens, certificate, audit log, journal of
-//!   updates) are the only others.
+//! - No path of a caller's is opened outside [`jail`], and no kernel file outside [`root`]. The server's own files (config, tokens,
+//!   certificate, audit log, journal of updates) are the only others, and no caller sees them.
 //! - No answer leaves except through [`gate`]: nothing unaudited, unsanitized, unbounded or unscoped.
 //! - A scope is visibility: what a caller may not do is neither listed nor callable. Equal scopes see equal lists, in a fixed order.
 //! - A missing kernel feature, a missing right and our own bug are three different answers; never a zero for "unknown".

@@ -210,6 +210,19 @@ fn what_does_not_read_well_on_sighup_changes_nothing() {
 }
 
 #[test]
+fn directories_that_are_allowed_later_need_a_restart_and_it_says_so() {
+    let server = Server::new();
+    let config = server.scratch.read("config.ron");
+    for files in ["directories: [(path: \"/srv\")]", "deny: [\"*.bak\"]", "default_deny: false"] {
+        server.scratch.write("config.ron", config.replace("limits:", &format!("files: ({files}), limits:")));
+        let said = server.reload();
+        assert!(said.contains("not reloaded") && said.contains("files") && said.contains("restart"), "{said}");
+    }
+    server.scratch.write("config.ron", &config);
+    assert!(server.reload().contains("read anew"));
+}
+
+#[test]
 fn what_a_token_may_not_do_is_not_there() {
     let server = Setup { keys: vec![Key::new("nothing").without_scopes()], ..Setup::default() }.start();
     let list = server.ask(&Request::rpc("tools/list", json!({})).token(server.token())).rpc();

@@ -25,6 +25,10 @@ fn a_wrong_command_line_is_64_and_says_what_would_be_right() {
         (&["serve", "--listen", "8080"], "127.0.0.1:8080"),
         (&["serve", "--listen"], "--listen"),
         (&["serve", "--scopes", "root"], "system:read"),
+        (&["serve", "--files", "srv"], "absolute path"),
+        (&["stdio", "--files", "/srv/..:rw"], "without .."),
+        (&["call", "memory", "{}", "--files", "/srv:wr"], ":ro or :rw"),
+        (&["serve", "--config", "a", "--files", "/srv"], "--files"),
         (&["serve", "extra"], "extra"),
         (&["serve", "--config", "a", "--listen", "127.0.0.1:1"], "--listen"),
         (&["call"], "TOOL"),
@@ -66,6 +70,9 @@ fn a_wrong_config_is_78_and_names_the_place_and_no_value() {
         ("(\n  log: hunter2,\n)", "2:", "Info"),
         ("(\n  listen: [\"hunter2\"],\n)", "2:", "127.0.0.1:8080"),
         ("(\n  token_file: \"hunter2\",\n)", "2:", "absolute path"),
+        ("(\n  files: (deny: [\"[hunter2\"]),\n)", "2:", "a name like"),
+        ("(\n  files: (directories: [(path: \"hunter2\")]),\n)", "2:", "absolute path"),
+        ("(\n\n  files: (directories: [(path: \"/hunter2\"), (path: \"/hunter2\")]),\n)", "3:", "the same directory"),
         ("hunter2", "1:", ""),
         ("", "1:", ""),
     ] {
@@ -295,6 +302,34 @@ fn doctor_says_line_by_line_what_works() {
     assert!(said.out.contains("BAD   config: ") && said.out.contains("config.ron:1:"), "{}", said.out);
     let said = run(&scratch, &["doctor", "--root", &scratch.0.display().to_string()]);
     assert_eq!(said.code, Some(1), "{}", said.out);
+}
+
+#[test]
+fn doctor_says_which_directories_may_be_seen_and_what_they_lack() {
+    let scratch = Scratch::new();
+    let files = |arguments: &[&str]| -> Vec<String> {
+        let said = run(&scratch, &[&["doctor"], arguments].concat());
+        assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+        said.out
+            .lines()
+            .filter(|line| line.contains(" files: ") && !line.contains("open files"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let trial = files(&[]);
+    assert_eq!(trial.len(), 4, "{trial:?}");
+    for directory in ["/var/log (ro)", "/etc (ro)"] {
+        assert!(trial.contains(&format!("ok    files: {directory}")), "{trial:?}");
+    }
+
+    let here = scratch.0.display().to_string();
+    let told = files(&["--files", &format!("{here}:rw"), "--files", "/nowhere", "--files=/proc:ro"]);
+    assert_eq!(told[0], format!("ok    files: {here} (rw)"));
+    assert!(told[1].starts_with("less  files: /nowhere (ro) cannot be opened: "), "{told:?}");
+    assert!(told[2].starts_with("less  files: /proc (ro) is on a filesystem that "), "{told:?}");
+
+    let config = scratch.write("config.ron", format!("(state_directory: \"{here}/state\")")).display().to_string();
+    assert_eq!(files(&["--config", &config]), ["less  files: no directory is allowed"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{fmt::Write, path::Path, time::SystemTime};
 
 use rustix::process::{Resource, geteuid, getrlimit, getuid};
 
-use super::{Error, say};
+use super::{Error, machinery::jail, say};
 use crate::{
     audit::{self, Found, Sink},
     auth::store::Store,
@@ -63,6 +63,7 @@ pub(super) fn run(source: &Source, environment: &Environment) -> Result<(), Erro
     }
     if let Some(settings) = &settings {
         findings.push(("docker", docker(settings)));
+        findings.extend(files(settings).into_iter().map(|finding| ("files", finding)));
     }
     findings.push(("rights", rights()));
     findings.push(("open files", open_files()));
@@ -245,6 +246,22 @@ fn docker(settings: &Settings) -> Finding {
         Ok(runtime) => runtime.block_on(look),
         Err(error) => Less(error.to_string(), "so nobody could be asked"),
     }
+}
+
+/// Each allowed directory, or what it lacks.
+fn files(settings: &Settings) -> Vec<Finding> {
+    let jail = jail(settings);
+    if jail.allowed().is_empty() {
+        return vec![Less(
+            "no directory is allowed".to_owned(),
+            "callers see no file; files.directories in the config (--files without one) names what they may see",
+        )];
+    }
+    let finding = |allowed| match jail.complaint(allowed) {
+        None => Good(allowed.to_string()),
+        Some(lack) => Less(format!("{allowed} {lack}"), "callers see nothing of it; the other directories are as good"),
+    };
+    jail.allowed().iter().map(finding).collect()
 }
 
 fn rights() -> Finding {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::Error;
 use crate::{
-    audit::Audit,
-    config::Settings,
+    audit::{Audit, Sink},
+    config::{Settings, Tokens},
     docker::{self, Docker},
     gate::{Gate, Limits},
     host::{First, Host},
+    jail::{self, Jail, Own},
     root::read_own,
     tools::TOOLS,
 };
@@ -27,7 +28,8 @@ impl Machinery {
                 own: own_container(),
                 state: Some(settings.state_directory.clone()),
                 ..settings.docker.clone()
-            }));
+            }))
+            .with_jail(jail(settings));
         let audit = Audit::open(&settings.audit).map_err(|error| {
             Error::Other(format!(
                 "{error}; name another place with --audit FILE or --audit stderr, or set audit in the config"
@@ -46,6 +48,26 @@ fn own_container() -> Option<String> {
     )
 }
 
+/// What callers may see of the machine's files, which is nothing of this server's own.
+pub(super) fn jail(settings: &Settings) -> Jail {
+    let mut own = vec![settings.state_directory.clone()];
+    own.extend(match &settings.tokens {
+        Tokens::Store(file) => Some(file.clone()),
+        Tokens::Trial(file) => file.clone(),
+    });
+    own.extend(match &settings.audit {
+        Sink::File(file) => Some(file.clone()),
+        Sink::Stderr => None,
+    });
+    own.extend(settings.tls.as_ref().map(|tls| tls.key.clone()));
+    Jail::new(jail::Settings {
+        root: settings.root.clone(),
+        allowed: settings.files.allowed.clone(),
+        deny: settings.files.deny.clone(),
+        own: Own::new(own),
+    })
+}
+
 /// The gate's part of the limits.
 pub(super) fn limits(settings: &Settings) -> Limits {
     let limits = &settings.limits;
@@ -55,5 +77,43 @@ pub(super) fn limits(settings: &Settings) -> Limits {
         deadline: limits.deadline,
         acting: limits.acting,
         searches: limits.searches,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::Environment;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "makes the files to be looked for")]
+    fn nothing_of_the_server_s_own_may_be_seen_wherever_it_lies() {
+        let dir = std::env::temp_dir().join(format!("machinery-{}", std::process::id()));
+        for file in ["state/tokens.ron", "state/updates/1.ron", "tokens", "log/calls", "log/calls.1", "tls.pem", "note"]
+        {
+            let file = dir.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        let at = dir.to_str().unwrap();
+        let text = format!(
+            "(files: (directories: [(path: \"{at}\")], default_deny: false), state_directory: \"{at}/state\", token_file: \"{at}/tokens\",
+              audit: File(\"{at}/log/calls\"), tls: (certificate: \"{at}/note\", key: \"{at}/tls.pem\"))"
+        );
+        let mut settings = Settings::parse(text.as_bytes(), &Environment::default()).unwrap();
+        for tokens in [settings.tokens.clone(), Tokens::Trial(Some(dir.join("tokens")))] {
+            settings.tokens = tokens;
+            let jail = jail(&settings);
+            for own in
+                ["state", "state/tokens.ron", "state/updates/1.ron", "tokens", "log/calls", "log/calls.1", "tls.pem"]
+            {
+                let said = jail.find(&format!("{at}/{own}")).unwrap_err().to_string();
+                assert!(said.contains("this server's own"), "{own}: {said}");
+            }
+            jail.find(&format!("{at}/note")).unwrap();
+        }
+        fs::remove_dir_all(dir).unwrap();
     }
 }

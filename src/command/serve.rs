@@ -107,13 +107,14 @@ fn credentials(settings: &Settings) -> Result<(Auth, Option<Token>), Error> {
 fn fits(started: &Settings, now: &Settings) -> Result<(), Error> {
     let fixed = |settings: &Settings| {
         let is_trial = matches!(settings.tokens, Tokens::Trial(_));
-        (settings.listen.clone(), settings.tls.is_some(), settings.root.clone(), settings.audit.clone(), is_trial)
+        let (listen, audit) = (settings.listen.clone(), settings.audit.clone());
+        (listen, settings.tls.is_some(), settings.root.clone(), settings.files.clone(), audit, is_trial)
     };
     if fixed(started) == fixed(now) {
         return Ok(());
     }
     Err(Error::Other(
-        "listen, tls on or off, root, audit, or whether there is a config at all has changed: that needs a restart"
+        "listen, tls on or off, root, files, audit, or whether there is a config at all has changed: that needs a restart"
             .into(),
     ))
 }

@@ -5,12 +5,14 @@ use std::{net::SocketAddr, path::PathBuf};
 use super::{
     ConfigError, Environment, Settings, Tokens,
     address::{self, Host, Problem},
+    files::{self, Files},
     value::FromText,
     written::{self, Written},
 };
 use crate::{
     audit::{self, Sink},
     docker::{self, Socket},
+    jail::Allowed,
     scope::Scopes,
 };
 
@@ -33,6 +35,8 @@ pub struct Flags {
     pub audit: Option<Sink>,
     /// `--docker`.
     pub docker: Option<PathBuf>,
+    /// `--files`.
+    pub files: Vec<Allowed>,
 }
 
 impl Settings {
@@ -53,6 +57,9 @@ impl Settings {
         })?;
         for host in &flags.allow_hosts {
             Host::read(host).ok_or_else(|| failed(format!("--allow-host: {}", Host::EXPECTED)))?;
+        }
+        if files::has_twice(&flags.files) {
+            return Err(failed("--files was given the same directory twice".into()));
         }
         let absolute =
             |path: &PathBuf| std::path::absolute(path).map_err(|error| failed(format!("{}: {error}", path.display())));
@@ -79,6 +86,10 @@ impl Settings {
                 },
                 ..docker::Settings::default()
             },
+            files: match flags.files.as_slice() {
+                [] => Files::of_trial(),
+                allowed => Files { allowed: allowed.to_vec(), ..Files::default() },
+            },
             log: defaults.log,
             state_directory,
         })
@@ -88,6 +99,10 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        config::Directory,
+        jail::{Access, Deny},
+    };
 
     fn environment() -> Environment {
         Environment { state_directory: Some("/state:/other".into()), ..Environment::default() }
@@ -109,5 +124,21 @@ mod tests {
         let relative = Flags { audit: Some(Sink::File("a".into())), ..Flags::default() };
         let settings = Settings::trial(&relative, &environment()).unwrap();
         assert!(matches!(settings.audit, Sink::File(path) if path.is_absolute()));
+    }
+
+    #[test]
+    fn a_trial_shows_a_few_directories_or_those_it_is_told_and_never_the_usual_secrets() {
+        let files = |flags: Flags| Settings::trial(&flags, &environment()).map(|settings| settings.files);
+        let usual = files(Flags::default()).unwrap();
+        let shown: Vec<String> = usual.allowed.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["/var/log (ro)", "/etc (ro)", "/srv (ro)", "/opt (ro)"]);
+        assert!(usual.allowed.iter().all(|allowed| Directory::of(&allowed.path).is_some()));
+        let only = Allowed { path: "/data".into(), access: Access::Rw, mounts: false };
+        let told = files(Flags { files: vec![only.clone()], ..Flags::default() }).unwrap();
+        assert_eq!(told.allowed, std::slice::from_ref(&only));
+        assert_eq!((usual.deny, told.deny), (Deny::default(), Deny::default()));
+        let twice = vec![only.clone(), Allowed { access: Access::Ro, ..only }];
+        let said = files(Flags { files: twice, ..Flags::default() }).unwrap_err().to_string();
+        assert!(said.contains("--files") && said.contains("twice"), "{said}");
     }
 }

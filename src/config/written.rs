@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{
     Environment, Level, Limits, Settings, Tls, Tokens,
     address::{self, Host, Origin, Problem},
+    files::{self, Directory, Files, Pattern},
     value::{As, DockerScope, UpTo},
 };
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
         self, Socket,
         allow::{Allow, Rule},
     },
+    jail::{Access, Allowed, Deny},
     scope::{Scope, Scopes},
 };
 
@@ -34,6 +36,7 @@ pub(super) struct Written {
     pub(super) token_file: Option<As<PathBuf>>,
     pub(super) audit: Option<WrittenSink>,
     pub(super) docker: WrittenDocker,
+    pub(super) files: WrittenFiles,
     pub(super) limits: WrittenLimits,
     pub(super) log: Level,
 }
@@ -57,6 +60,34 @@ struct WrittenRule {
     names: Vec<String>,
     #[serde(default)]
     labels: Vec<String>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct WrittenFiles {
+    directories: Vec<WrittenDirectory>,
+    deny: Vec<As<Pattern>>,
+    default_deny: bool,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+struct WrittenDirectory {
+    path: As<Directory>,
+    #[serde(default)]
+    access: WrittenAccess,
+    #[serde(default)]
+    mounts: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+enum WrittenAccess {
+    #[default]
+    Ro,
+    Rw,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -104,9 +135,16 @@ impl Default for Written {
             token_file: None,
             audit: None,
             docker: WrittenDocker::default(),
+            files: WrittenFiles::default(),
             limits: WrittenLimits::default(),
             log: Level::default(),
         }
+    }
+}
+
+impl Default for WrittenFiles {
+    fn default() -> Self {
+        Self { directories: vec![], deny: vec![], default_deny: true }
     }
 }
 
@@ -167,6 +205,7 @@ impl Written {
             audit,
             limits: self.limits.meaning(),
             docker: self.docker.check(environment)?,
+            files: self.files.check()?,
             log: self.log,
         })
     }
@@ -204,6 +243,30 @@ impl WrittenDocker {
             own: None,
             state: None,
         })
+    }
+}
+
+impl WrittenFiles {
+    fn check(self) -> Result<Files, (&'static str, String)> {
+        let allowed: Vec<Allowed> = self.directories.into_iter().map(WrittenDirectory::meaning).collect();
+        if files::has_twice(&allowed) {
+            return Err(("directories", "the same directory stands here twice".into()));
+        }
+        let patterns: Vec<String> = self.deny.into_iter().map(|pattern| pattern.0.0).collect();
+        // each of them is one; why not all together would quote them
+        let deny = Deny::new(self.default_deny, &patterns)
+            .map_err(|_| ("deny", "expected fewer or shorter patterns: they are too many to be held at once".into()))?;
+        Ok(Files { allowed, deny })
+    }
+}
+
+impl WrittenDirectory {
+    fn meaning(self) -> Allowed {
+        let access = match self.access {
+            WrittenAccess::Ro => Access::Ro,
+            WrittenAccess::Rw => Access::Rw,
+        };
+        Allowed { path: self.path.0.0, access, mounts: self.mounts }
     }
 }
 
