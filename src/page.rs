@@ -89,6 +89,11 @@ impl<P> Page<P> {
         self.limit
     }
 
+    /// The place after which it begins; `None`: at the beginning of the list.
+    pub const fn told(&self) -> Option<&P> {
+        self.told.as_ref()
+    }
+
     /// The same page with this many rows at most.
     #[must_use]
     pub fn at_most(self, rows: usize) -> Self {

@@ -33,4 +33,5 @@ pub const TOOLS: &[Entry] = &[
     Entry::acting::<docker::image_pull::ImagePull>(),
     Entry::acting::<docker::image_remove::ImageRemove>(),
     Entry::acting::<docker::docker_prune::DockerPrune>(),
+    Entry::of::<files::directory::Directory>(),
 ];

@@ -1,6 +1,7 @@
 //! What a caller's path led to: known by its descriptor, and opened only through it.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
@@ -91,6 +92,12 @@ impl Found {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         openat(&self.fd, ".", flags, Mode::empty()).and_then(Entries::new).map_err(|error| self.failure(error))
+    }
+
+    /// Whether what has this name in the directory is kept from callers, by the name or as the server's own.
+    pub fn keeps(&self, name: &OsStr, stat: Option<&Stat>) -> bool {
+        self.jail.deny().of_last(&self.path.join(name)).is_some()
+            || stat.is_some_and(|stat| self.own.have(stat.st_dev, stat.st_ino))
     }
 
     /// The failure of something that was tried with it.

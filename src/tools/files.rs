@@ -2,6 +2,9 @@
 
 #[expect(dead_code, reason = "its tools come next")]
 mod content;
-#[expect(dead_code, reason = "its tools come next")]
+pub(crate) mod directory;
+mod name;
 mod patience;
+#[cfg(test)]
+mod scratch;
 mod stat;
