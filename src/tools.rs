@@ -34,4 +34,5 @@ pub const TOOLS: &[Entry] = &[
     Entry::acting::<docker::image_remove::ImageRemove>(),
     Entry::acting::<docker::docker_prune::DockerPrune>(),
     Entry::of::<files::directory::Directory>(),
+    Entry::of::<files::file_read::FileRead>(),
 ];

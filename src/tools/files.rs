@@ -1,8 +1,8 @@
 //! The files that the operator allows callers to see: group `files`.
 
-#[expect(dead_code, reason = "its tools come next")]
 mod content;
 pub(crate) mod directory;
+pub(crate) mod file_read;
 mod name;
 mod patience;
 #[cfg(test)]

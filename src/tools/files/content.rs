@@ -142,9 +142,9 @@ impl Content {
         self.cut
     }
 
-    /// The beginning of it, at most [`HEAD`] bytes.
-    pub(crate) fn head(&self) -> &[u8] {
-        self.head.get_ref()
+    /// Whether it begins with nothing but zero bytes.
+    pub(crate) fn is_hole(&self) -> bool {
+        !self.head.get_ref().is_empty() && self.head.get_ref().iter().all(|byte| *byte == 0)
     }
 }
 
@@ -275,6 +275,11 @@ impl<R: Read> Utf16<R> {
     /// Of these bytes, which begin where a character does.
     pub(crate) fn new(bytes: R, encoding: Encoding) -> Self {
         Self { bytes, encoding, rest: vec![], out: Cursor::default() }
+    }
+
+    /// What is read.
+    pub(crate) fn bytes(&self) -> &R {
+        &self.bytes
     }
 }
 
