@@ -5,8 +5,8 @@ use std::{collections::HashMap, io, os::fd::OwnedFd, path::Path};
 use rustix::{
     buffer::spare_capacity,
     fs::{
-        Dir, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, StatVfs, fstat, fstatfs, fstatvfs, open, openat2,
-        readlinkat,
+        AtFlags, Dir, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, StatVfs, StatxFlags, fstat, fstatfs,
+        fstatvfs, open, openat2, readlinkat, statx,
     },
     io::Errno,
 };
@@ -244,6 +244,17 @@ impl Directory<'_> {
         };
         let target = read();
         target.map_err(|error| Failure::from_io(self.full(path), error))
+    }
+
+    /// Device (major, minor) and inode of what the kernel has open behind a link below it, such as `1/fd/3`. No server is asked for it: a
+    /// dead one would never answer.
+    pub fn held_inode(&self, path: &str) -> Result<((u32, u32), u64), Failure> {
+        let read = || -> io::Result<_> {
+            self.refused(path)?;
+            let stat = statx(&self.dir, path, AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT, StatxFlags::INO)?;
+            Ok(((stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino))
+        };
+        read().map_err(|error| Failure::from_io(self.full(path), error))
     }
 
     fn open(&self, path: &str) -> io::Result<OwnedFd> {

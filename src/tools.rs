@@ -35,4 +35,5 @@ pub const TOOLS: &[Entry] = &[
     Entry::acting::<docker::docker_prune::DockerPrune>(),
     Entry::of::<files::directory::Directory>(),
     Entry::of::<files::file_read::FileRead>(),
+    Entry::of::<files::file_info::FileInfo>(),
 ];

@@ -2,6 +2,7 @@
 
 mod content;
 pub(crate) mod directory;
+pub(crate) mod file_info;
 pub(crate) mod file_read;
 mod name;
 mod patience;
