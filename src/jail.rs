@@ -26,7 +26,9 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2, readlinkat},
+    fs::{
+        Access as Rights, AtFlags, FileType, Mode, OFlags, ResolveFlags, accessat, fstat, fstatfs, openat2, readlinkat,
+    },
     io::Errno,
 };
 
@@ -147,8 +149,17 @@ impl Jail {
     /// What an allowed directory lacks, for whoever runs the server. `None`: it can be used.
     pub fn complaint(&self, allowed: &Allowed) -> Option<String> {
         let directory = self.inner.directories.iter().find(|one| one.allowed == *allowed)?;
-        match directory.open(&self.inner.settings.root).and_then(fstatfs) {
-            Ok(filesystem) if filesystem::keeps_files(filesystem.f_type as u64) => None,
+        let opened = directory.open(&self.inner.settings.root);
+        match opened.and_then(|dir| fstatfs(&dir).map(|filesystem| (dir, filesystem))) {
+            Ok((dir, filesystem)) if filesystem::keeps_files(filesystem.f_type as u64) => {
+                let (read, write) = (Rights::READ_OK | Rights::EXEC_OK, Rights::WRITE_OK);
+                let needs = if allowed.access == Access::Rw { read | write } else { read };
+                let lacks = accessat(&dir, ".", needs, AtFlags::EACCESS).err()?;
+                Some(format!(
+                    "cannot be {}: {lacks} ({Who})",
+                    if needs == read { "listed" } else { "listed and changed" }
+                ))
+            }
             Ok(_) => Some("is on a filesystem that shows the kernel's state and keeps no files".into()),
             Err(Errno::NOSYS | Errno::PERM) => Some("needs openat2 (Linux 5.6), which is not there".into()),
             Err(Errno::LOOP) => Some("was a plain directory and is now reached through a symbolic link".into()),

@@ -72,6 +72,11 @@ fn a_wrong_config_is_78_and_names_the_place_and_no_value() {
         ("(\n  token_file: \"hunter2\",\n)", "2:", "absolute path"),
         ("(\n  files: (deny: [\"[hunter2\"]),\n)", "2:", "a name like"),
         ("(\n  files: (directories: [(path: \"hunter2\")]),\n)", "2:", "absolute path"),
+        (
+            "(\n  files: (directories: [(path: \"/srv\", access: Rw)]),\n  docker: (binds: [\"/srv/hunter2\"]),\n)",
+            "3:",
+            "link in its place",
+        ),
         ("(\n\n  files: (directories: [(path: \"/hunter2\"), (path: \"/hunter2\")]),\n)", "3:", "the same directory"),
         ("hunter2", "1:", ""),
         ("", "1:", ""),

@@ -30,11 +30,13 @@ impl Own {
     /// Device and inode of each as they are now: hard links and bind mounts have other names, and the same of these.
     pub(super) fn now(&self) -> Inodes {
         let mut inodes = Inodes::default();
-        for path in &self.0 {
-            match rustix::fs::stat(path) {
+        // what a link stands for is the server's own as well: certificates are often kept behind one
+        let true_paths = self.0.iter().filter_map(|path| std::fs::canonicalize(path).ok());
+        for path in self.0.iter().cloned().chain(true_paths) {
+            match rustix::fs::stat(&path) {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {
                     inodes.keep(&stat);
-                    inodes.keep_below(CWD, path, &|_| true, 0);
+                    inodes.keep_below(CWD, &path, &|_| true, 0);
                 }
                 _ => {
                     // one that is rotated has its older ones beside it, and one that is replaced soon has another inode

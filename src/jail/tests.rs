@@ -206,7 +206,10 @@ fn the_servers_own_are_known_by_what_they_are() {
     }
     fs::hard_link(tree.0.join("in/state/tokens.ron"), tree.0.join("in/sub/innocent")).unwrap();
     fs::hard_link(tree.0.join("in/audit.jsonl.1"), tree.0.join("in/sub/innocent-too")).unwrap();
-    let own = Own::new(vec![tree.0.join("in/state"), tree.0.join("in/audit.jsonl")]);
+    fs::create_dir(tree.0.join("in/live")).unwrap();
+    fs::write(tree.0.join("in/live/key-1"), "secret").unwrap();
+    tree.link("in/key", "live/key-1");
+    let own = Own::new(vec![tree.0.join("in/state"), tree.0.join("in/audit.jsonl"), tree.0.join("in/key")]);
     let allowed = vec![tree.allowed("in", Access::Rw)];
     let jail = Jail::new(Settings { allowed, own, ..Settings::default() });
     for path in [
@@ -217,6 +220,8 @@ fn the_servers_own_are_known_by_what_they_are() {
         "in/audit.jsonl.1",
         "in/sub/innocent",
         "in/sub/innocent-too",
+        "in/key",
+        "in/live/key-1",
     ] {
         let why = refused(&jail, &tree.path(path), "forbidden");
         assert!(why.contains("server's own"), "{why}");
@@ -237,7 +242,7 @@ fn the_servers_own_are_known_by_what_they_are() {
         }
         Go::On
     });
-    assert_eq!((read, passed.unwrap().denied), (vec!["fine".to_owned(); 2], 3));
+    assert_eq!((read, passed.unwrap().denied), (vec!["fine".to_owned(); 2], 5));
 }
 
 #[test]
