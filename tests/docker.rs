@@ -14,6 +14,7 @@ mod prune;
 mod pull;
 mod reach;
 mod registry;
+mod stacks;
 mod update;
 
 use std::{

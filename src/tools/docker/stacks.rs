@@ -69,7 +69,7 @@ pub(crate) struct Service {
     pub containers: usize,
     /// The states of those that do not run.
     pub other_states: Option<String>,
-    /// The worst: unhealthy, starting or healthy; null without a health check.
+    /// The worst: unhealthy, starting or healthy; null without a health check, and of Podman, which lists none.
     pub health: Option<String>,
     /// More than one while it is being updated.
     pub images: String,
