@@ -145,7 +145,7 @@ fn flood(stream: &mut UnixStream, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// The most memory that the server has ever had resident, in bytes.
-fn peak(server: &Server) -> u64 {
+pub(super) fn peak(server: &Server) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_nonzero())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024

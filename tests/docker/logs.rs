@@ -1,10 +1,16 @@
 //! container_logs: what `docker logs` shows, and nothing that hurts its reader.
 
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    time::{Instant, SystemTime},
+};
+
 use serde_json::{Value, json};
 use systemmanager_mcp::scope::Scope;
 
-use super::{Container, Engine, answer, engines, failure, rows};
-use crate::common::Server;
+use super::{Container, Engine, answer, away::peak, engines, failure, rows};
+use crate::common::{Server, is_root};
 
 const READS: [Scope; 2] = [Scope::DockerRead, Scope::DockerLogs];
 
@@ -154,6 +160,67 @@ fn filters_find_what_is_far_back_and_say_how_far_they_came() {
             let said = failure(&server, "container_logs", arguments);
             assert!(said.starts_with("invalid: ") && said.contains(why), "{said}");
         }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "how long it takes is for whoever looks; no test holds a time")]
+fn seen(engine: &Engine, words: std::fmt::Arguments<'_>) {
+    println!("{}: of a log of 1 GiB {words}", engine.name);
+}
+
+/// A line of now, as Docker keeps it.
+fn kept(line: &str) -> String {
+    let now = humantime::format_rfc3339_nanos(SystemTime::now());
+    format!("{{\"log\":\"{line}\\n\",\"stream\":\"stdout\",\"time\":\"{now}\"}}\n")
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn a_log_of_a_gibibyte_takes_little_memory() {
+    if !is_root() {
+        return; // it could not be made so long
+    }
+    // Podman keeps its logs in another form
+    for engine in engines().iter().filter(|engine| !engine.is_podman()) {
+        let server = engine.server(&READS);
+        let container = said(engine, &["--log-driver", "json-file"], "echo the first line");
+        let mut log = OpenOptions::new().append(true).open(container.inspect("{{.LogPath}}")).unwrap();
+        let many = kept("INFO one more request from 192.0.2.1 for /index.html was answered").repeat(8_000);
+        while log.metadata().unwrap().len() < 1 << 30 {
+            log.write_all(many.as_bytes()).unwrap();
+        }
+        let last: String = (0..20_000).map(|n| kept(&format!("line {n} of those at the end"))).collect();
+        log.write_all(last.as_bytes()).unwrap();
+        // what the program takes for any answer is there before
+        logs(&server, &container, json!({ "tail": 1 }));
+        let before = peak(&server);
+        let timed = |what: &str, arguments: &Value| {
+            let began = Instant::now();
+            let report = search(&server, &container, arguments);
+            seen(engine, format_args!("{what} after {:?}", began.elapsed()));
+            report
+        };
+        let report = timed("its last 100 lines", &json!({ "tail": 100 }));
+        let expected: Vec<String> = (19_900..20_000).map(|n| format!("line {n} of those at the end")).collect();
+        assert_eq!(lines(&report), expected, "{}", engine.name);
+        assert!(report["left_out"].as_str().unwrap().contains("larger tail"), "{report}");
+        let report = timed("what is 10,000 lines back", &json!({ "grep": "line 10000 of", "tail": 1 }));
+        assert_eq!(lines(&report), ["line 10000 of those at the end"], "{}", engine.name);
+        // not found is no answer before the beginning has been seen
+        let began = Instant::now();
+        let report = logs(&server, &container, json!({ "grep": "the first line" }));
+        seen(engine, format_args!("its first line, searched for {:?}: {}", began.elapsed(), report["searched"]));
+        let found = lines(&report);
+        if report["searched"]["to_the_beginning"] == true {
+            assert_eq!(found, ["the first line"], "{}", engine.name);
+        } else {
+            assert_eq!(found, [""; 0], "{report}");
+            assert!(report["left_out"].as_str().unwrap().contains("the search ended"), "{report}");
+        }
+        assert!(report["searched"]["lines"].as_u64().unwrap() >= 5_000, "{report}");
+        let grown = peak(&server) - before;
+        seen(engine, format_args!("{} KiB more resident than before", grown >> 10));
+        assert!(grown < 32 << 20, "{}: {grown}", engine.name);
     }
 }
 
