@@ -87,7 +87,12 @@ impl Engine {
     }
 
     pub(crate) fn run_as(&self, name: &str, words: &[&str], command: &[&str]) -> Container {
-        let before = ["run", "--detach", "--network", "none", "--name", name];
+        self.run_in("none", name, words, command)
+    }
+
+    /// The same in a network.
+    pub(crate) fn run_in(&self, network: &str, name: &str, words: &[&str], command: &[&str]) -> Container {
+        let before = ["run", "--detach", "--network", network, "--name", name];
         let all = [&before[..], words, &[IMAGE], command].concat();
         let mut output = self.try_docker(&all);
         // a busy machine is too much for Podman's monitor now and then

@@ -26,6 +26,12 @@ impl Allow {
         permits(scope) && permits(Scope::DockerRead)
     }
 
+    /// Whether what these containers use may be seen: it is of no container, or of one that may be seen itself.
+    pub fn shows_what_is_of<'a>(&self, users: impl IntoIterator<Item = &'a Summary>) -> bool {
+        let mut users = users.into_iter().peekable();
+        users.peek().is_none() || users.any(|one| self.permits(Scope::DockerRead, one))
+    }
+
     /// Whether `scope` reaches a container of this name and these labels, which is not there yet.
     pub fn permits_new(&self, scope: Scope, name: &str, labels: &std::collections::BTreeMap<String, String>) -> bool {
         let container = Summary { names: vec![format!("/{name}")], labels: labels.clone(), ..Summary::default() };
@@ -126,5 +132,8 @@ mod tests {
             assert!(allow.permits(scope, &container(&["web-1"], &[])));
             assert!(!allow.permits(scope, &container(&["db"], &[])), "{scope}");
         }
+        let (seen, hidden) = (container(&["web-1"], &[]), container(&["db"], &[]));
+        assert!(allow.shows_what_is_of([]) && allow.shows_what_is_of([&hidden, &seen]));
+        assert!(!allow.shows_what_is_of([&hidden]));
     }
 }

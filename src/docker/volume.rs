@@ -99,14 +99,24 @@ impl Volume {
 impl Network {
     /// Whether the engine made it, and keeps it.
     pub fn is_predefined(&self) -> bool {
-        self.ingress || matches!(self.name.as_str(), "bridge" | "host" | "none" | "podman" | "docker_gwbridge")
+        self.ingress || is_predefined(&self.name)
     }
+}
+
+/// Whether a network of this name is the engine's own, and nobody's.
+pub fn is_predefined(name: &str) -> bool {
+    matches!(name, "bridge" | "host" | "none" | "podman" | "docker_gwbridge")
 }
 
 impl Summary {
     /// The volumes it has.
     pub fn volumes(&self) -> impl Iterator<Item = &str> {
         self.mounts.iter().filter(|mount| mount.kind == "volume").map(|mount| mount.name.as_str())
+    }
+
+    /// Whether the volume of this name is one of them.
+    pub fn has_volume(&self, name: &str) -> bool {
+        self.volumes().any(|volume| volume == name)
     }
 }
 

@@ -87,6 +87,71 @@ async fn nobody_joins_a_network_to_reach_whom_he_may_not_see() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs engines: tests/run --only docker"]
+async fn what_only_those_have_that_may_not_be_seen_is_not_seen_either() {
+    for engine in engines() {
+        let prefix = format!("smcp-have-{}", std::process::id());
+        let [lone, shared, unused] = ["lone", "shared", "unused"].map(|what| format!("{prefix}-{what}"));
+        let _gone = Gone(&engine, vec![lone.clone(), shared.clone(), unused.clone()]);
+        for name in [&lone, &shared, &unused] {
+            engine.docker(&["volume", "create", name]);
+            engine.docker(&["network", "create", name]);
+        }
+        let run = |name: &str, has: &[&String]| {
+            let volumes: Vec<String> = has.iter().map(|name| format!("{name}:/{name}")).collect();
+            let volumes: Vec<&str> = volumes.iter().flat_map(|volume| ["--volume", volume]).collect();
+            // something is in them, or they are among the largest of nothing
+            let script = "for d in /smcp-have-*; do echo 1 >$d/f; done; exec sleep 1000";
+            engine.run_in(has[0], &format!("{prefix}-{name}"), &volumes, &["sh", "-c", script])
+        };
+        let hidden = run("hidden", &[&lone, &shared]);
+        let seen = run("seen", &[&shared]);
+        engine.docker(&["network", "connect", &shared, &hidden.id]);
+        let rule = Rule { names: vec![format!("{prefix}-seen")], labels: vec![] };
+        let desk = Desk::new(&engine, vec![(Scope::DockerRead, rule)], &seen);
+        let reads = scopes(&[Scope::DockerRead]);
+        let ask = async |tool: &str, arguments: Value| desk.ask(&reads, tool, arguments).await.unwrap();
+        let many = json!({ "pattern": prefix, "limit": 200 });
+        for sizes in [false, true] {
+            let mut arguments = many.clone();
+            arguments["sizes"] = sizes.into();
+            let report = ask("volumes", arguments).await;
+            let named: Vec<_> = rows(&report["volumes"]).iter().map(|row| row["name"].clone()).collect();
+            assert!(named.len() == 2 && !named.contains(&json!(lone)), "{}: {report}", engine.name);
+            assert_eq!(report["matching"], 2, "{report}");
+            assert!(!report.to_string().contains(&hidden.name), "{report}");
+        }
+        let report = ask("docker_networks", many).await;
+        let listed: Vec<_> = rows(&report["networks"]).iter().map(|row| row["name"].clone()).collect();
+        assert_eq!(listed, [json!(shared), json!(unused)], "{}: {report}", engine.name);
+        assert!(!report.to_string().contains(&hidden.name) && report.to_string().contains(&seen.name), "{report}");
+        // by its name it is there, with nobody in it
+        let report = ask("docker_networks", json!({ "name": lone })).await;
+        assert_eq!(
+            (&rows(&report["networks"])[0]["name"], rows(&report["members"]).len()),
+            (&json!(lone), 0),
+            "{report}"
+        );
+        let report = ask("docker_usage", json!({ "limit": 100 })).await;
+        let largest = report["largest"].to_string();
+        assert!(largest.contains(&shared) && !largest.contains(&lone), "{}: {report}", engine.name);
+        assert!(!largest.contains(&hidden.name), "{}: {report}", engine.name);
+    }
+}
+
+/// Volumes and networks of these names, removed at the end.
+struct Gone<'a>(&'a Engine, Vec<String>);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        for name in &self.1 {
+            let _ = self.0.try_docker(&["volume", "rm", "--force", name]);
+            let _ = self.0.try_docker(&["network", "rm", name]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs engines: tests/run --only docker"]
 async fn tool_by_scope_by_target() {
     for engine in engines() {
         let (pid, yes) = (std::process::id(), ["--label", "agent=yes"]);

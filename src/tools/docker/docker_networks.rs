@@ -7,7 +7,9 @@ use super::{listed, told};
 use crate::{
     docker::{
         Docker,
-        model::{Network, PROJECT, Summary, short},
+        allow::Allow,
+        model::{Endpoint, Network, PROJECT, Summary, short},
+        volume::is_predefined,
     },
     failure::Failure,
     page::{Limit, Page},
@@ -85,12 +87,12 @@ impl Tool for DockerNetworks {
         let page = Page::of(Self::NAME, (&self.name, &self.pattern), self.limit.rows(), self.cursor.as_deref())?;
         let docker = turn.host().docker();
         let (networks, containers) = ask(docker).await?;
-        read(&self, &page, networks, &containers)
+        read(&self, &page, networks, &containers, &docker.settings().allow)
     }
 }
 
 async fn ask(docker: &Docker) -> Result<(Vec<Network>, Vec<Summary>), Failure> {
-    futures_util::future::try_join(docker.get("/networks"), docker.containers()).await
+    futures_util::future::try_join(docker.get("/networks"), docker.all_containers()).await
 }
 
 fn read(
@@ -98,19 +100,28 @@ fn read(
     page: &Page<usize>,
     mut networks: Vec<Network>,
     containers: &[Summary],
+    allow: &Allow,
 ) -> Result<Report, Failure> {
-    let total = networks.len();
+    let shows = |network: &Network| {
+        is_predefined(&network.name)
+            || allow.shows_what_is_of(containers.iter().filter(|one| place(network, one).is_some()))
+    };
+    let seen: Vec<&Summary> = containers.iter().filter(|one| allow.permits(Scope::DockerRead, one)).collect();
+    let total = networks.iter().filter(|network| shows(network)).count();
     networks.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    // who knows its name is told nothing by it
     if let Some(name) = &request.name {
         let network = one_of(networks, name)?;
-        let (members, next_cursor) = page.by_count(members(&network, containers));
-        let networks = std::iter::once(row(network, containers)).collect();
+        let (members, next_cursor) = page.by_count(members(&network, &seen));
+        let networks = std::iter::once(row(network, &seen)).collect();
         return Ok(Report { total, matching: 1, networks, members: Some(Table(members)), next_cursor });
     }
-    networks.retain(|network| request.pattern.as_ref().is_none_or(|pattern| listed::fits(pattern, &network.name)));
+    networks.retain(|network| {
+        shows(network) && request.pattern.as_ref().is_none_or(|pattern| listed::fits(pattern, &network.name))
+    });
     let matching = networks.len();
     let (shown, next_cursor) = page.by_count(networks);
-    let networks = shown.into_iter().map(|network| row(network, containers)).collect();
+    let networks = shown.into_iter().map(|network| row(network, &seen)).collect();
     Ok(Report { total, matching, networks, members: None, next_cursor })
 }
 
@@ -129,15 +140,20 @@ fn one_of(networks: Vec<Network>, name: &str) -> Result<Network, Failure> {
     }
 }
 
-fn members(network: &Network, containers: &[Summary]) -> Vec<Member> {
+/// Where a container is in a network, if it is, whether it runs or not.
+fn place<'a>(network: &Network, one: &'a Summary) -> Option<&'a Endpoint> {
+    // Podman does not say the network's id, but its names are unique
+    let is_there = |(name, endpoint): &(&String, &Endpoint)| {
+        if endpoint.network_id.len() == 64 { endpoint.network_id == network.id } else { **name == network.name }
+    };
+    one.network_settings.networks.iter().find(is_there).map(|(_, endpoint)| endpoint)
+}
+
+fn members(network: &Network, containers: &[&Summary]) -> Vec<Member> {
     let address = |address: &str| (!address.is_empty()).then(|| address.to_owned());
     let running = containers.iter().filter(|one| matches!(one.state.as_str(), "running" | "paused" | "restarting"));
-    let member = |one: &Summary| {
-        // Podman does not say the network's id, but its names are unique
-        let endpoint = one.network_settings.networks.iter().find(|(name, endpoint)| {
-            if endpoint.network_id.len() == 64 { endpoint.network_id == network.id } else { **name == network.name }
-        });
-        let (_, endpoint) = endpoint?;
+    let member = |one: &&Summary| {
+        let endpoint = place(network, one)?;
         let name = one.name().to_owned();
         Some(Member { name, ipv4: address(&endpoint.ip_address), ipv6: address(&endpoint.ipv6_address) })
     };
@@ -146,7 +162,7 @@ fn members(network: &Network, containers: &[Summary]) -> Vec<Member> {
     members
 }
 
-fn row(network: Network, containers: &[Summary]) -> Row {
+fn row(network: Network, containers: &[&Summary]) -> Row {
     let members = members(&network, containers).into_iter().map(|member| {
         [Some(member.name), member.ipv4, member.ipv6].into_iter().flatten().collect::<Vec<_>>().join(" ")
     });
@@ -191,7 +207,7 @@ mod tests {
         ]);
         let (networks, containers): (_, Vec<Summary>) =
             (serde_json::from_value(networks).unwrap(), serde_json::from_value(containers).unwrap());
-        read(&request, &Page::first(20), networks, &containers)
+        read(&request, &Page::first(20), networks, &containers, &Allow::default())
     }
 
     #[test]

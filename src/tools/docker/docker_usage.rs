@@ -10,7 +10,7 @@ use crate::{
     docker::{
         Docker,
         allow::Allow,
-        model::{Image, Volume, short},
+        model::{Image, Summary, Volume, short},
         usage::{self, Cached, Of, Usage, Used},
     },
     failure::Failure,
@@ -87,16 +87,16 @@ impl Tool for DockerUsage {
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let docker = turn.host().docker();
-        let usage = ask(docker).await?;
-        Ok(read(usage, &docker.settings().allow, self.limit.rows()))
+        let (usage, all) = ask(docker).await?;
+        Ok(read(usage, &all, &docker.settings().allow, self.limit.rows()))
     }
 }
 
-async fn ask(docker: &Docker) -> Result<Usage, Failure> {
-    Usage::ask(docker, usage::OF_ALL).await
+async fn ask(docker: &Docker) -> Result<(Usage, Vec<Summary>), Failure> {
+    futures_util::future::try_join(Usage::ask(docker, usage::OF_ALL), docker.all_containers()).await
 }
 
-fn read(mut usage: Usage, allow: &Allow, limit: usize) -> Report {
+fn read(mut usage: Usage, all: &[Summary], allow: &Allow, limit: usize) -> Report {
     let mut largest = Vec::new();
     let mut kinds = Vec::new();
     let mut take = |(kind, mut rows): (Kind, Vec<Row>)| {
@@ -108,7 +108,7 @@ fn read(mut usage: Usage, allow: &Allow, limit: usize) -> Report {
     };
     take(images(usage.images()));
     take(containers(usage.containers(), allow));
-    take(volumes(usage.volumes()));
+    take(volumes(usage.volumes(), all, allow));
     take(build_cache(usage.build_cache()));
     let sum = |of: fn(&Kind) -> Option<u64>| kinds.iter().filter_map(of).fold(0, u64::saturating_add);
     Report {
@@ -160,14 +160,15 @@ fn containers(containers: Of<Used>, allow: &Allow) -> (Kind, Vec<Row>) {
     kind(What::Containers, rows, Some(total), Some(reclaimable))
 }
 
-fn volumes(volumes: Of<Volume>) -> (Kind, Vec<Row>) {
+fn volumes(volumes: Of<Volume>, all: &[Summary], allow: &Allow) -> (Kind, Vec<Row>) {
+    let is_seen = |volume: &&Volume| allow.shows_what_is_of(all.iter().filter(|one| one.has_volume(&volume.name)));
     let row = |volume: &Volume| Row {
         kind: What::Volumes,
         name: volume.name.clone(),
         size_bytes: volume.size().unwrap_or(0),
         active: volume.usage_data.is_none_or(|usage| usage.ref_count != Some(0)),
     };
-    let rows: Vec<Row> = volumes.items.iter().map(row).collect();
+    let rows: Vec<Row> = volumes.items.iter().filter(is_seen).map(row).collect();
     let (total, reclaimable) = (sum(&rows, |_| true), sum(&rows, |row| !row.active));
     kind(What::Volumes, rows, Some(total), Some(reclaimable))
 }
@@ -222,7 +223,7 @@ mod tests {
     }
 
     fn report(usage: Value, allow: &Allow) -> Report {
-        read(serde_json::from_value(usage).unwrap(), allow, 5)
+        read(serde_json::from_value(usage).unwrap(), &[], allow, 5)
     }
 
     #[test]

@@ -91,18 +91,14 @@ async fn ask(docker: &Docker, request: &Volumes, page: &Page<usize>) -> Result<R
 }
 
 fn read(request: &Volumes, page: &Page<usize>, volumes: Vec<Volume>, containers: &[Summary], allow: &Allow) -> Report {
-    let users = |volume: &Volume| {
-        let mounts =
-            |one: &&Summary| one.mounts.iter().any(|mount| mount.kind == "volume" && mount.name == volume.name);
-        containers.iter().filter(mounts).collect::<Vec<_>>()
-    };
-    // one that somebody uses who may not be seen is used all the same; who it is is not told
+    let users = |volume: &Volume| containers.iter().filter(|one| one.has_volume(&volume.name)).collect::<Vec<_>>();
     let mut volumes: Vec<(Volume, Vec<&Summary>)> = volumes
         .into_iter()
         .map(|volume| {
             let users = users(&volume);
             (volume, users)
         })
+        .filter(|(_, users)| allow.shows_what_is_of(users.iter().copied()))
         .collect();
     let total = volumes.len();
     let unused = volumes.iter().filter(|(_, users)| users.is_empty()).count();
