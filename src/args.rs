@@ -308,6 +308,7 @@ const COMMANDS: &[Spec] = &[
                     docker: given.one("docker").map_or_else(|| "/run/docker.sock".into(), PathBuf::from),
                     read_only: given.has("read-only"),
                     binds,
+                    own: None,
                 },
                 listen: given.one("listen").ok_or_else(|| UsageError("--listen is missing".into()))?.into(),
                 audit: given.sink().unwrap_or(Sink::Stderr),

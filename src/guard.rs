@@ -71,6 +71,23 @@ pub struct Settings {
     pub read_only: bool,
     /// The directories of the machine that a new container may be given, each by itself and nothing below it.
     pub binds: Vec<PathBuf>,
+    /// The container that the guard runs in itself, which nobody acts on through it.
+    pub own: Option<String>,
+}
+
+impl Settings {
+    /// Why this request, which is on the table, does not pass here.
+    fn refused(&self, call: &Call) -> Option<&'static str> {
+        if !call.row.acts() {
+            return None;
+        }
+        if self.read_only {
+            return Some("this docker-guard lets nothing through that changes anything");
+        }
+        let is_own =
+            call.row.path.starts_with("/containers/{id}") && call.subject.is_some() && call.subject == self.own;
+        is_own.then_some("this is the container that docker-guard runs in itself: it is not acted on from within")
+    }
 }
 
 /// The guard.
@@ -180,8 +197,8 @@ impl Guard {
             Refusal::new(400, format!("docker-guard takes no such request: {why}"))
         })?;
         let call = Call::of(&head.method, &head.target).and_then(|call| {
-            if self.settings.read_only && call.row.acts() {
-                return Err("this docker-guard lets nothing through that changes anything".to_owned());
+            if let Some(why) = self.settings.refused(&call) {
+                return Err(why.to_owned());
             }
             if call.row.body == Body::None && head.length > 0 {
                 return Err("this request has no body".to_owned());

@@ -40,7 +40,7 @@ impl Machinery {
 }
 
 /// The container that this program runs in, whatever machine it is to look at.
-fn own_container() -> Option<String> {
+pub(super) fn own_container() -> Option<String> {
     let read = |file: &str| read_own(file.as_ref(), 1 << 20).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     docker::own::container(
         &read("/proc/self/mountinfo").unwrap_or_default(),

@@ -302,3 +302,29 @@ fn no_two_rows_are_for_the_same_request() {
     rows.dedup();
     assert_eq!(rows.len(), all);
 }
+
+#[test]
+fn nothing_is_done_to_the_guards_own_container() {
+    let other = ID.replace('0', "f");
+    let settings = |own: Option<&str>| Settings {
+        docker: "/run/docker.sock".into(),
+        read_only: false,
+        binds: vec![],
+        own: own.map(str::to_owned),
+    };
+    let (own, elsewhere, machine) = (settings(Some(ID)), settings(Some(&other)), settings(None));
+    let mut refused = vec![];
+    for row in table::TABLE.iter().filter(|row| row.acts()) {
+        let path = row.path.replace("{id}", ID).replace("{image}", "a").replace("{name}", "a");
+        let call = Call::of(row.method, &path).unwrap();
+        assert_eq!((elsewhere.refused(&call), machine.refused(&call)), (None, None), "{path}");
+        refused.extend(own.refused(&call).map(|_| format!("{} {}", row.method, row.path)));
+    }
+    let doings = ["start", "stop", "restart", "pause", "unpause", "kill", "rename"];
+    let mut expected: Vec<_> = doings.iter().map(|doing| format!("POST /containers/{{id}}/{doing}")).collect();
+    expected.push("DELETE /containers/{id}".to_owned());
+    assert_eq!(refused, expected);
+    // it may be looked at
+    let look = Call::of("GET", &format!("/containers/{ID}/json")).unwrap();
+    assert_eq!(own.refused(&look), None);
+}

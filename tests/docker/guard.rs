@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use systemmanager_mcp::{guard::Call, scope::Scope};
 
 use super::{Engine, IMAGE, answer, engines};
-use crate::common::{Key, PATIENCE, Program, Request, Scratch, Setup, eventually};
+use crate::common::{Key, PATIENCE, Program, Request, Scratch, Setup, eventually, is_root, words};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -35,9 +35,26 @@ struct Guard {
 impl Guard {
     /// Before this socket, as whoever runs the tests: the Engine's own socket is not everybody's.
     fn before(docker: &Path, flags: &[&str]) -> Self {
+        Self::start(|scratch, socket| Self::command(docker, socket, scratch, flags))
+    }
+
+    /// Before this socket, where it looks to it as in this container.
+    fn inside(container: &str, docker: &Path) -> Self {
+        Self::start(|scratch, socket| {
+            fs::create_dir(scratch.path(container)).unwrap();
+            let mounted = scratch.write(&format!("{container}/hostname"), "guard\n");
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "--propagation", "private", "sh", "-ec"]);
+            command.arg("mount --bind \"$0\" /etc/hostname; exec \"$@\"").arg(mounted);
+            command.args(words(&Self::command(docker, socket, scratch, &[]))).stderr(Stdio::null());
+            command
+        })
+    }
+
+    fn start(command: impl FnOnce(&Scratch, &Path) -> Command) -> Self {
         let scratch = Scratch::new();
         let socket = scratch.path("guard.sock");
-        let child = Self::command(docker, &socket, &scratch, flags).spawn().unwrap();
+        let child = command(&scratch, &socket).spawn().unwrap();
         eventually("docker-guard listens", || UnixStream::connect(&socket).ok());
         // the server of the tests is somebody else
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
@@ -317,6 +334,26 @@ fn a_read_only_guard_lets_nothing_through_that_acts() {
     assert!(is_refused(&guard.request(&format!("DELETE /containers/{ID}"))));
     assert!(is_refused(&guard.post("/containers/create", r#"{"Image":"a"}"#)));
     assert_eq!(recorder.requests().len(), 1);
+}
+
+#[test]
+fn its_own_container_is_not_acted_on_from_within() {
+    if !is_root() {
+        return; // nothing could be mounted
+    }
+    let engine = Recorder::alone();
+    let guard = Guard::inside(ID, &engine.socket);
+    for request in ["POST /containers/{}/stop?t=0", "POST /containers/{}/kill", "DELETE /containers/{}?force=true"] {
+        let said = guard.request(&request.replace("{}", ID));
+        assert!(is_refused(&said) && said.contains("docker-guard runs in itself"), "{request}: {said}");
+    }
+    assert_eq!(engine.requests(), []);
+    assert_eq!(guard.audit().iter().filter(|record| record["kind"] == "forbidden").count(), 3);
+    let other = ID.replace('0', "f");
+    for request in [format!("POST /containers/{other}/stop?t=0"), format!("GET /containers/{ID}/json")] {
+        assert!(guard.request(&request).starts_with("HTTP/1.1 200"), "{request}");
+    }
+    assert_eq!(engine.requests().len(), 2);
 }
 
 #[test]
