@@ -30,6 +30,7 @@ targets! {
     cpulist
     diskstats
     docker_guard
+    docker_log
     docker_policy
     fib_trie
     group
