@@ -1,5 +1,7 @@
 //! image_pull: from a registry that is well, slow, empty or a liar.
 
+use std::{net::TcpStream, thread, time::Duration};
+
 use serde_json::{Value, json};
 use systemmanager_mcp::scope::Scope;
 
@@ -7,7 +9,7 @@ use super::{
     Engine, answer, engines, failure,
     registry::{Manner, Registry},
 };
-use crate::common::{Request, Server};
+use crate::common::{Request, Server, Wire};
 
 /// Podman asks even a registry on its own machine for TLS.
 fn those_that_take_it() -> impl Iterator<Item = Engine> {
@@ -76,7 +78,8 @@ fn a_client_that_asks_for_it_is_told_how_far_the_pull_has_come() {
         registry.put("smcp/slow", "1", &content);
         let image = format!("{}/smcp/slow:1", registry.address);
         let _pulled = Pulled(&engine, image.clone());
-        let steps = told(&server, "image_pull", json!({ "image": image }));
+        let (steps, result) = told(&server, "image_pull", json!({ "image": image }));
+        assert_eq!(result["isError"], false, "{result}");
         let done: Vec<f64> = steps.iter().map(|step| step["progress"].as_f64().unwrap()).collect();
         assert!(done.len() >= 3 && done.is_sorted(), "{steps:?}");
         assert!(steps.iter().any(|step| step["total"].as_f64().is_some_and(|of| of > 4e6)), "{steps:?}");
@@ -84,16 +87,18 @@ fn a_client_that_asks_for_it_is_told_how_far_the_pull_has_come() {
     }
 }
 
-/// What a client that has a progress token is told during a call that succeeds.
-fn told(server: &Server, tool: &str, arguments: Value) -> Vec<Value> {
+/// What a client that has a progress token is told during a call, and its result.
+fn told(server: &Server, tool: &str, arguments: Value) -> (Vec<Value>, Value) {
     let params = json!({ "name": tool, "arguments": arguments, "_meta": { "progressToken": "t" } });
-    let said = server.ask(&Request::legacy(1, "tools/call", params).token(server.token())).text();
+    let stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_mins(5))).unwrap();
+    let said = Wire::over(stream).ask(&Request::legacy(1, "tools/call", params).token(server.token())).text();
     let messages = said.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data:")?.trim()).ok());
     let messages: Vec<Value> = messages.collect();
     let (steps, rest): (Vec<_>, Vec<_>) =
         messages.into_iter().partition(|message| message["method"] == "notifications/progress");
-    assert!(rest.iter().any(|message| message["result"]["isError"] == false), "{said}");
-    steps.into_iter().map(|step| step["params"].clone()).collect()
+    let result = rest.iter().find(|message| message["result"].is_object()).unwrap_or_else(|| panic!("{said}"));
+    (steps.into_iter().map(|step| step["params"].clone()).collect(), result["result"].clone())
 }
 
 #[test]
@@ -114,4 +119,48 @@ fn what_cannot_be_pulled_is_refused_with_the_reason_and_leaves_nothing() {
         let why = failure(&server, "image_pull", json!({ "image": "127.0.0.1:1/nobody/there:1" }));
         assert!(why.starts_with("refused: "), "{why}");
     }
+}
+
+/// A registry that has half of a new version for an image that is there.
+fn fails_half_way(engine: &Engine, manner: Manner, kind: &str) {
+    let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
+    let registry = Registry::beside(engine);
+    let image = format!("{}/smcp/half:1", registry.address);
+    let _pulled = Pulled(engine, image.clone());
+    registry.put("smcp/half", "1", b"first");
+    let first = answer(&server, "image_pull", json!({ "image": image }));
+    // of its own: the Engine fetches a layer once for all who want it
+    registry.put("smcp/half", "1", &vec![manner as u8; 4_000_000]);
+    registry.set(manner);
+    let (steps, result) = told(&server, "image_pull", json!({ "image": image }));
+    let why = result["content"][0]["text"].as_str().unwrap();
+    let at = format!("{}: {why}", engine.name);
+    assert!(result["isError"] == true && why.starts_with(kind) && why.contains(&format!("pull {image}")), "{at}");
+    assert!(!steps.is_empty(), "{at}");
+    // by that name it is what it was, and nothing else is there
+    assert_eq!(first["id"], id_of(engine, &image), "{at}");
+    let listed = answer(&server, "images", json!({ "pattern": registry.address }));
+    assert_eq!(listed["matching"], 1, "{at} {listed}");
+    let records = server.audit();
+    let ended = records.iter().rfind(|record| record["tool"] == "image_pull").unwrap();
+    assert_eq!(format!("{}: ", ended["kind"].as_str().unwrap()), kind, "{ended}");
+    // once the registry is well, all of it comes
+    registry.set(Manner::Well);
+    let second = answer(&server, "image_pull", json!({ "image": image }));
+    assert_eq!((&second["changed"], &second["id_before"]), (&json!(true), &first["id"]), "{at} {second}");
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run --full"]
+fn a_registry_that_fails_half_way_is_given_up_after_minutes_and_the_image_is_what_it_was() {
+    thread::scope(|scope| {
+        for engine in those_that_take_it() {
+            let fails = move |manner, kind| {
+                let engine = engine.clone();
+                move || fails_half_way(&engine, manner, kind)
+            };
+            scope.spawn(fails.clone()(Manner::Hanging, "timed_out: "));
+            scope.spawn(fails(Manner::Dying, "refused: "));
+        }
+    });
 }

@@ -24,6 +24,12 @@ pub(crate) enum Manner {
     NoMore,
     /// With other bytes than those it was asked for.
     Falsely,
+    /// Half of it, and then nothing more.
+    Hanging,
+    /// Half of it, and then it is dead.
+    Dying,
+    /// It hangs up, whatever is asked.
+    Dead,
 }
 
 /// One that listens until the tests end.
@@ -134,6 +140,9 @@ fn serve(stream: TcpStream, shelf: &Mutex<Shelf>) {
             let (found, kind) = manifest.or(blob).or(ping).map_or((None, ""), |(found, kind)| (Some(found), kind));
             (found, kind, shelf.manner)
         };
+        if manner == Manner::Dead {
+            return;
+        }
         let found = found.filter(|blob| manner != Manner::NoMore || !is_layer(&path, blob));
         let Some(mut body) = found else {
             let body = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"there is none"}]}"#;
@@ -167,6 +176,16 @@ fn serve(stream: TcpStream, shelf: &Mutex<Shelf>) {
                 thread::sleep(Duration::from_millis(700));
                 writer.write_all(chunk)
             }),
+            Manner::Hanging | Manner::Dying if is_layer => {
+                let _ = writer.write_all(&body[..body.len() / 2]);
+                if manner == Manner::Dying {
+                    shelf.lock().unwrap().manner = Manner::Dead;
+                } else {
+                    // until whoever asked hangs up
+                    let _ = reader.read_line(&mut String::new());
+                }
+                return;
+            }
             _ => writer.write_all(&body),
         };
         if sent.is_err() {
