@@ -227,12 +227,10 @@ impl ContainerLogs {
         } else if !search.full && !search.covered {
             let seconds = SEARCHED_FOR.as_secs();
             parts.push(search.first.map_or_else(
-                || format!("what was written: the search ended after {seconds} s"),
+                || format!("what was written: a search has {seconds} s"),
                 |first| {
                     let first = told(first);
-                    format!(
-                        "what was written before {first}: the search ended after {seconds} s; go on with until {first}"
-                    )
+                    format!("what was written before {first}: a search has {seconds} s; go on with until {first}")
                 },
             ));
         }
