@@ -12,6 +12,7 @@ mod auth;
 mod cli;
 mod common;
 mod docker;
+mod files;
 mod first;
 mod goldens;
 mod http;

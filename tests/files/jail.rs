@@ -4,9 +4,10 @@
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use serde_json::json;
+use systemmanager_mcp::scope::Scope;
 
-use super::{answer, failure, server};
-use crate::common::{Program, Scratch, is_root};
+use super::{answer, failure};
+use crate::common::{Key, Program, Scratch, Server, Setup, is_root};
 
 /// What stands below `srv`: a tmpfs, the machine's /etc, its /proc, and the server's own state and tokens by other names.
 const MOUNTS: &str = "
@@ -22,6 +23,13 @@ mount --bind $SCRATCH/state state
 mount --bind $SCRATCH/tokens.ron tokens
 cd /";
 
+/// A server that shows `srv` of its scratch directory, with these words of the config about it.
+fn server(scratch: Scratch, words: &str, mounts: Option<&'static str>) -> Server {
+    let config = format!("files: (directories: [(path: {:?}, {words})])", scratch.path("srv"));
+    let keys = vec![Key::new("agent").with_scopes(&[Scope::FilesRead])];
+    Setup { config, keys, mounts, scratch, ..Setup::default() }.start()
+}
+
 fn srv() -> Scratch {
     let scratch = Scratch::new();
     fs::create_dir(scratch.path("srv")).unwrap();
@@ -35,7 +43,7 @@ fn what_is_mounted_below_is_refused_unless_the_operator_has_it_shown() {
     if !is_root() {
         return; // who may not mount cannot be led out by a mount
     }
-    let server = server(srv(), "(path: \"srv\")", Some(MOUNTS));
+    let server = server(srv(), "", Some(MOUNTS));
     let at = |path: &str| server.scratch.path(path).display().to_string();
     for path in ["srv/tmpfs/file", "srv/etc/passwd", "srv/proc/self/environ", "srv/state", "srv/tokens", "srv/etc"] {
         let why = failure(&server, "file_read", json!({ "path": at(path) }));
@@ -52,7 +60,7 @@ fn of_what_is_mounted_only_files_are_shown_and_never_the_servers_own() {
     if !is_root() {
         return;
     }
-    let server = server(srv(), "(path: \"srv\", mounts: true)", Some(MOUNTS));
+    let server = server(srv(), "mounts: true", Some(MOUNTS));
     let at = |path: &str| server.scratch.path(path).display().to_string();
     for path in ["srv/tmpfs/file", "srv/file"] {
         assert!(answer(&server, "file_read", json!({ "path": at(path) })).to_string().contains("fine"), "{path}");
@@ -85,7 +93,7 @@ fn what_the_server_may_not_read_is_denied_with_the_reason() {
     for path in ["srv/closed", "srv/shut"] {
         fs::set_permissions(scratch.path(path), fs::Permissions::from_mode(0o000)).unwrap();
     }
-    let server = server(scratch, "(path: \"srv\")", None);
+    let server = server(scratch, "", None);
     let at = |path: &str| server.scratch.path(path).display().to_string();
     let closed = failure(&server, "file_read", json!({ "path": at("srv/closed") }));
     assert!(closed.starts_with("denied: ") && closed.contains("mode 0000") && closed.contains("uid "), "{closed}");
@@ -108,7 +116,10 @@ fn without_openat2_no_file_is_opened() {
         command.args(["-e", &format!("inject=openat2:error={errno}")]).arg(&program.path);
         command.args(["call", tool, &arguments.to_string(), "--files", &files]);
         let said = command.env("STATE_DIRECTORY", scratch.path("state")).output().unwrap();
-        (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout))
+        (
+            said.status.code(),
+            String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout),
+        )
     };
     for errno in ["ENOSYS", "EPERM"] {
         for (tool, arguments) in [

@@ -61,7 +61,7 @@ const RUN_UP: u64 = 64 << 10;
 const RUN_OUT: u64 = 4 << 10;
 
 /// How much of its end is looked at for the last lines: first, and then.
-const TAILS: [u64; 2] = [256 << 10, 4 << 20];
+const TAILS: [u64; 2] = [128 << 10, 1 << 20];
 
 /// How the rest of a line is had.
 const ENDS: &str = "the ends of long lines: offset and bytes read within a line";
