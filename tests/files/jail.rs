@@ -11,7 +11,7 @@ use crate::common::{Key, Program, Scratch, Server, Setup, is_root};
 
 /// What stands below `srv`: a tmpfs, the machine's /etc, its /proc, and the server's own state and tokens by other names.
 const MOUNTS: &str = "
-mkdir -p $SCRATCH/state
+install --directory --owner=65532 --group=65532 --mode=700 $SCRATCH/state
 cd $SCRATCH/srv
 mkdir tmpfs etc proc state
 touch tokens
