@@ -8,6 +8,7 @@ use std::{ffi::OsStr, time::Duration};
 use globset::{GlobBuilder, GlobMatcher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use self::{
     list::{Key, Row},
@@ -24,11 +25,15 @@ use crate::{
     page::{Limit, Page},
     scope::Scope,
     table::Table,
+    text,
     tool::{Tool, Turn},
 };
 
 /// How long a directory is looked at.
 const LOOKED_FOR: Duration = Duration::from_secs(8);
+
+/// What the rows may cost together, in tokens: a page ends where the answer would be cut, so that its cursor leads on.
+const MOST_TOKENS: usize = 20_000;
 
 /// The longest pattern, in bytes.
 const LONGEST_PATTERN: usize = 500;
@@ -185,6 +190,22 @@ fn glob(pattern: &str) -> Result<GlobMatcher, Failure> {
     Ok(glob.compile_matcher())
 }
 
+/// How many of these rows an answer can have; at least one.
+fn fitting<'a, R: Serialize + 'a>(rows: impl IntoIterator<Item = &'a R>) -> usize {
+    let mut tokens = MOST_TOKENS;
+    let fits = |row: &&R| {
+        // in a table, only the values cost
+        let values: Vec<Value> = match serde_json::to_value(row) {
+            Ok(Value::Object(fields)) => fields.into_iter().map(|(_, value)| value).collect(),
+            _ => vec![],
+        };
+        let cost = text::tokens_at_most(&Value::Array(values).to_string()) + 1;
+        tokens = tokens.saturating_sub(cost);
+        tokens > 0
+    };
+    rows.into_iter().take_while(fits).count().max(1)
+}
+
 fn read(jail: &Jail, owners: &Owners, wanted: &Wanted, patience: &Patience) -> Result<Report, Failure> {
     let found = jail.find(&wanted.path)?;
     let path = written(found.path().as_os_str().as_encoded_bytes());
@@ -198,7 +219,7 @@ fn read(jail: &Jail, owners: &Owners, wanted: &Wanted, patience: &Patience) -> R
 mod tests {
     use std::os::unix::{ffi::OsStrExt, fs::symlink};
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::tools::files::scratch::{Scratch, impatience, patience};
@@ -344,6 +365,24 @@ mod tests {
         let report = ask(&scratch, json!({}), &impatience()).unwrap();
         assert!(report["left_out"].as_str().unwrap().starts_with("time ran out after 256 entries"), "{report}");
         assert!(report["next_cursor"].is_null());
+    }
+
+    #[test]
+    fn a_page_ends_where_the_answer_would_be_cut() {
+        let scratch = Scratch::new();
+        let long = |n: usize| format!("{n:03}{}", "\u{10330}\"".repeat(50));
+        for n in 0..300 {
+            scratch.write(format!("d/{}", long(n)), "");
+        }
+        for question in [json!({ "path": scratch.path("d"), "limit": 500 }), json!({ "tree": true, "limit": 500 })] {
+            let pages = pages(&scratch, &question);
+            assert!(pages.len() > 1);
+            let names = pages.concat().into_iter().filter_map(|name| Some(name.rsplit('/').next()?.to_owned()));
+            let expected = (0..300).map(long);
+            assert!(names.filter(|name| name != "d").eq(expected));
+            let report = ask(&scratch, question, &patience()).unwrap();
+            assert!(text::tokens_at_most(&report.to_string()) < 25_000);
+        }
     }
 
     #[test]

@@ -63,6 +63,9 @@ const RUN_OUT: u64 = 4 << 10;
 /// How much of its end is looked at for the last lines: first, and then.
 const TAILS: [u64; 2] = [128 << 10, 1 << 20];
 
+/// A long line, in bytes: few are longer.
+const USUAL_LINE: u64 = 512;
+
 /// How the rest of a line is had.
 const ENDS: &str = "the ends of long lines: offset and bytes read within a line";
 
@@ -420,7 +423,7 @@ impl Reading<'_> {
         let end = if is_plain {
             End::of_file(file, size, encoding, lines)?
         } else {
-            End::of_content(self.content, encoding)?
+            End::of_content(self.content, encoding, lines)?
         };
         if let Some(cut) = end.cut {
             left_out.push(format!("what follows: {}", cut.words()));
@@ -569,11 +572,11 @@ impl End {
         Ok(end)
     }
 
-    /// What has to be read from the beginning.
-    fn of_content(content: Content, encoding: Encoding) -> io::Result<Self> {
+    /// Of what has to be read from its beginning. It cannot be read twice, so as much is kept as so many lines may take.
+    fn of_content(content: Content, encoding: Encoding, lines: u64) -> io::Result<Self> {
         let (mut reel, encoding) = Reading::reel(content, encoding);
-        let mut bytes: VecDeque<u8> = VecDeque::new();
-        let most = usize::try_from(TAILS[1] + RUN_UP).unwrap_or(usize::MAX);
+        let most = usize::try_from((lines * USUAL_LINE).clamp(TAILS[0], TAILS[1]) + RUN_UP).unwrap_or(usize::MAX);
+        let mut bytes: VecDeque<u8> = VecDeque::with_capacity(most);
         let mut dropped = false;
         while let Some(block) = reel.block()? {
             let more = (bytes.len() + block.len()).saturating_sub(most);

@@ -85,6 +85,11 @@ pub(crate) fn describe(head: &[u8]) -> Option<String> {
     known.or_else(|| der(head))
 }
 
+/// The size of its blocks, and the digits of pi.
+fn is_bzip2(head: &[u8]) -> bool {
+    head.get(3).is_some_and(u8::is_ascii_digit) && head.get(4..10) == Some(b"\x31\x41\x59\x26\x53\x59")
+}
+
 /// A program, with what it was made for.
 fn elf(head: &[u8]) -> Option<String> {
     let [0x7f, b'E', b'L', b'F', class, order, ..] = head else { return None };
@@ -154,9 +159,4 @@ mod tests {
         assert_eq!(describe(b"MZ\x90\0").as_deref(), Some("Windows or EFI program"));
         assert_eq!(describe(b"\x30\x82\x03\x04\x30\x82").as_deref(), Some("DER data (certificate, key or the like)"));
     }
-}
-
-/// The size of its blocks, and the digits of pi.
-fn is_bzip2(head: &[u8]) -> bool {
-    head.get(3).is_some_and(u8::is_ascii_digit) && head.get(4..10) == Some(b"\x31\x41\x59\x26\x53\x59")
 }

@@ -6,11 +6,12 @@ use rustix::fs::{FileType, Stat, readlinkat};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Entries, Report, Sort, Total, Wanted};
+use super::{Entries, Report, Sort, Total, Wanted, fitting};
 use crate::{
     failure::Failure,
     jail::{self, Found},
     page::Page,
+    table::Table,
     tools::files::{
         name::written,
         patience::Patience,
@@ -98,22 +99,21 @@ pub(super) fn read(
 ) -> Result<Report, Failure> {
     let entries = found.entries()?;
     let seen = look(found, &entries, wanted, sort, page, patience)?;
-    let first = seen.first.into_sorted_vec().into_iter().map(|(key, kind)| (key.clone(), (key.name, kind)));
-    let (shown, next_cursor) = page.by_key(first);
-    let mut closed = 0;
-    let rows = shown.into_iter().filter_map(|(name, kind)| {
-        let row = Row::read(found, &entries, owners, OsStr::from_bytes(&name), kind)?;
-        closed += u64::from(row.permissions.is_none() && row.denied.is_none());
-        Some(row)
+    let rows = seen.first.into_sorted_vec().into_iter().map(|(key, kind)| {
+        let row = Row::read(found, &entries, owners, OsStr::from_bytes(&key.name), kind);
+        (key, row)
     });
-    let rows = rows.collect();
+    let rows: Vec<(Key, Row)> = rows.collect();
+    let page = page.clone().at_most(fitting(rows.iter().map(|(_, row)| row)));
+    let (rows, next_cursor) = page.by_key(rows);
+    let closed = rows.iter().filter(|row| row.permissions.is_none() && row.denied.is_none()).count();
     Ok(Report {
         path,
         left_out: left_out(&seen.total, seen.is_cut, seen.unknown, closed),
         total: seen.total,
         matching: seen.matching,
         matching_bytes: (sort != Sort::Name).then_some(seen.bytes),
-        entries: Entries::List(rows),
+        entries: Entries::List(Table(rows)),
         // of a part, the order says nothing
         next_cursor: next_cursor.filter(|_| !seen.is_cut),
     })
@@ -192,8 +192,8 @@ fn kind_of(stat: &Stat) -> Kind {
 }
 
 impl Row {
-    /// Of what has this name now. `None`: nothing has.
-    fn read(found: &Found, entries: &jail::Entries, owners: &Owners, name: &OsStr, kind: Kind) -> Option<Self> {
+    /// Of what has this name now. One that has gone meanwhile keeps its row: without, a page could end the list.
+    fn read(found: &Found, entries: &jail::Entries, owners: &Owners, name: &OsStr, kind: Kind) -> Self {
         let mut row = Self {
             name: written(name.as_bytes()),
             kind,
@@ -206,16 +206,12 @@ impl Row {
             target: None,
             denied: None,
         };
-        let stat = match entries.stat(name) {
-            Ok(stat) => Some(stat),
-            Err(rustix::io::Errno::NOENT) => return None,
-            Err(_) => None,
-        };
+        let stat = entries.stat(name).ok();
         if found.keeps(name, stat.as_ref()) {
             row.denied = Some(true);
-            return Some(row);
+            return row;
         }
-        let Some(stat) = stat else { return Some(row) };
+        let Some(stat) = stat else { return row };
         row.kind = kind_of(&stat);
         row.permissions = Some(permissions(stat.st_mode));
         row.owner = Some(owners.user(stat.st_uid));
@@ -231,7 +227,7 @@ impl Row {
         if row.kind == Kind::Link {
             row.target = readlinkat(entries, name, vec![]).ok().map(|target| shown_target(target.as_bytes()));
         }
-        Some(row)
+        row
     }
 }
 
@@ -242,7 +238,7 @@ fn shown_target(target: &[u8]) -> String {
     }
 }
 
-fn left_out(total: &Total, is_cut: bool, unknown: u64, closed: u64) -> Option<String> {
+fn left_out(total: &Total, is_cut: bool, unknown: u64, closed: usize) -> Option<String> {
     let mut parts = vec![];
     if is_cut {
         parts.push(format!(
@@ -252,10 +248,12 @@ fn left_out(total: &Total, is_cut: bool, unknown: u64, closed: u64) -> Option<St
     }
     match (unknown, closed) {
         (0, 0) => (),
-        (0, closed) => parts.push(format!("details of {closed} entries here, which this server may not read")),
-        (unknown, _) => {
-            parts.push(format!("details of {unknown} entries, which this server may not read; they come last"))
+        (0, closed) => {
+            parts.push(format!("details of {closed} entries here, which have gone or which this server may not read"))
         }
+        (unknown, _) => parts.push(format!(
+            "details of {unknown} entries, which have gone or which this server may not read; they come last"
+        )),
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }

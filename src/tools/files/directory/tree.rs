@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Entries, Report, Total, Wanted};
+use super::{Entries, Report, Total, Wanted, fitting};
 use crate::{
     failure::Failure,
     jail::{
@@ -90,6 +90,7 @@ pub(super) fn read(
             rows[row].1.1.entries = None;
         }
     }
+    let page = page.clone().at_most(fitting(rows.iter().map(|(_, (_, branch))| branch)));
     let (mut branches, next_cursor) = page.by_key(rows);
     for (path, branch) in &mut branches {
         if branch.entries == Some(0) {
