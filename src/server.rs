@@ -33,7 +33,7 @@ use crate::{
 const INSTRUCTIONS: &str = "\
 This server looks after one Linux machine. Begin with `overview`: it gives the state and, under `problems`, what is wrong in words. \
 Then go deeper with the tool that fits (cpu, memory, disks, network, processes, process, history, identity), or, where you have them, with \
-those for Docker: begin with `containers`.
+those for Docker (begin with `containers`) and for files (`directory`, `file_grep`, `file_read`; paths are absolute).
 
 How to read an answer. `host` is the machine, `time` when it was read. `scope` says whose a figure is: `machine`, or `container` when \
 the server runs in one and sees only its share. Rates and percentages name the seconds they cover (`window_seconds`). A dash or null \
