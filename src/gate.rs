@@ -203,7 +203,8 @@ impl Gate {
         // whatever ends the waiting ends the search on a thread as well
         let _stop = stop.clone().drop_guard();
         let deadline = self.limits().deadline;
-        let work = tokio::time::timeout(deadline, unpanicked(self.answer(tool, call, &stop)));
+        let until = Instant::now() + deadline;
+        let work = tokio::time::timeout(deadline, unpanicked(self.answer(tool, call, until, &stop)));
         tokio::select! {
             result = work => result.unwrap_or_else(|_| Err(Failure::TimedOut(format!("{} (limit {} s)", tool.name, deadline.as_secs())))),
             () = cancelled => Err(Failure::Cancelled),
@@ -214,6 +215,7 @@ impl Gate {
         &self,
         tool: &'static Entry,
         call: &Call<'_>,
+        until: Instant,
         stop: &CancellationToken,
     ) -> Result<Arc<Answer>, Failure> {
         let more = tool.tells_more.is_some_and(|scope| call.caller.scopes.contain(scope));
@@ -221,7 +223,7 @@ impl Gate {
         let ask = || async {
             let place = self.place(tool, call.caller).await?;
             let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), place);
-            let turn = turn.telling(call.steps.clone());
+            let turn = turn.telling(call.steps.clone()).ending_by(until);
             // others may wait for a shared answer when the first who asked is gone
             let turn = if tool.shared { turn } else { turn.stopped_by(stop.clone()) };
             shape::shape(tool, &self.host, tool.run(&turn, call.arguments.clone()).await?)

@@ -100,7 +100,8 @@ impl<P> Page<P> {
         Self { limit: self.limit.min(rows), ..self }
     }
 
-    fn cursor(&self, place: &impl Display) -> String {
+    /// The cursor of the page that begins after `place`.
+    pub fn cursor(&self, place: &impl Display) -> String {
         format!("{place}-{:04x}", self.mark)
     }
 }

@@ -1,6 +1,7 @@
 //! An answer as compact text, and the sanitizing of untrusted text.
 
 mod arguments;
+mod around;
 mod clean;
 pub mod json;
 mod names;
@@ -10,7 +11,8 @@ mod tokens;
 mod unit;
 mod vocabulary;
 
+pub use around::around;
 pub use clean::{clean, clean_value};
-pub use redact::{Redactor, redact_arguments, redact_line, redact_value};
+pub use redact::{MARK, Redactor, redact_arguments, redact_line, redact_value};
 pub use render::render;
 pub use tokens::tokens_at_most;

@@ -1,6 +1,12 @@
 //! What a tool is, and the only file that turns one into MCP.
 
-use std::{any::Any, borrow::Cow, pin::Pin, sync::Arc};
+use std::{
+    any::Any,
+    borrow::Cow,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rmcp::{
     handler::server::tool::{schema_for_input, schema_for_output, schema_for_type},
@@ -106,20 +112,29 @@ pub struct Turn {
     caller: Arc<Caller>,
     place: Arc<dyn Any + Send + Sync>,
     stop: CancellationToken,
+    until: Option<Instant>,
     steps: Option<mpsc::Sender<Step>>,
     attempt: Option<Arc<Attempt>>,
 }
+
+/// What a search leaves of the time for telling what it has found.
+const TELLING: Duration = Duration::from_millis(500);
 
 impl Turn {
     /// A turn on `host` for `caller`. `place` is dropped when the call and all work that it started have ended.
     pub fn new(host: Host, caller: Arc<Caller>, place: impl Any + Send + Sync) -> Self {
         let stop = CancellationToken::new();
-        Self { host, caller, place: Arc::new(place), stop, steps: None, attempt: None }
+        Self { host, caller, place: Arc::new(place), stop, until: None, steps: None, attempt: None }
     }
 
     /// Told here when the caller no longer waits.
     pub fn stopped_by(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
+    }
+
+    /// Answered by then, or not at all.
+    pub fn ending_by(self, until: Instant) -> Self {
+        Self { until: Some(until), ..self }
     }
 
     /// Tells here how far it has come.
@@ -135,6 +150,12 @@ impl Turn {
     /// Cancelled when the caller no longer waits: a search then stops. What acts does not look at it.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
+    }
+
+    /// How long a search may take that would take `most`: no longer than the answer is waited for.
+    pub fn time(&self, most: Duration) -> Duration {
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()).saturating_sub(TELLING));
+        left.map_or(most, |left| left.min(most))
     }
 
     /// Whether the client asked to be told how far the call has come.

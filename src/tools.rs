@@ -3,6 +3,7 @@
 mod docker;
 mod files;
 mod system;
+mod window;
 
 use crate::tool::Entry;
 
@@ -36,4 +37,7 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<files::directory::Directory>(),
     Entry::of::<files::file_read::FileRead>(),
     Entry::of::<files::file_info::FileInfo>(),
+    Entry::of::<files::file_find::FileFind>(),
+    Entry::of::<files::file_grep::FileGrep>(),
+    Entry::of::<files::directory_usage::DirectoryUsage>(),
 ];

@@ -3,7 +3,11 @@
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use unicode_normalization::UnicodeNormalization;
 
-use std::{borrow::Cow, path::Path};
+use std::{
+    borrow::Cow,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 /// Keys, credentials and what holds them, in the usual places and under the usual names. One without a slash is the name of a file or a
 /// directory anywhere; one with a slash is a path from the root. Either stands for all that is below it.
@@ -142,6 +146,8 @@ pub struct Deny {
     names: GlobSet,
     paths: GlobSet,
     named: usize,
+    /// Those of names, and how those of paths end.
+    ends: GlobSet,
 }
 
 impl Deny {
@@ -165,7 +171,8 @@ impl Deny {
             set.build().map_err(|error| error.to_string())
         };
         let written = names.iter().chain(&paths).map(|pattern| (*pattern).to_owned()).collect();
-        Ok(Self { written, names: set(&names)?, paths: set(&paths)?, named: names.len() })
+        let ends: Vec<&str> = names.iter().copied().chain(paths.iter().map(|pattern| end(pattern))).collect();
+        Ok(Self { written, names: set(&names)?, paths: set(&paths)?, named: names.len(), ends: set(&ends)? })
     }
 
     /// The pattern that keeps the absolute `path` from callers: by its own name, or by that of a directory it is in below `allowed`.
@@ -173,6 +180,15 @@ impl Deny {
         let mut ancestors: Vec<&Path> = path.ancestors().take_while(|path| *path != allowed).collect();
         ancestors.reverse();
         ancestors.into_iter().find_map(|path| self.of_last(path))
+    }
+
+    /// The same of what has this name in a directory that has been found to be permitted. Few names are such that their `path` is looked at.
+    pub fn of_child(&self, name: &OsStr, path: impl FnOnce() -> PathBuf) -> Option<&str> {
+        let name = name.to_string_lossy();
+        if !self.ends.is_match(&*plain(&name)) {
+            return None;
+        }
+        self.of_last(&path())
     }
 
     /// The same where the directory that it is in has been found to be permitted.
@@ -202,10 +218,21 @@ impl PartialEq for Deny {
 
 impl Eq for Deny {}
 
+/// What a path has to end in to fit a pattern of paths, as a pattern of names.
+fn end(pattern: &str) -> &str {
+    match pattern.trim_end_matches('/').rsplit_once('/') {
+        // alternatives and classes can have a slash in them
+        Some((_, end)) if !end.contains("**") && !pattern.contains(['{', '[', '\\']) => end,
+        _ => "*",
+    }
+}
+
 /// One spelling for all that a filesystem may take for the same: without case, and with the letters that only look different composed.
 fn plain(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
-        return Cow::Borrowed(text);
+    if text.is_ascii() {
+        // composing leaves these as they are
+        let has_capitals = text.bytes().any(|byte| byte.is_ascii_uppercase());
+        return if has_capitals { text.to_ascii_lowercase().into() } else { text.into() };
     }
     let folded: String = text.nfkc().flat_map(char::to_lowercase).collect();
     Cow::Owned(folded.nfkc().collect())
@@ -271,6 +298,39 @@ mod tests {
         for path in ["/srv/.ENV", "/ETC/SHADOW", "/srv/.Ssh/x", "/srv/ＩＤ_ＲＳＡ", "/srv/ｓhadow", "/srv/LOGIN DATA"]
         {
             assert!(denied(path).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_child_is_kept_for_the_same_reason_as_its_path() {
+        let more = ["/srv/private/", "x/{a,b/c}", "y/**", "z/[a-c]", "**/q/*.bak"].map(str::to_owned);
+        let deny = Deny::new(true, &more).unwrap();
+        let names = [
+            "private",
+            "ssl",
+            "a",
+            "c",
+            "d",
+            "x",
+            "q.bak",
+            "gh",
+            "hub",
+            ".env",
+            "SHADOW",
+            "ｓhadow",
+            "id_rsa.pub",
+            "plain",
+            "credentials.toml",
+            "config",
+            "archive",
+        ];
+        for parent in
+            ["/", "/srv", "/etc/ssl", "/srv/x", "/srv/x/b", "/y", "/y/deep", "/z", "/q", "/h/.config", "/h/.cargo"]
+        {
+            for name in names {
+                let path = Path::new(parent).join(name);
+                assert_eq!(deny.of_child(OsStr::new(name), || path.clone()), deny.of_last(&path), "{path:?}");
+            }
         }
     }
 

@@ -18,6 +18,9 @@ use rustix::{
 /// What the kernel fills at a time, in bytes.
 const BUFFER: usize = 64 << 10;
 
+/// How many names are read until it is asked again whether anybody waits for them.
+const PATIENT_FOR: usize = 1024;
+
 /// A directory opened to be listed.
 #[derive(Debug)]
 pub struct Entries {
@@ -67,10 +70,27 @@ impl Entries {
 
     /// The first names of those from `from` on, in order: as many as fit into about `most` bytes.
     pub fn names(&self, from: Bound<&OsStr>, most: usize) -> Result<Names, Errno> {
+        self.names_until(from, most, &|| false)
+    }
+
+    /// The same, unless `is_over` says that nobody waits for them: ECANCELED.
+    pub(super) fn names_until(
+        &self,
+        from: Bound<&OsStr>,
+        most: usize,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Names, Errno> {
         let mut names = Names::default();
+        let mut count = 0_usize;
         // beyond this name there is no room
         let mut end: Option<Vec<u8>> = None;
+        let mut over = false;
         self.each(|Name { name, kind }| {
+            count += 1;
+            over = count.is_multiple_of(PATIENT_FOR) && is_over();
+            if over {
+                return false;
+            }
             let name = name.as_bytes();
             let is_before = match from {
                 Bound::Unbounded => false,
@@ -86,6 +106,9 @@ impl Entries {
             }
             true
         })?;
+        if over {
+            return Err(Errno::CANCELED);
+        }
         names.sort();
         names.more = end.is_some();
         Ok(names)

@@ -59,6 +59,8 @@ pub struct Passed {
     pub mounts: Vec<PathBuf>,
     /// Deeper than was asked for, or than a path can be.
     pub too_deep: u64,
+    /// What was shown last, where the walk ended before its end: another one can begin [after](Walk::after) it.
+    pub stopped: Option<PathBuf>,
 }
 
 /// Something below the directory that is walked.
@@ -93,13 +95,12 @@ impl Entry<'_> {
 
     /// The same entry without the walk: to be opened elsewhere, later.
     pub fn ticket(&self) -> Ticket {
-        let Place { directory, name, start } = self.place;
-        Ticket {
-            directory: Arc::clone(directory),
-            name: name.to_owned(),
-            own: Arc::clone(start.own()),
-            mounts: start.allowed().mounts,
-        }
+        Ticket::new(self.place.start, self.place.directory, self.place.name.to_owned())
+    }
+
+    /// What has this name in the directory that this is, before the walk has come to it.
+    pub fn ticket_within(&self, name: &str) -> Ticket {
+        Ticket::new(self.place.start, self.place.directory, Path::new(self.place.name).join(name).into_os_string())
     }
 
     /// Where a link says that it leads.
@@ -118,6 +119,10 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    fn new(start: &Found, directory: &Arc<Entries>, name: OsString) -> Self {
+        Self { directory: Arc::clone(directory), name, own: Arc::clone(start.own()), mounts: start.allowed().mounts }
+    }
+
     /// Opens it for reading, with what stat says. `None`: it is no regular file any more, or the server's own by another name.
     pub fn open(&self) -> io::Result<Option<(File, Stat)>> {
         if self.own.have_named(self.directory.id, &self.name) {
@@ -143,8 +148,10 @@ struct Level {
     device: u64,
 }
 
+/// How many entries are shown until the walk asks again whether it is over.
+const PATIENT_FOR: usize = 16;
+
 /// A walk.
-#[derive(Debug)]
 pub struct Walk<'a> {
     start: &'a Found,
     top: Arc<Entries>,
@@ -152,6 +159,11 @@ pub struct Walk<'a> {
     path: PathBuf,
     deepest: usize,
     resume: Vec<OsString>,
+    /// What the resumed walk stopped at is shown again.
+    again: bool,
+    is_over: &'a dyn Fn() -> bool,
+    /// What was shown last.
+    last: PathBuf,
     passed: Passed,
 }
 
@@ -166,15 +178,36 @@ impl<'a> Walk<'a> {
             path: PathBuf::new(),
             deepest,
             resume: vec![],
+            again: false,
+            is_over: &|| false,
+            last: PathBuf::new(),
             passed: Passed::default(),
         })
+    }
+
+    /// Ends when `is_over` says so, which is asked often.
+    #[must_use]
+    pub fn until(self, is_over: &'a dyn Fn() -> bool) -> Self {
+        Self { is_over, ..self }
+    }
+
+    /// What has this path from the directory where the walk begins.
+    pub fn ticket(&self, path: &Path) -> Ticket {
+        Ticket::new(self.start, &self.top, path.into())
     }
 
     /// Begins after this path, which an earlier walk has shown, and with what is below it.
     #[must_use]
     pub fn after(mut self, path: &Path) -> Self {
         self.resume = path.components().map(|part| part.as_os_str().to_owned()).collect();
+        self.last = path.to_owned();
         self
+    }
+
+    /// Begins with this path itself, if it is still there.
+    #[must_use]
+    pub fn from(self, path: &Path) -> Self {
+        Self { again: true, ..self.after(path) }
     }
 
     /// Shows every entry until there is none or `show` has seen enough. A directory comes before what is in it.
@@ -182,14 +215,29 @@ impl<'a> Walk<'a> {
         let (top, device) = (Arc::clone(&self.top), self.start.stat().st_dev);
         let resume = std::mem::take(&mut self.resume);
         let from = resume.first().map_or(Bound::Unbounded, |first| Bound::Included(first.as_os_str()));
-        let names = self.names(&top, from).map_err(|error| self.start.failure(error))?;
+        let names = match self.names(&top, from) {
+            Ok(names) => names,
+            Err(Errno::CANCELED) => return Ok(self.stopped()),
+            Err(error) => return Err(self.start.failure(error)),
+        };
         self.levels.push(Level { name: OsString::new(), open: Some(top), names, next: 0, device });
         // those that lead to where an earlier walk stopped have been shown
         let mut again = resume.into_iter().peekable();
+        let mut count = 0_usize;
         while let Some(level) = self.levels.last_mut() {
+            count += 1;
+            if count.is_multiple_of(PATIENT_FOR) && (self.is_over)() {
+                return Ok(self.stopped());
+            }
             let Some(name) = level.names.at(level.next) else {
-                if level.names.have_more() && self.refill() {
-                    continue;
+                if level.names.have_more() {
+                    match self.refill() {
+                        Ok(true) => continue,
+                        Ok(false) => (),
+                        Err(Errno::CANCELED) => return Ok(self.stopped()),
+                        // what is left of it
+                        Err(_) => self.passed.unreadable += 1,
+                    }
                 }
                 self.levels.pop();
                 self.path.pop();
@@ -197,7 +245,7 @@ impl<'a> Walk<'a> {
             };
             level.next += 1;
             let (name, mut kind) = (name.name.to_owned(), name.kind);
-            let is_again = again.next_if_eq(&name).is_some();
+            let is_again = again.next_if_eq(&name).is_some() && !(self.again && again.peek().is_none());
             if !is_again {
                 again = vec![].into_iter().peekable();
             }
@@ -206,24 +254,29 @@ impl<'a> Walk<'a> {
             if kind == FileType::Unknown {
                 kind = directory.stat(&name).map_or(kind, |stat| FileType::from_raw_mode(stat.st_mode));
             }
-            let go = if self.start.jail().deny().of_last(&self.start.path().join(&self.path)).is_some()
-                || self.start.own().have_named(directory.id, &name)
-            {
+            let is_denied = self.start.jail().deny().of_child(&name, || self.start.path().join(&self.path)).is_some()
+                || self.start.own().have_named(directory.id, &name);
+            let go = if is_denied {
                 self.passed.denied += 1;
+                again = vec![].into_iter().peekable();
                 Go::Past
             } else if is_again {
                 Go::On
             } else {
+                self.last.clone_from(&self.path);
                 let place = Place { directory: &directory, name: &name, start: self.start };
                 show(&Entry { path: &self.path, kind, depth: self.levels.len(), place })
             };
             match go {
-                Go::Stop => break,
+                Go::Stop => return Ok(self.stopped()),
                 Go::On if kind == FileType::Directory => {
                     let from = again.peek().cloned();
                     let from = from.as_deref().map_or(Bound::Unbounded, Bound::Included);
-                    if self.descend(&directory, name, from) {
-                        continue;
+                    match self.descend(&directory, name, from) {
+                        Ok(true) => continue,
+                        Ok(false) => (),
+                        Err(Errno::CANCELED) => return Ok(self.stopped()),
+                        Err(_) => self.passed.unreadable += 1,
                     }
                 }
                 Go::On | Go::Past => (),
@@ -233,11 +286,15 @@ impl<'a> Walk<'a> {
         Ok(self.passed)
     }
 
+    fn stopped(self) -> Passed {
+        Passed { stopped: Some(self.last), ..self.passed }
+    }
+
     /// Goes into a directory. `false`: it cannot be, and that is counted.
-    fn descend(&mut self, parent: &Entries, name: OsString, from: Bound<&OsStr>) -> bool {
+    fn descend(&mut self, parent: &Entries, name: OsString, from: Bound<&OsStr>) -> Result<bool, Errno> {
         if self.levels.len() >= self.deepest {
             self.passed.too_deep += 1;
-            return false;
+            return Ok(false);
         }
         let parent_device = self.levels.last().map_or(0, |level| level.device);
         let mounts = self.start.allowed().mounts;
@@ -259,24 +316,21 @@ impl<'a> Walk<'a> {
                 if let Some(above) = self.levels.len().checked_sub(OPEN + 1) {
                     self.levels[above].open = None;
                 }
-                true
+                Ok(true)
             }
             Err(Errno::XDEV) => {
                 if self.passed.mounts.len() < 10 {
                     self.passed.mounts.push(self.start.path().join(&self.path));
                 }
-                false
+                Ok(false)
             }
             // gone, or something else has the name now
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => false,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
             Err(Errno::PERM) => {
                 self.passed.denied += 1;
-                false
+                Ok(false)
             }
-            Err(_) => {
-                self.passed.unreadable += 1;
-                false
-            }
+            Err(error) => Err(error),
         }
     }
 
@@ -325,21 +379,21 @@ impl<'a> Walk<'a> {
     }
 
     /// The next names of the deepest directory. `false`: there are none.
-    fn refill(&mut self) -> bool {
-        let Some(directory) = self.directory() else { return false };
-        let Some(level) = self.levels.last_mut() else { return false };
+    fn refill(&mut self) -> Result<bool, Errno> {
+        let Some(directory) = self.directory() else { return Ok(false) };
+        let Some(level) = self.levels.last_mut() else { return Ok(false) };
         let last =
             level.names.len().checked_sub(1).and_then(|last| level.names.at(last)).map(|name| name.name.to_owned());
         level.names = Names::default();
-        let names = self.names(&directory, last.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
-        let (Ok(names), Some(level)) = (names, self.levels.last_mut()) else { return false };
+        let names = self.names(&directory, last.as_deref().map_or(Bound::Unbounded, Bound::Excluded))?;
+        let Some(level) = self.levels.last_mut() else { return Ok(false) };
         (level.names, level.next) = (names, 0);
-        !level.names.is_empty()
+        Ok(!level.names.is_empty())
     }
 
     fn names(&self, directory: &Entries, from: Bound<&OsStr>) -> Result<Names, Errno> {
         let taken: usize = self.levels.iter().map(|level| level.names.size()).sum();
-        directory.names(from, (NAMES.saturating_sub(taken) / 2).max(NAMES_LEAST))
+        directory.names_until(from, (NAMES.saturating_sub(taken) / 2).max(NAMES_LEAST), self.is_over)
     }
 }
 

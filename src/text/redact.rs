@@ -26,7 +26,7 @@ use super::{
 };
 
 /// What stands in the place of a secret.
-pub(super) const MARK: &str = "[redacted]";
+pub const MARK: &str = "[redacted]";
 
 /// How often text is looked at. Two suffice for what people and programs write, the second to find nothing.
 const PASSES: usize = 8;

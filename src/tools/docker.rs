@@ -17,7 +17,6 @@ pub(crate) mod images;
 mod listed;
 pub(crate) mod stacks;
 pub(crate) mod volumes;
-mod window;
 
 use crate::{docker::model::Port, text};
 

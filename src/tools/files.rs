@@ -2,10 +2,16 @@
 
 mod content;
 pub(crate) mod directory;
+pub(crate) mod directory_usage;
+pub(crate) mod file_find;
+pub(crate) mod file_grep;
 pub(crate) mod file_info;
 pub(crate) mod file_read;
+mod left_out;
 mod name;
 mod patience;
+mod pattern;
+mod place;
 #[cfg(test)]
 mod scratch;
 mod stat;

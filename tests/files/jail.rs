@@ -79,7 +79,7 @@ fn of_what_is_mounted_only_files_are_shown_and_never_the_servers_own() {
     }
     // nor does a search come across them: every token is hashed with argon2
     let found = answer(&server, "file_grep", json!({ "path": at("srv"), "pattern": "argon2id" }));
-    assert_eq!(found["matches"].as_u64(), Some(0), "{found}");
+    assert_eq!(found["searched"]["matching"].as_u64(), Some(0), "{found}");
     let found = answer(&server, "file_find", json!({ "path": at("srv"), "pattern": "{environ,audit.jsonl}" }));
     assert!(!found.to_string().contains("environ\"") && !found.to_string().contains("audit.jsonl\""), "{found}");
 }
@@ -101,7 +101,7 @@ fn what_the_server_may_not_read_is_denied_with_the_reason() {
     assert!(shut.starts_with("denied: ") && shut.contains("closed to it"), "{shut}");
     // a search goes on, and says what it could not look into
     let found = answer(&server, "file_grep", json!({ "path": at("srv"), "pattern": "fine" }));
-    assert_eq!(found["matches"].as_u64(), Some(1), "{found}");
+    assert_eq!(found["searched"]["matching"].as_u64(), Some(1), "{found}");
     fs::set_permissions(server.scratch.path("srv/shut"), fs::Permissions::from_mode(0o755)).unwrap();
 }
 

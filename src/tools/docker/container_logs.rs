@@ -15,7 +15,6 @@ use self::{
     level::Level,
     sieve::{Grep, Kept, Sieve, Wanted},
 };
-use super::window::{told, window};
 use crate::{
     docker::{
         Docker, PATIENCE,
@@ -27,6 +26,7 @@ use crate::{
     table::Table,
     text,
     tool::{Tool, Turn},
+    tools::window::{told, window},
 };
 
 /// Lines unless the caller says otherwise.

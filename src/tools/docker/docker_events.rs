@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::window::{told, window};
 use crate::{
     docker::{
         Docker, PATIENCE,
@@ -22,6 +21,7 @@ use crate::{
     scope::Scope,
     table::Table,
     tool::{Tool, Turn},
+    tools::window::{told, window},
 };
 
 /// How far back, unless the caller says otherwise.

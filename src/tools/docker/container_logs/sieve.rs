@@ -1,7 +1,6 @@
 //! Line for line: what of a log is asked for, with its secrets taken out first. Holds the newest, and no more than was asked for.
 
 use std::{
-    borrow::Cow,
     collections::VecDeque,
     time::{Duration, SystemTime},
 };
@@ -19,9 +18,6 @@ use crate::{
 
 /// The longest line that is shown, in characters.
 const LONGEST: usize = 1_000;
-
-/// What stands before a match in a line that is too long to show, in bytes.
-const BEFORE: usize = 200;
 
 /// Lines later than the last one asked for, by this much, end the search: clocks are set back, but seldom so far.
 const SET_BACK: Duration = Duration::from_secs(60);
@@ -164,7 +160,7 @@ impl<'a> Sieve<'a> {
             stream.take_level(&text);
         }
         let level = stream.level;
-        let shown = cut(&text, found, line.dropped).into_owned();
+        let shown = text::around(&text, found, LONGEST, line.dropped).into_owned();
         let broken = self.lines == 1;
         self.keep(Kept { time, source: line.source, level, text: shown, count: 1, broken });
     }
@@ -198,23 +194,6 @@ impl Stream {
             self.level = own;
         }
     }
-}
-
-/// As much of a line as is shown, with what was found in it.
-fn cut(text: &str, found: usize, dropped: u64) -> Cow<'_, str> {
-    if dropped == 0 && (text.len() <= LONGEST || text.chars().nth(LONGEST).is_none()) {
-        return text.into();
-    }
-    let mut begin = if found > LONGEST - BEFORE { found - BEFORE } else { 0 };
-    while !text.is_char_boundary(begin) {
-        begin -= 1;
-    }
-    let rest = &text[begin..];
-    let end = rest.char_indices().nth(LONGEST).map_or(rest.len(), |(end, _)| end);
-    let before = if begin > 0 { format!("(+{begin})…") } else { String::new() };
-    let behind = (rest.len() - end) as u64 + dropped;
-    let behind = if behind > 0 { format!("…(+{behind})") } else { String::new() };
-    format!("{before}{}{behind}", &rest[..end]).into()
 }
 
 #[cfg(test)]

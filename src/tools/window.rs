@@ -1,4 +1,4 @@
-//! From when until when, as the arguments `since` and `until` say.
+//! Times as arguments have them, and from when until when `since` and `until` say.
 
 use std::time::{Duration, SystemTime};
 

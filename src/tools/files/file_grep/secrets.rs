@@ -1,0 +1,261 @@
+//! The lines of a file without their secrets, which may span several: what a line says of those after it is remembered from the file's
+//! beginning. Most files say nothing of the kind, and cost one search for the few words that would.
+
+use std::{borrow::Cow, collections::VecDeque, sync::LazyLock};
+
+use regex::bytes::Regex;
+
+use crate::text::{self, Redactor};
+
+/// Without any of these no line says anything of the next: see [`Redactor`].
+static WORDS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"PRIVATE KEY|Private-Lines: |Secret|[dD]ata"?:"#).ok());
+
+/// The longest of the words, so that none is missed between two blocks.
+const LONGEST_WORD: usize = 16;
+
+/// A line as it may be shown.
+#[derive(Debug)]
+pub(super) struct Text<'a> {
+    /// Without what hides from a reader; a byte that is no character is a question mark.
+    pub cleaned: Cow<'a, str>,
+    /// Without its secrets as well. `None`: it has none.
+    pub redacted: Option<String>,
+}
+
+impl Text<'_> {
+    /// What may be told.
+    pub(super) fn shown(&self) -> &str {
+        self.redacted.as_deref().unwrap_or(&self.cleaned)
+    }
+}
+
+/// What is known of the lines of one file. Lines are asked for in their order.
+#[derive(Debug)]
+pub(super) struct Secrets {
+    redactor: Redactor,
+    /// Whether one of the words has been seen.
+    is_careful: bool,
+    /// What has been read and may be asked for; from the beginning of a line.
+    held: Vec<u8>,
+    /// Where in the file that is.
+    start: u64,
+    /// How much of it the redactor has seen.
+    seen: usize,
+    /// The last lines that it has seen, by where they are.
+    recent: VecDeque<(u64, String)>,
+    /// How many of them.
+    context: usize,
+}
+
+impl Secrets {
+    /// Of a new file; so many lines may be asked for again after others have been read.
+    pub(super) fn new(context: usize) -> Self {
+        Self {
+            redactor: Redactor::default(),
+            is_careful: false,
+            held: vec![],
+            start: 0,
+            seen: 0,
+            recent: VecDeque::new(),
+            context,
+        }
+    }
+
+    /// Takes note of what is read next. What was read before is not asked for any more, but for its last line, which may go on, and for those
+    /// that are remembered.
+    pub(super) fn read(&mut self, block: &[u8]) {
+        let rest = memchr::memrchr(b'\n', &self.held).map_or(0, |end| end + 1);
+        if self.is_careful {
+            self.pass(rest);
+        }
+        self.held.drain(..rest);
+        self.start += rest as u64;
+        self.seen = self.seen.saturating_sub(rest);
+        if !self.is_careful {
+            let before = self.held.len().saturating_sub(LONGEST_WORD);
+            let beyond = block.len().min(LONGEST_WORD);
+            self.is_careful = has_word(block) || has_word(&[&self.held[before..], &block[..beyond]].concat());
+        }
+        if self.is_careful {
+            self.held.extend_from_slice(block);
+            return;
+        }
+        // only the line that goes on
+        match memchr::memrchr(b'\n', block) {
+            None => self.held.extend_from_slice(block),
+            Some(end) => {
+                self.start += (self.held.len() + end + 1) as u64;
+                self.held.clear();
+                self.held.extend_from_slice(&block[end + 1..]);
+            }
+        }
+    }
+
+    /// Takes note of the whole of a file. Nothing is looked at yet.
+    pub(super) fn whole(&mut self, bytes: &[u8]) {
+        self.is_careful = has_word(bytes);
+        if self.is_careful {
+            self.held.extend_from_slice(bytes);
+        }
+    }
+
+    /// The line that begins at `at` in the file, and is `line` without its line break.
+    pub(super) fn line<'a>(&mut self, at: u64, line: &'a [u8]) -> Text<'a> {
+        let cleaned = cleaned(line);
+        let redacted =
+            if self.is_careful { self.careful(at, &cleaned) } else { text::redact_line(&cleaned).into_owned() };
+        let redacted = (redacted != *cleaned).then_some(redacted);
+        Text { cleaned, redacted }
+    }
+
+    fn careful(&mut self, at: u64, cleaned: &str) -> String {
+        let place = at.checked_sub(self.start).map(|place| place as usize);
+        match place.filter(|place| *place >= self.seen) {
+            Some(place) => {
+                self.pass(place.min(self.held.len()));
+                // it is the next
+                self.see(cleaned, at);
+                let rest = &self.held[self.seen..];
+                self.seen += memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+                self.recent.back().map(|(_, text)| text.clone()).unwrap_or_default()
+            }
+            // it has been seen; what is not remembered is not shown
+            None => {
+                let known = self.recent.iter().rev().find(|(known, _)| *known == at);
+                known.map_or_else(|| text::MARK.to_owned(), |(_, text)| text.clone())
+            }
+        }
+    }
+
+    /// Lets the redactor see all lines before this place.
+    fn pass(&mut self, to: usize) {
+        while self.seen < to {
+            let rest = &self.held[self.seen..to];
+            let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+            let at = self.start + self.seen as u64;
+            let line = cleaned(rest[..length].strip_suffix(b"\n").unwrap_or(&rest[..length])).into_owned();
+            if self.context > 0 {
+                self.see(&line, at);
+            } else {
+                self.redactor.pass(&line);
+            }
+            self.seen += length;
+        }
+    }
+
+    fn see(&mut self, line: &str, at: u64) {
+        if self.recent.len() > self.context {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((at, self.redactor.line(line).into_owned()));
+    }
+}
+
+fn has_word(bytes: &[u8]) -> bool {
+    // without the words every file has them
+    WORDS.as_ref().is_none_or(|words| words.is_match(bytes))
+}
+
+/// As it is shown, with its secrets. One byte stays one byte where it can: what is found in the one is then found in the other.
+fn cleaned(line: &[u8]) -> Cow<'_, str> {
+    let text = match std::str::from_utf8(line) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            let mut out = String::with_capacity(line.len());
+            for chunk in line.utf8_chunks() {
+                out.push_str(chunk.valid());
+                out.extend(chunk.invalid().iter().map(|_| '?'));
+            }
+            Cow::Owned(out)
+        }
+    };
+    match text {
+        Cow::Borrowed(text) => text::clean(text, usize::MAX),
+        Cow::Owned(text) => text::clean(&text, usize::MAX).into_owned().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAABlwAAAAdzc2gtcn";
+
+    /// Each line of `text` as it is shown, asked for as if each matched; read in blocks of `size`.
+    fn shown(text: &str, size: usize, asked: impl Fn(usize) -> bool) -> Vec<String> {
+        let mut secrets = Secrets::new(2);
+        let (mut lines, mut at, mut out) = (text.split_inclusive('\n').enumerate().peekable(), 0, vec![]);
+        let mut read = 0;
+        for block in text.as_bytes().chunks(size) {
+            secrets.read(block);
+            read += block.len();
+            while let Some((n, line)) = lines.next_if(|(_, line)| at + line.len() <= read) {
+                if asked(n) {
+                    out.push(secrets.line(at as u64, line.trim_end_matches('\n').as_bytes()).shown().to_owned());
+                }
+                at += line.len();
+            }
+        }
+        out
+    }
+
+    fn expected(text: &str, asked: impl Fn(usize) -> bool) -> Vec<String> {
+        let mut redactor = Redactor::default();
+        let lines = text.lines().map(|line| redactor.line(line).into_owned()).enumerate();
+        lines.filter(|(n, _)| asked(*n)).map(|(_, line)| line).collect()
+    }
+
+    fn text() -> String {
+        let filler = "a line of no interest with some words in it\n".repeat(30);
+        format!(
+            "{filler}-----BEGIN OPENSSH PRIVATE KEY-----\n{KEY}\n{KEY}\n-----END OPENSSH PRIVATE KEY-----\n{filler}\
+             ---\napiVersion: v1\nkind: Secret\n# {filler}data:\n  plain: c29tZXRoaW5nMTIz\nstringData:\n  other: word\n{filler}password=hunter2\n"
+        )
+    }
+
+    #[test]
+    fn every_line_is_redacted_as_if_all_were_shown_however_the_file_is_read() {
+        let text = text();
+        for size in [1, 7, 50, 1000, 1 << 20] {
+            assert_eq!(shown(&text, size, |_| true), expected(&text, |_| true), "{size}");
+            for step in [2, 3, 11] {
+                let asked = |n: usize| n.is_multiple_of(step);
+                assert_eq!(shown(&text, size, asked), expected(&text, asked), "{size} {step}");
+            }
+        }
+        assert!(!expected(&text, |_| true).iter().any(|line| line.contains(KEY) || line.contains("hunter2")));
+        let mut secrets = Secrets::new(0);
+        secrets.whole(text.as_bytes());
+        let at = text.find(KEY).unwrap();
+        assert_eq!(secrets.line(at as u64, KEY.as_bytes()).shown(), text::MARK);
+    }
+
+    #[test]
+    fn a_line_can_be_asked_for_again_as_far_back_as_context_goes_and_no_further() {
+        let text = text();
+        let lines: Vec<&str> = text.lines().collect();
+        let key = lines.iter().position(|line| *line == KEY).unwrap();
+        let at = |n: usize| lines[..n].iter().map(|line| line.len() + 1).sum::<usize>() as u64;
+        let mut secrets = Secrets::new(2);
+        let (first, second) = text.split_at(at(key + 2) as usize);
+        secrets.read(first.as_bytes());
+        secrets.read(second.as_bytes());
+        assert_eq!(secrets.line(at(key), KEY.as_bytes()).shown(), text::MARK);
+        assert_eq!(secrets.line(at(key + 3), lines[key + 3].as_bytes()).shown(), lines[key + 3]);
+        assert_eq!(
+            secrets.line(at(0), lines[0].as_bytes()).shown(),
+            text::MARK,
+            "nobody knows any more what was before it"
+        );
+    }
+
+    #[test]
+    fn what_a_calm_file_holds_is_one_line() {
+        let mut secrets = Secrets::new(2);
+        for _ in 0..1000 {
+            secrets.read("words and more words\nand some\nof a lin".as_bytes());
+        }
+        assert!(secrets.held.len() < 100 && secrets.recent.is_empty());
+    }
+}
