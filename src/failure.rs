@@ -13,6 +13,9 @@ pub enum Failure {
     /// The server itself lacks the right, whatever the caller's scope.
     #[error("{0} may not be read by this server")]
     Denied(String),
+    /// The same of changing it.
+    #[error("{0} may not be changed by this server")]
+    Unchangeable(String),
     /// The kernel or a service does not offer this here.
     #[error("{0} is not available on this machine")]
     Unavailable(String),
@@ -80,7 +83,7 @@ impl Failure {
         match self {
             Self::Invalid(_) => "invalid",
             Self::NotFound(_) => "not_found",
-            Self::Denied(_) => "denied",
+            Self::Denied(_) | Self::Unchangeable(_) => "denied",
             Self::Unavailable(_) => "unavailable",
             Self::Away(_) => "away",
             Self::Forbidden(_) => "forbidden",

@@ -17,6 +17,7 @@ mod path;
 #[cfg(test)]
 mod tests;
 pub mod walk;
+pub mod write;
 
 use std::{
     fmt,
@@ -35,6 +36,7 @@ use rustix::{
 pub use deny::{Deny, USUAL};
 pub use entries::{Entries, Name, Names};
 pub use found::{Found, Who};
+use own::Inodes;
 pub use own::Own;
 
 use crate::failure::Failure;
@@ -106,6 +108,7 @@ pub struct Jail {
 struct Inner {
     settings: Settings,
     directories: Vec<Directory>,
+    writers: Arc<write::Writers>,
 }
 
 /// One of them.
@@ -133,7 +136,7 @@ impl Jail {
         for directory in &directories {
             let _ = directory.open(&settings.root);
         }
-        Self { inner: Arc::new(Inner { settings, directories }) }
+        Self { inner: Arc::new(Inner { settings, directories, writers: Arc::default() }) }
     }
 
     /// Without any directory.
@@ -274,13 +277,18 @@ impl Jail {
             Err(Errno::XDEV) => return Err(self.other_filesystem(directory, &top, rest)),
             Err(error) => return Err(self.failure(path, error)),
         };
-        let own = own.and(self.inner.settings.own.now());
+        self.check(&directory.allowed, path, fd, own).map(Some)
+    }
+
+    /// What only the opened thing itself can tell: whether it is the server's own, now or `before` it was opened, and on what it lies.
+    fn check(&self, allowed: &Allowed, path: &Path, fd: OwnedFd, before: Inodes) -> Result<Found, Failure> {
+        let own = before.and(self.inner.settings.own.now());
         let stat = fstat(&fd).map_err(|error| self.failure(path, error))?;
         self.check_filesystem(path, &fd)?;
         if own.have((stat.st_dev, stat.st_ino)) {
             return Err(Failure::Forbidden(format!("{} is this server's own and kept from callers", path.display())));
         }
-        Ok(Some(Found::new(self.clone(), directory.allowed.clone(), path.to_owned(), fd, stat, Arc::new(own))))
+        Ok(Found::new(self.clone(), allowed.clone(), path.to_owned(), fd, stat, Arc::new(own)))
     }
 
     fn check_filesystem(&self, path: &Path, fd: &OwnedFd) -> Result<(), Failure> {

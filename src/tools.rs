@@ -40,4 +40,9 @@ pub const TOOLS: &[Entry] = &[
     Entry::of::<files::file_find::FileFind>(),
     Entry::of::<files::file_grep::FileGrep>(),
     Entry::of::<files::directory_usage::DirectoryUsage>(),
+    Entry::acting::<files::file_write::FileWrite>(),
+    Entry::acting::<files::file_edit::FileEdit>(),
+    Entry::acting::<files::file_move::FileMove>(),
+    Entry::acting::<files::directory_create::DirectoryCreate>(),
+    Entry::acting::<files::file_remove::FileRemove>(),
 ];

@@ -2,6 +2,7 @@
 
 mod jail;
 mod read;
+mod write;
 
 use std::{path::PathBuf, process::Command};
 

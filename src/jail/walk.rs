@@ -158,6 +158,7 @@ pub struct Walk<'a> {
     levels: Vec<Level>,
     path: PathBuf,
     deepest: usize,
+    mounts: bool,
     resume: Vec<OsString>,
     /// What the resumed walk stopped at is shown again.
     again: bool,
@@ -177,6 +178,7 @@ impl<'a> Walk<'a> {
             levels: vec![],
             path: PathBuf::new(),
             deepest,
+            mounts: start.allowed().mounts,
             resume: vec![],
             again: false,
             is_over: &|| false,
@@ -194,6 +196,12 @@ impl<'a> Walk<'a> {
     /// What has this path from the directory where the walk begins.
     pub fn ticket(&self, path: &Path) -> Ticket {
         Ticket::new(self.start, &self.top, path.into())
+    }
+
+    /// Goes into nothing that is mounted below, whether callers may see it or not.
+    #[must_use]
+    pub fn on_one_mount(self) -> Self {
+        Self { mounts: false, ..self }
     }
 
     /// Begins after this path, which an earlier walk has shown, and with what is below it.
@@ -297,8 +305,7 @@ impl<'a> Walk<'a> {
             return Ok(false);
         }
         let parent_device = self.levels.last().map_or(0, |level| level.device);
-        let mounts = self.start.allowed().mounts;
-        let opened = open_directory(parent, Path::new(&name), mounts).and_then(|fd| {
+        let opened = open_directory(parent, Path::new(&name), self.mounts).and_then(|fd| {
             let entries = Entries::new(fd)?;
             if entries.id.0 != parent_device && !filesystem::keeps_files(fstatfs(&entries)?.f_type as u64) {
                 return Err(Errno::XDEV);
@@ -360,21 +367,20 @@ impl<'a> Walk<'a> {
 
     /// By its path from the top, as far at a time as the kernel takes.
     fn open_again(&self) -> Result<Entries, Errno> {
-        let mounts = self.start.allowed().mounts;
         let (mut at, mut stretch): (Option<OwnedFd>, PathBuf) = (None, PathBuf::new());
         for level in self.levels.iter().skip(1) {
             if stretch.as_os_str().len() + level.name.len() > STRETCH {
                 at = Some(match &at {
-                    Some(at) => open_directory(at, &stretch, mounts)?,
-                    None => open_directory(&*self.top, &stretch, mounts)?,
+                    Some(at) => open_directory(at, &stretch, self.mounts)?,
+                    None => open_directory(&*self.top, &stretch, self.mounts)?,
                 });
                 stretch.clear();
             }
             stretch.push(&level.name);
         }
         Entries::new(match &at {
-            Some(at) => open_directory(at, &stretch, mounts)?,
-            None => open_directory(&*self.top, &stretch, mounts)?,
+            Some(at) => open_directory(at, &stretch, self.mounts)?,
+            None => open_directory(&*self.top, &stretch, self.mounts)?,
         })
     }
 

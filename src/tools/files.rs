@@ -15,3 +15,11 @@ mod place;
 #[cfg(test)]
 mod scratch;
 mod stat;
+
+mod change;
+pub(super) mod directory_create;
+pub(super) mod file_edit;
+pub(super) mod file_move;
+pub(super) mod file_remove;
+pub(super) mod file_write;
+mod shown;
