@@ -17,7 +17,9 @@ const agent = new Agent({ keepAlive: true, maxSockets: WORKERS });
 const end = performance.now() + seconds * 1000;
 const took = [];
 
-const { tools } = await call('tools/list', {});
+// of searches a caller has only so many a minute
+const SEARCHES = ['file_find', 'file_grep', 'directory_usage'];
+const tools = (await call('tools/list', {})).tools.filter(({ name }) => !SEARCHES.includes(name));
 const required = Object.fromEntries(tools.map(({ name, outputSchema }) => [name, outputSchema.required.join()]));
 assert.equal(new Set(Object.values(required)).size, tools.length, 'two tools cannot be told apart by what they answer');
 await Promise.all(Array.from({ length: WORKERS }, async (_, worker) => {
