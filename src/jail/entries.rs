@@ -41,10 +41,23 @@ pub struct Name<'a> {
 /// Names, in the order of their bytes.
 #[derive(Debug, Default)]
 pub struct Names {
-    bytes: Vec<u8>,
-    all: Vec<(u32, u8, FileType)>,
+    /// What they consist of: one after the other, in pieces that need not move to grow.
+    pieces: Vec<Vec<u8>>,
+    bytes: usize,
+    all: Vec<Held>,
     /// There are more after the last.
     more: bool,
+}
+
+/// How large a piece is, in bytes.
+const PIECE: usize = 256 << 10;
+
+/// Where a name stands in the pieces.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    start: u32,
+    length: u8,
+    kind: FileType,
 }
 
 impl Entries {
@@ -101,8 +114,8 @@ impl Entries {
                 return true;
             }
             names.push(name, kind);
-            if names.size() > most && names.all.len() > 1 {
-                end = Some(names.halve());
+            while names.size() > most && names.all.len() > 1 {
+                end = Some(names.shrink());
             }
             true
         })?;
@@ -144,41 +157,78 @@ impl Names {
 
     /// The one at this place.
     pub fn at(&self, place: usize) -> Option<Name<'_>> {
-        let (start, length, kind) = *self.all.get(place)?;
-        Some(Name { name: OsStr::from_bytes(&self.bytes[start as usize..start as usize + usize::from(length)]), kind })
+        let held = self.all.get(place)?;
+        Some(Name { name: OsStr::from_bytes(held.name(&self.pieces)), kind: held.kind })
     }
 
     /// What they take, in bytes.
     pub fn size(&self) -> usize {
-        self.bytes.len() + self.all.len() * size_of::<(u32, u8, FileType)>()
+        self.bytes + self.all.len() * size_of::<Held>()
     }
 
     fn push(&mut self, name: &[u8], kind: FileType) {
+        // the first piece begins small, as most directories are
+        if self.pieces.last().is_none_or(|piece| piece.len() + name.len() > PIECE) {
+            self.pieces.push(if self.pieces.is_empty() { vec![] } else { Vec::with_capacity(PIECE) });
+        }
         // a name has at most 255 bytes, and there is no room for 4 GiB of them
-        let (Ok(start), Ok(length)) = (u32::try_from(self.bytes.len()), u8::try_from(name.len())) else { return };
-        self.bytes.extend_from_slice(name);
-        self.all.push((start, length, kind));
+        let (Ok(at), Ok(length)) = (u32::try_from(self.pieces.len() - 1), u8::try_from(name.len())) else { return };
+        let Some(piece) = self.pieces.last_mut() else { return };
+        self.all.push(Held { start: at * PIECE as u32 + piece.len() as u32, length, kind });
+        self.bytes += name.len();
+        piece.extend_from_slice(name);
     }
 
     fn sort(&mut self) {
-        let bytes = &self.bytes;
-        let name =
-            |(start, length, _): &(u32, u8, FileType)| &bytes[*start as usize..*start as usize + usize::from(*length)];
-        self.all.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+        let pieces = &self.pieces;
+        self.all.sort_unstable_by(|a, b| a.name(pieces).cmp(b.name(pieces)));
     }
 
-    /// Forgets the later half, and says which was the first of it.
-    fn halve(&mut self) -> Vec<u8> {
-        self.sort();
-        let (kept, mut half) = (self.all.len() / 2, Self::default());
-        for place in 0..kept {
-            if let Some(Name { name, kind }) = self.at(place) {
-                half.push(name.as_bytes(), kind);
+    /// Forgets the last eighth, and says which was the first of it. It takes no room to make room.
+    fn shrink(&mut self) -> Vec<u8> {
+        let (kept, pieces) = ((self.all.len() * 7 / 8).max(1), &self.pieces);
+        let (_, first, _) = self.all.select_nth_unstable_by(kept, |a, b| a.name(pieces).cmp(b.name(pieces)));
+        let end = first.name(pieces).to_owned();
+        self.all.truncate(kept);
+        self.all.sort_unstable_by_key(|held| held.start);
+        let (mut at, mut to) = (0, 0);
+        self.bytes = 0;
+        for held in &mut self.all {
+            let (piece, from, length) = (held.piece(), held.from(), usize::from(held.length));
+            if to + length > PIECE {
+                self.pieces[at].truncate(to);
+                (at, to) = (at + 1, 0);
             }
+            // never beyond where it is: what is before it has moved up or stayed
+            if at == piece {
+                self.pieces[at].copy_within(from..from + length, to);
+            } else {
+                let (before, behind) = self.pieces.split_at_mut(piece);
+                let room = before[at].len().max(to + length);
+                before[at].resize(room, 0);
+                before[at][to..to + length].copy_from_slice(&behind[0][from..from + length]);
+            }
+            held.start = (at * PIECE + to) as u32;
+            to += length;
+            self.bytes += length;
         }
-        let end = self.at(kept).map(|first| first.name.as_bytes().to_owned()).unwrap_or_default();
-        *self = half;
+        self.pieces.truncate(at + 1);
+        self.pieces[at].truncate(to);
         end
+    }
+}
+
+impl Held {
+    fn piece(&self) -> usize {
+        self.start as usize / PIECE
+    }
+
+    fn from(&self) -> usize {
+        self.start as usize % PIECE
+    }
+
+    fn name<'a>(&self, pieces: &'a [Vec<u8>]) -> &'a [u8] {
+        &pieces[self.piece()][self.from()..self.from() + usize::from(self.length)]
     }
 }
 
@@ -186,6 +236,38 @@ impl Names {
 mod tests {
     use super::*;
     use rustix::fs::{Mode, OFlags, open};
+
+    #[test]
+    fn the_first_names_stay_as_they_are_when_the_others_are_forgotten() {
+        let mut dice = 1_u32;
+        let mut roll = |below: u32| {
+            dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (dice >> 8) % below
+        };
+        let (mut names, mut expected) = (Names::default(), vec![]);
+        for _ in 0..40_000 {
+            let length = 1 + roll(255) as usize;
+            let name: Vec<u8> = (0..length).map(|_| b'a' + roll(26) as u8).collect();
+            names.push(&name, FileType::RegularFile);
+            expected.push(name);
+        }
+        assert!(names.pieces.len() > 10);
+        expected.sort();
+        for _ in 0..30 {
+            let end = names.shrink();
+            expected.truncate((expected.len() * 7 / 8).max(1));
+            assert!(expected.last().unwrap() <= &end);
+            // others can come after it
+            let more = vec![b'a'; 1 + roll(200) as usize];
+            names.push(&more, FileType::RegularFile);
+            expected.push(more);
+            expected.sort();
+            names.sort();
+            let all: Vec<&[u8]> = (0..names.len()).map(|at| names.at(at).unwrap().name.as_bytes()).collect();
+            assert_eq!(all, expected);
+            assert_eq!(names.bytes, expected.iter().map(Vec::len).sum::<usize>());
+        }
+    }
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "makes the directory to be read")]

@@ -31,7 +31,7 @@ use crate::failure::Failure;
 const OPEN: usize = 24;
 
 /// What all names together may take, in bytes, and the least that one directory gets of it.
-const NAMES: usize = 24 << 20;
+const NAMES: usize = 32 << 20;
 const NAMES_LEAST: usize = 16 << 10;
 
 /// The longest path handed to the kernel at once, in bytes.
