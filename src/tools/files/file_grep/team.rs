@@ -26,10 +26,10 @@ const MOST: usize = 4;
 
 /// Files of a batch, and directories that they may be in.
 const FILES: usize = 32;
-const DIRECTORIES: usize = 4;
+const DIRECTORIES: usize = 8;
 
 /// Batches on their way at the same time.
-const WINDOW: u64 = 16;
+const WINDOW: u64 = 12;
 
 /// Rows that may wait until those before them have come.
 const WAITING_ROWS: usize = 4_000;
@@ -57,13 +57,18 @@ pub(super) struct Team<'a> {
     /// Tells the threads that there are rows enough.
     enough: &'a CancellationToken,
     state: Mutex<State<'a>>,
-    changed: Condvar,
+    /// There is something to do, or nothing any more.
+    work: Condvar,
+    /// There is room for more of it.
+    room: Condvar,
 }
 
 #[derive(Debug)]
 struct State<'a> {
     queue: VecDeque<(u64, Vec<Job>)>,
     is_closed: bool,
+    /// How many have been handed out.
+    handed: u64,
     /// The batch that is told next, and those after it that have come before it.
     next: u64,
     done: BTreeMap<u64, Batch>,
@@ -76,7 +81,6 @@ struct State<'a> {
 pub(super) struct Handing<'a, 'team> {
     team: &'team Team<'a>,
     batch: Vec<Job>,
-    sequence: u64,
     /// Of the last file, and how many there are in the batch.
     directory: (u64, usize),
     directories: usize,
@@ -87,12 +91,13 @@ impl<'a> Team<'a> {
         let state = State {
             queue: VecDeque::new(),
             is_closed: false,
+            handed: 0,
             next: 0,
             done: BTreeMap::new(),
             waiting_rows: 0,
             page: Assembly::new(wanted),
         };
-        Self { wanted, patience, enough, state: Mutex::new(state), changed: Condvar::new() }
+        Self { wanted, patience, enough, state: Mutex::new(state), work: Condvar::new(), room: Condvar::new() }
     }
 
     /// Searches all files that `walk` hands out, and gives the page that came of them with what `walk` gave.
@@ -113,7 +118,7 @@ impl<'a> Team<'a> {
                 }
             }
             let _closing = Closing(&self);
-            let mut handing = Handing { team: &self, batch: vec![], sequence: 0, directory: (0, 0), directories: 0 };
+            let mut handing = Handing { team: &self, batch: vec![], directory: (0, 0), directories: 0 };
             let walked = walk(&mut handing);
             handing.hand();
             walked
@@ -130,10 +135,6 @@ impl<'a> Team<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'guard>(&self, state: MutexGuard<'guard, State<'a>>) -> MutexGuard<'guard, State<'a>> {
-        self.changed.wait_timeout(state, LOOK_UP).unwrap_or_else(PoisonError::into_inner).0
-    }
-
     /// What one thread does until there is nothing left.
     fn work(&self) {
         // a thread that panics must not be waited for
@@ -144,13 +145,21 @@ impl<'a> Team<'a> {
             let mut state = self.state();
             state.waiting_rows += rows(&batch);
             state.done.insert(sequence, batch);
+            let had_waiting = state.waiting_rows > 0;
             state.tell();
             let is_full = state.page.stop.is_some();
+            // the walk is woken when there is room for several, not for each
+            let has_room = state.on_their_way() <= WINDOW / 2;
             drop(state);
             if is_full {
                 self.enough.cancel();
             }
-            self.changed.notify_all();
+            if has_room || is_full {
+                self.room.notify_one();
+            }
+            if had_waiting || is_full {
+                self.work.notify_all();
+            }
         }
     }
 
@@ -167,7 +176,7 @@ impl<'a> Team<'a> {
             if state.is_closed && state.queue.is_empty() {
                 return None;
             }
-            state = self.wait(state);
+            state = wait(&self.work, state);
         }
     }
 
@@ -199,6 +208,11 @@ impl<'a> Team<'a> {
 }
 
 impl State<'_> {
+    /// How many batches have been handed out and not told.
+    fn on_their_way(&self) -> u64 {
+        self.handed - self.next
+    }
+
     /// Tells what is next, as far as it has come.
     fn tell(&mut self) {
         while let Some(batch) = self.done.remove(&self.next) {
@@ -207,6 +221,11 @@ impl State<'_> {
             batch.into_iter().for_each(|outcome| self.page.take(outcome));
         }
     }
+}
+
+/// Not forever: time may be up meanwhile.
+fn wait<'guard, 'page>(what: &Condvar, state: MutexGuard<'guard, State<'page>>) -> MutexGuard<'guard, State<'page>> {
+    what.wait_timeout(state, LOOK_UP).unwrap_or_else(PoisonError::into_inner).0
 }
 
 fn rows(batch: &Batch) -> usize {
@@ -233,13 +252,14 @@ impl Handing<'_, '_> {
             return;
         }
         let mut state = self.team.state();
-        while self.sequence >= state.next + WINDOW && !self.team.is_over() && !state.is_closed {
-            state = self.team.wait(state);
+        while state.on_their_way() >= WINDOW && !self.team.is_over() && !state.is_closed {
+            state = wait(&self.team.room, state);
         }
-        state.queue.push_back((self.sequence, std::mem::take(&mut self.batch)));
-        self.sequence += 1;
+        let sequence = state.handed;
+        state.queue.push_back((sequence, std::mem::take(&mut self.batch)));
+        state.handed += 1;
         drop(state);
-        self.team.changed.notify_all();
+        self.team.work.notify_one();
     }
 }
 
@@ -252,6 +272,7 @@ impl Drop for Closing<'_, '_> {
         if std::thread::panicking() {
             self.0.enough.cancel();
         }
-        self.0.changed.notify_all();
+        self.0.work.notify_all();
+        self.0.room.notify_all();
     }
 }
