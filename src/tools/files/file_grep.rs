@@ -240,6 +240,11 @@ impl FileGrep {
 }
 
 impl Wanted {
+    /// The longest line that is searched to its end: there is room for one and those before it.
+    fn longest(&self) -> usize {
+        stream::LONGEST / (self.context + 1)
+    }
+
     /// Whether an entry is not searched, by its name.
     fn leaves_out(&self, entry: &Entry<'_>) -> bool {
         self.skip_hidden && entry.name().as_encoded_bytes().starts_with(b".")

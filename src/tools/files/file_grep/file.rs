@@ -139,7 +139,7 @@ impl<'a> Looker<'a> {
             (Nature::of(&head[..head.len().min(4)]), self.wanted.binary)
         {
             let content = Utf16::new(Cursor::new(&head[2..]).chain(file), encoding);
-            return self.stream(content, Start { after, is_elsewhere: true, ..Start::default() });
+            return self.stream(content, Start { after, is_elsewhere: true, ..Start::default() }, None);
         }
         let mark = if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         if is_whole {
@@ -148,11 +148,11 @@ impl<'a> Looker<'a> {
         match after.filter(|line| line.end > BLOCK as u64) {
             Some(line) => {
                 let start = Start::before(&mut file, line)?;
-                self.stream(file, start)
+                self.stream(&file, start, Some(&file))
             }
             None => {
                 let start = Start { after, offset: mark as u64, ..Start::default() };
-                self.stream(Cursor::new(&head[mark..]).chain(file), start)
+                self.stream(Cursor::new(&head[mark..]).chain(&file), start, Some(&file))
             }
         }
     }
@@ -163,9 +163,9 @@ impl<'a> Looker<'a> {
             Nature::Text(encoding @ (Encoding::Utf16Le | Encoding::Utf16Be)) => {
                 let encoding = *encoding;
                 content.read_exact(&mut [0; 2])?;
-                self.stream(Utf16::new(&mut content, encoding), start)?
+                self.stream(Utf16::new(&mut content, encoding), start, None)?
             }
-            Nature::Text(_) | Nature::Binary(_) => self.stream(&mut content, start)?,
+            Nature::Text(_) | Nature::Binary(_) => self.stream(&mut content, start, None)?,
         };
         match content.cut() {
             Some(Cut::Late) => outcome.ended = Ended::Late(None),
@@ -184,19 +184,22 @@ impl<'a> Looker<'a> {
         let bytes = &bytes[..plain];
         let start = Start { after, offset: mark as u64, ..Start::default() };
         let mut sieve = Sieve::new(self.wanted, &secrets, &trail, &start);
-        sieve.whole = Some(bytes);
+        sieve.past = Past::Whole(bytes);
         let searched = self.searcher.search_slice(self.wanted.needle.matcher(), bytes, &mut sieve);
         sieve.outcome(searched)
     }
 
-    /// Searches what comes.
-    fn stream(&mut self, content: impl Read, start: Start) -> io::Result<Outcome> {
+    /// Searches what comes. What is a `file`'s own bytes can be read again.
+    fn stream(&mut self, content: impl Read, start: Start, file: Option<&File>) -> io::Result<Outcome> {
         let trail = RefCell::new(Trail::new(0, start.is_elsewhere));
-        let secrets = RefCell::new(Secrets::new(self.wanted.context));
-        // there is room for a line and those before it
-        let longest = LONGEST / (self.wanted.context + 1);
-        let stream = Stream::new(content, self.patience, &secrets, &trail, longest);
+        let context = self.wanted.context;
+        let secrets = if file.is_some() { Secrets::later(context) } else { Secrets::new(context) };
+        let secrets = RefCell::new(secrets);
+        let stream = Stream::new(content, self.patience, &secrets, &trail, self.wanted.longest());
         let mut sieve = Sieve::new(self.wanted, &secrets, &trail, &start);
+        if let Some(file) = file {
+            sieve.past = Past::File(file, self.patience);
+        }
         let searched = self.searcher.search_reader(self.wanted.needle.matcher(), stream, &mut sieve);
         match &searched {
             Err(error) if error.kind() != ErrorKind::TimedOut => Err(io::Error::other(error.to_string())),
@@ -244,14 +247,35 @@ impl Start {
     }
 }
 
+/// What came before the first line that is looked at, and may say something of it.
+#[derive(Clone, Copy, Debug)]
+enum Past<'a> {
+    /// It has been noted as it was read.
+    Noted,
+    /// All of the file.
+    Whole(&'a [u8]),
+    /// It is read once more, if there is time.
+    File(&'a File, &'a Patience),
+}
+
+/// A file from some place on, whatever else reads it.
+struct Again<'a>(&'a File, u64);
+
+impl Read for Again<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read_at(buffer, self.1)?;
+        self.1 += read as u64;
+        Ok(read)
+    }
+}
+
 /// Sifts what is found in one file.
 struct Sieve<'a> {
     wanted: &'a Wanted,
     secrets: &'a RefCell<Secrets>,
     trail: &'a RefCell<Trail>,
     start: &'a Start,
-    /// All of the file, until one of its lines is looked at.
-    whole: Option<&'a [u8]>,
+    past: Past<'a>,
     lines: Vec<Shown>,
     count: u64,
     /// Lines that may come to stand before one that is found.
@@ -269,7 +293,7 @@ impl<'a> Sieve<'a> {
             secrets,
             trail,
             start,
-            whole: None,
+            past: Past::Noted,
             lines: vec![],
             count: 0,
             before: VecDeque::new(),
@@ -280,12 +304,32 @@ impl<'a> Sieve<'a> {
     }
 
     /// The line that begins at `at` of what is searched.
-    fn text<'line>(&mut self, at: u64, line: &'line [u8]) -> Text<'line> {
-        let mut secrets = self.secrets.borrow_mut();
-        if let Some(whole) = self.whole.take() {
-            secrets.whole(whole);
+    fn text<'line>(&mut self, at: u64, line: &'line [u8]) -> io::Result<Text<'line>> {
+        match std::mem::replace(&mut self.past, Past::Noted) {
+            Past::Noted => (),
+            Past::Whole(whole) => self.secrets.borrow_mut().whole(whole),
+            Past::File(file, patience) => {
+                let secrets = self.again(file, patience)?;
+                self.secrets.replace(secrets);
+            }
         }
-        secrets.line(at, line)
+        Ok(self.secrets.borrow_mut().line(at, line))
+    }
+
+    /// Reads again what has been read, exactly as then.
+    fn again(&self, file: &File, patience: &Patience) -> io::Result<Secrets> {
+        let secrets = RefCell::new(Secrets::new(self.wanted.context));
+        let trail = RefCell::new(Trail::new(0, false));
+        let read = self.trail.borrow().read;
+        let content = Again(file, self.start.offset).take(read);
+        let mut stream = Stream::new(content, patience, &secrets, &trail, self.wanted.longest());
+        let mut buffer = vec![0; BLOCK];
+        while stream.read(&mut buffer)? > 0 {}
+        if trail.borrow().read < read {
+            // it has become shorter: nobody knows any more what was before this line
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        Ok(secrets.into_inner())
     }
 
     fn line(&self, number: Option<u64>, at: u64, length: usize) -> Line {
@@ -353,7 +397,7 @@ impl Sink for Sieve<'_> {
         let (at, bytes) = (found.absolute_byte_offset(), found.bytes());
         let line = self.line(found.line_number(), at, bytes.len());
         let raw = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let text = self.text(at, raw);
+        let text = self.text(at, raw)?;
         let is_told = self.start.after.is_some_and(|after| line.number <= after.number);
         let place = self.wanted.needle.place(raw, &text).filter(|_| !is_told && !self.is_full);
         let Some(place) = place else {
@@ -376,7 +420,7 @@ impl Sink for Sieve<'_> {
     fn context(&mut self, _: &Searcher, beside: &SinkContext<'_>) -> io::Result<bool> {
         let (at, bytes) = (beside.absolute_byte_offset(), beside.bytes());
         let line = self.line(beside.line_number(), at, bytes.len());
-        let text = self.text(at, bytes.strip_suffix(b"\n").unwrap_or(bytes));
+        let text = self.text(at, bytes.strip_suffix(b"\n").unwrap_or(bytes))?;
         self.beside(line, at, text.shown());
         Ok(!self.is_over(line.number))
     }

@@ -46,6 +46,8 @@ pub(super) struct Secrets {
     recent: VecDeque<(u64, String)>,
     /// How many of them.
     context: usize,
+    /// Nothing is noted until the first line is asked for: see [`Secrets::later`].
+    is_waiting: bool,
 }
 
 impl Secrets {
@@ -59,12 +61,21 @@ impl Secrets {
             seen: 0,
             recent: VecDeque::new(),
             context,
+            is_waiting: false,
         }
+    }
+
+    /// The same, of a file that is read once more when a line of it is asked for: most are not.
+    pub(super) fn later(context: usize) -> Self {
+        Self { is_waiting: true, ..Self::new(context) }
     }
 
     /// Takes note of what is read next. What was read before is not asked for any more, but for its last line, which may go on, and for those
     /// that are remembered.
     pub(super) fn read(&mut self, block: &[u8]) {
+        if self.is_waiting {
+            return;
+        }
         let rest = memchr::memrchr(b'\n', &self.held).map_or(0, |end| end + 1);
         if self.is_careful {
             self.pass(rest);
