@@ -2,6 +2,7 @@
 
 mod jail;
 mod read;
+mod search;
 mod write;
 
 use std::{path::PathBuf, process::Command};
