@@ -4,6 +4,7 @@
 
 mod docker;
 mod figures;
+mod files;
 mod herd;
 mod http;
 mod life;
@@ -91,6 +92,7 @@ fn main() {
         "scan" => scan::run(&Options::parse(arguments)),
         "life" => life::run(&Options::parse(arguments)),
         "docker" => docker::run(&Options::parse(arguments)),
+        "files" => files::run(&Options::parse(arguments)),
         "tokens" => tokens::run(&Options::parse(arguments)),
         "herd" => herd::hold(arguments.next().and_then(|count| count.parse().ok()).expect("probe herd COUNT")),
         "history" => life::history(),

@@ -34,6 +34,12 @@ impl Server {
         Self::configured(options, &scopes, &format!(", docker: (socket: {socket:?})"))
     }
 
+    /// The same, whose callers may see the files below `directory`.
+    pub fn showing(options: &Options, directory: &Path) -> Self {
+        let scopes = ["--scopes", "system:read,files:read"];
+        Self::configured(options, &scopes, &format!(", files: (directories: [(path: {directory:?})])"))
+    }
+
     fn configured(options: &Options, scopes: &[&str], keys: &str) -> Self {
         let state = fresh_directory(&options.scratch, "state");
         let tokens = state.join("tokens.ron");
