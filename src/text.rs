@@ -3,6 +3,7 @@
 mod arguments;
 mod around;
 mod clean;
+mod hex;
 pub mod json;
 mod names;
 mod redact;
@@ -13,6 +14,7 @@ mod vocabulary;
 
 pub use around::around;
 pub use clean::{clean, clean_value};
+pub use hex::{hex, unhex};
 pub use redact::{MARK, Redactor, redact_arguments, redact_line, redact_value};
 pub use render::render;
 pub use tokens::tokens_at_most;

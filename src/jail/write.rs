@@ -37,7 +37,7 @@ pub(super) use hold::Writers;
 pub use survey::{Below, survey};
 
 use super::{Found, Jail, Who, beneath, kind_name};
-use crate::failure::Failure;
+use crate::{failure::Failure, text::hex};
 
 /// Larger files are not hashed, in bytes.
 pub const MOST_HASHED: u64 = 64 << 20;
@@ -298,10 +298,6 @@ impl Version {
 /// The SHA-256 of `content`, in hex.
 pub fn sha256(content: &[u8]) -> String {
     hex(digest(&SHA256, content).as_ref())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn size(stat: &Stat) -> u64 {

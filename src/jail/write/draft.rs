@@ -18,10 +18,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Hold, Spot, Version, hex, unsure};
+use super::{Hold, Spot, Version, unsure};
 use crate::{
     failure::Failure,
     jail::{Found, entries::Entries},
+    text::hex,
 };
 
 /// How what is being written is called until it is whole. 32 hex digits follow.

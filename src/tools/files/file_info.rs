@@ -27,7 +27,7 @@ use super::{
     content::{Compression, Content, Encoding, Nature},
     name::written,
     patience::Patience,
-    stat::{Kind, Owners, hex, permissions, time},
+    stat::{Kind, Owners, permissions, time},
 };
 use crate::{
     failure::Failure,
@@ -39,6 +39,7 @@ use crate::{
     },
     root::Root,
     scope::Scope,
+    text::hex,
     tool::{Tool, Turn},
 };
 

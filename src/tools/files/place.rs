@@ -8,7 +8,7 @@ use std::{
     str::FromStr,
 };
 
-use super::stat::{hex, unhex};
+use crate::text::{hex, unhex};
 
 /// The longest path that a cursor holds, in bytes: longer strings are cut in an answer.
 const LONGEST: usize = 900;

@@ -1,7 +1,5 @@
 //! What stat says of a file, in words.
 
-use std::fmt::Write as _;
-
 use rustix::fs::{FileType, Stat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -97,20 +95,6 @@ pub(crate) fn time(seconds: i64) -> Option<String> {
 /// What a file takes on its disk, in bytes: less than its size where it has holes.
 pub(crate) fn allocated(stat: &Stat) -> u64 {
     u64::try_from(stat.st_blocks).unwrap_or_default() * 512
-}
-
-/// A hash as it is written.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// What [`hex`] has written.
-pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    text.len().is_multiple_of(2).then(|| text.as_bytes().chunks(2).map(pair).collect())?
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use crate::{
     jail::{self, Found},
     page::Page,
     table::Table,
+    text::{hex, unhex},
     tools::files::{
         name::written,
         patience::Patience,
-        stat::{Kind, Owners, allocated, hex, permissions, time, unhex},
+        stat::{Kind, Owners, allocated, permissions, time},
     },
 };
 
