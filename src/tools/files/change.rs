@@ -1,9 +1,10 @@
 //! What the tools that change files have in common: how they know a file, and how the record names what they did to it.
 
-use std::path::Path;
+use std::{os::unix::ffi::OsStrExt, path::Path};
 
 use rustix::fs::Stat;
 
+use super::name::written;
 use crate::{
     failure::Failure,
     jail::write::{Spot, Version},
@@ -12,6 +13,11 @@ use crate::{
 /// As the audit log has it: the hashes before and after, and what they are of.
 pub(super) fn record(before: Option<&str>, after: Option<&str>, what: &str) -> String {
     format!("{}..{} {what}", before.unwrap_or("none"), after.unwrap_or("none"))
+}
+
+/// A path in an answer.
+pub(super) fn shown(path: &Path) -> String {
+    written(path.as_os_str().as_bytes())
 }
 
 /// A path in the log, where it may stand beside another.

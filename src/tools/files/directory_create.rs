@@ -6,7 +6,7 @@ use rustix::fs::FileType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::change::{permissions, quoted};
+use super::change::{permissions, quoted, shown};
 use crate::{
     failure::Failure,
     jail::Jail,
@@ -109,8 +109,8 @@ impl DirectoryCreate {
                 Some(last) => Failure::Refused(format!("{failure}; those down to {last} were made")),
                 None => failure,
             })?;
-            created.push(path.display().to_string());
+            created.push(shown(&path));
         }
-        Ok(Report { path: self.path.clone(), created })
+        Ok(Report { path: shown(Path::new(&self.path)), created })
     }
 }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use similar::{DiffOp, TextDiff};
 
 use super::{
-    change::{check_links, check_unchanged, note, quoted, record},
-    shown::{Shown, lines},
+    change::{check_links, check_unchanged, note, quoted, record, shown},
+    file_read::TAB,
+    seen::{Seen, lines},
 };
 use crate::{
     failure::Failure,
@@ -127,7 +128,7 @@ impl FileEdit {
         let (content, old) = Version::read(&found, MOST)?;
         check_unchanged(&spot, Some(&old), self.if_unchanged.as_deref())?;
         check_links(&spot, old.stat(), self.break_links)?;
-        let path = spot.path().display().to_string();
+        let path = shown(spot.path());
         let before = String::from_utf8(content).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             Failure::Refused(format!("{path} is not UTF-8 (byte {at}), and only text is edited"))
@@ -171,7 +172,7 @@ fn edit(before: &str, edits: &[Edit]) -> Result<Edited, String> {
     if edits.is_empty() || edits.len() > EDITS {
         return Err(format!("edits are 1 to {EDITS}"));
     }
-    let shown = Shown::of(before);
+    let seen = Seen::of(before);
     let is_crlf = before.contains('\n') && before.matches('\n').count() == before.matches("\r\n").count();
     let in_file = |text: &str| if is_crlf { text.replace("\r\n", "\n").replace('\n', "\r\n") } else { text.to_owned() };
     let edits: Vec<Edit> =
@@ -180,7 +181,7 @@ fn edit(before: &str, edits: &[Edit]) -> Result<Edited, String> {
     for (at, edit) in edits.iter().enumerate() {
         let failed = |why: String| format!("edit {}: {why}", at + 1);
         edit.check().map_err(failed)?;
-        let places = places(before, &shown, edit).map_err(failed)?;
+        let places = places(before, &seen, edit).map_err(failed)?;
         pieces.extend(places.into_iter().map(|place| Piece { range: place..place + edit.old.len(), at, edit }));
     }
     pieces.sort_by_key(|piece| piece.range.start);
@@ -192,11 +193,11 @@ fn edit(before: &str, edits: &[Edit]) -> Result<Edited, String> {
         return Err(format!("it would have {length} bytes, and at most {MOST} are edited"));
     }
     let (text, moved) = replaced(before, &pieces);
-    let after = Shown::of(&text);
-    if !shown.stays_hidden(&after, |at| moved.of(at)) {
+    let after = Seen::of(&text);
+    if !seen.stays_hidden(&after, |at| moved.of(at)) {
         return Err("what is redacted in it would be seen; leave the words around that as they are".into());
     }
-    let diff = diff(before, &shown, &text, &after);
+    let diff = diff(before, &seen, &text, &after);
     Ok(Edited { text, replaced: pieces.len(), diff })
 }
 
@@ -222,20 +223,20 @@ impl Edit {
 }
 
 /// Where `old` is among what callers see, if that is as often as it should be.
-fn places(text: &str, shown: &Shown, edit: &Edit) -> Result<Vec<usize>, String> {
+fn places(text: &str, seen: &Seen, edit: &Edit) -> Result<Vec<usize>, String> {
     let old = &*edit.old;
-    let found: Vec<usize> = shown
-        .seen(text.len())
-        .flat_map(|seen| text[seen.clone()].match_indices(old).map(move |(at, _)| seen.start + at))
+    let found: Vec<usize> = seen
+        .stretches(text.len())
+        .flat_map(|stretch| text[stretch.clone()].match_indices(old).map(move |(at, _)| stretch.start + at))
         .collect();
     let again = |at: usize| {
         let next = at + text[at..].chars().next().map_or(1, char::len_utf8);
-        let seen = shown.seen(text.len()).find(|seen| seen.contains(&at))?;
-        text[next..seen.end].find(old)
+        let stretch = seen.stretches(text.len()).find(|stretch| stretch.contains(&at))?;
+        text[next..stretch.end].find(old)
     };
     match (found.as_slice(), edit.count) {
         ([], _) => Err(format!(
-            "its old text is not in what is shown of the file: read it again; blanks and tabs count, and {MARK} cannot be matched"
+            "its old text is not in what is shown of the file: read it again; blanks count, a tab is a tab and not {TAB}, and {MARK} cannot be matched"
         )),
         (_, Some(count)) if count == found.len() => Ok(found),
         (_, Some(count)) => Err(format!("its old text occurs {} times, and not {count}", found.len())),
@@ -274,7 +275,7 @@ impl Moved {
 }
 
 /// The difference as `diff -u` has it, of lines as they are shown.
-fn diff(before: &str, old: &Shown, after: &str, new: &Shown) -> Vec<String> {
+fn diff(before: &str, old: &Seen, after: &str, new: &Seen) -> Vec<String> {
     let (before, after): (Vec<&str>, Vec<&str>) = (lines(before).collect(), lines(after).collect());
     let diff = TextDiff::configure().timeout(DIFFED_WITHIN).diff_slices(&before, &after);
     let mut out = vec![];
@@ -363,6 +364,16 @@ mod tests {
         let edited = edit("a\nb", &[one("b", "c")]).unwrap();
         let no = "\\ No newline at end of file";
         assert_eq!(edited.diff, ["@@ -1,2 +1,2 @@", " a", "-b", no, "+c", no]);
+    }
+
+    #[test]
+    fn a_tab_is_shown_as_an_arrow_and_matched_as_a_tab() {
+        let edited = edit("a\tb\n", &[one("\tb", "\tc")]).unwrap();
+        assert_eq!(
+            (&*edited.text, edited.diff),
+            ("a\tc\n", vec!["@@ -1,1 +1,1 @@".into(), "-a→b".into(), "+a→c".into()])
+        );
+        assert!(text("a\tb\n", &[one("→b", "x")]).unwrap_err().contains("a tab is a tab and not →"));
     }
 
     #[test]

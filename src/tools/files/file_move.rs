@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::{quoted, record},
+    change::{quoted, record, shown},
     stat::Kind,
 };
 use crate::{
@@ -129,8 +129,8 @@ impl Plan {
         let Self { from, to, hold, version, replaced, entries } = self;
         let note = from.rename(&to, &hold, &version, replaced.as_ref())?;
         Ok(Report {
-            path: from.path().display().to_string(),
-            to: to.path().display().to_string(),
+            path: shown(from.path()),
+            to: shown(to.path()),
             kind: version.kind().into(),
             sha256: version.sha256().map(str::to_owned),
             replaced: replaced.is_some(),

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::{quoted, record},
+    change::{quoted, record, shown},
     stat::Kind,
 };
 use crate::{
@@ -76,7 +76,7 @@ impl FileRemove {
         let spot = jail.spot(&self.path)?;
         let hold = Hold::of(&[&spot])?;
         let found = spot.there()?;
-        let path = spot.path().display().to_string();
+        let path = shown(spot.path());
         let below = match (found.kind(), self.count) {
             (FileType::Directory, count) => Some(counted(&found, count)?),
             (FileType::RegularFile | FileType::Symlink, None) => None,
@@ -119,7 +119,7 @@ impl Plan {
         }
         let note = spot.remove(&hold, &version)?;
         Ok(Report {
-            path: spot.path().display().to_string(),
+            path: shown(spot.path()),
             kind: version.kind().into(),
             sha256_before: version.sha256().map(str::to_owned),
             entries: below.map_or(0, |below| below.count()),

@@ -4,7 +4,7 @@ use rustix::fs::FileType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::change::{check_links, check_unchanged, note, permissions, quoted, record};
+use super::change::{check_links, check_unchanged, note, permissions, quoted, record, shown};
 use crate::{
     failure::Failure,
     jail::{
@@ -145,7 +145,7 @@ impl FileWrite {
         let changed = sha256_before.as_deref() != Some(&*sha256);
         let notes = if changed { spot.put(&hold, old.as_ref(), self.content.as_bytes(), mode)? } else { vec![] };
         Ok(Report {
-            path: spot.path().display().to_string(),
+            path: shown(spot.path()),
             created: old.is_none(),
             changed,
             size_bytes: self.content.len(),

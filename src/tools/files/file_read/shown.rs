@@ -11,7 +11,7 @@ use crate::text::{self, Redactor};
 const LONGEST: usize = 1_000;
 
 /// In the place of a tab, which no cell of an answer can have.
-const TAB: &str = "→";
+pub(in crate::tools::files) const TAB: &str = "→";
 
 /// Shows the lines of one text, one after the other, and counts what it does to them.
 #[derive(Debug, Default)]

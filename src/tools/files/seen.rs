@@ -4,16 +4,17 @@ use std::{borrow::Cow, ops::Range};
 
 use serde_json::Value;
 
+use super::file_read::TAB;
 use crate::text::{MARK, clean, redact_value};
 
 /// A text's lines, made safe, and where in the text the secrets are that are not in them.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct Seen {
     lines: Vec<String>,
     hidden: Vec<Range<usize>>,
 }
 
-impl Shown {
+impl Seen {
     /// As all of `text` is shown at once.
     pub(super) fn of(text: &str) -> Self {
         let cleaned: Vec<Cow<'_, str>> = lines(text).map(|line| clean(bare(line), usize::MAX)).collect();
@@ -23,13 +24,19 @@ impl Shown {
             Value::Array(shown) => shown.into_iter().map(|line| line.as_str().unwrap_or(MARK).to_owned()).collect(),
             _ => vec![MARK.to_owned(); cleaned.len()],
         };
-        let (mut hidden, mut start) = (vec![], 0);
+        let (mut hidden, mut tabbed, mut start) = (vec![], vec![], 0);
         for ((line, cleaned), shown) in lines(text).zip(&cleaned).zip(&shown) {
             let secret = secret(bare(line).len(), cleaned, shown);
-            hidden.extend(secret.map(|secret| start + secret.start..start + secret.end));
+            match secret {
+                None => tabbed.push(clean(&bare(line).replace('\t', TAB), usize::MAX).into_owned()),
+                Some(secret) => {
+                    hidden.push(start + secret.start..start + secret.end);
+                    tabbed.push(shown.clone());
+                }
+            }
             start += line.len();
         }
-        Self { lines: shown, hidden }
+        Self { lines: tabbed, hidden }
     }
 
     /// A line.
@@ -38,7 +45,7 @@ impl Shown {
     }
 
     /// The stretches of the text that callers see; `length` is the text's.
-    pub(super) fn seen(&self, length: usize) -> impl Iterator<Item = Range<usize>> {
+    pub(super) fn stretches(&self, length: usize) -> impl Iterator<Item = Range<usize>> {
         let starts = std::iter::once(0).chain(self.hidden.iter().map(|hidden| hidden.end));
         let ends = self.hidden.iter().map(|hidden| hidden.start).chain([length]);
         starts.zip(ends).map(|(start, end)| start..end)
@@ -85,7 +92,7 @@ mod tests {
     use super::*;
 
     fn hidden(text: &str) -> Vec<&str> {
-        Shown::of(text).hidden.into_iter().map(|range| &text[range]).collect()
+        Seen::of(text).hidden.into_iter().map(|range| &text[range]).collect()
     }
 
     #[test]
@@ -105,14 +112,14 @@ mod tests {
                 vec!["MIIEowIBAAKCAQEA7", "abcd"],
             ),
         ] {
-            assert_eq!(hidden(text), secrets, "{text:?}: {:?}", Shown::of(text).lines);
+            assert_eq!(hidden(text), secrets, "{text:?}: {:?}", Seen::of(text).lines);
         }
     }
 
     #[test]
     fn what_is_seen_is_the_rest() {
         let text = "a\npassword=hunter22\nb\n";
-        let seen: Vec<&str> = Shown::of(text).seen(text.len()).map(|range| &text[range]).collect();
+        let seen: Vec<&str> = Seen::of(text).stretches(text.len()).map(|range| &text[range]).collect();
         assert_eq!(seen, ["a\npassword=", "\nb\n"]);
     }
 }
