@@ -11,6 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use systemmanager_mcp::scope::Scope;
 
+use super::said;
 use crate::common::{Key, Request, Scratch, Server, Setup, USER, Wire, eventually, is_root, refusal, words_of};
 
 const OLD: &str = "old = 1\n";
@@ -56,8 +57,7 @@ fn names(directory: &Path) -> Vec<String> {
 
 /// As another program reckons it.
 fn sha256(path: &str) -> String {
-    let said = Command::new("sha256sum").arg(path).output().unwrap();
-    String::from_utf8(said.stdout).unwrap().split_once(' ').unwrap().0.to_owned()
+    said(&["sha256sum", path]).split_once(' ').unwrap().0.to_owned()
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn an_edit_shows_what_it_changes_and_not_what_it_hides() {
     let (right, wrong) = (edit("password = hunter22", "x", false), edit("password = hunter23", "x", false));
     assert_eq!(refusal(&right), refusal(&wrong));
     assert!(refusal(&edit("password", "note", false)).contains("would be seen"));
-    for (_, text) in [("", words_of(&wet)), ("", &*server.audit_text())] {
+    for text in [words_of(&wet), &server.audit_text()] {
         assert!(!text.contains("hunter2"), "{text}");
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "user = me\npassword = hunter22\nport = 2\n");
