@@ -36,6 +36,7 @@
 //! - A scope is visibility: what a caller may not do is neither listed nor callable. Equal scopes see equal lists, in a fixed order.
 //! - A missing kernel feature, a missing right and our own bug are three different answers; never a zero for "unknown".
 //! - Nothing is changed that is not on disk as an attempt before, under the full id of what it is done to.
+//! - A caller's file is never written in place: its successor takes its name in one step, by a directory that is held ([`jail::write`]).
 //! - A container is found once, checked, and then called by its full id: no name of a caller's stands in a path.
 //! - Docker missing, slow or dying degrades only what needs it.
 //! - No request reaches the Engine through [`guard`] that its table does not have, and no byte of a caller's as it was sent.

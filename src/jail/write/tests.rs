@@ -416,5 +416,4 @@ fn a_directory_swapped_for_a_link_lets_nothing_out() {
     );
     assert!(["out/f", "out/g", "out/sub/f"].iter().all(|name| tree.read(name) == "kept"));
     assert!(done > 100 && refused > 100, "{done} were done and {refused} refused: one of them was not tried");
-    // shown with --nocapture
 }
