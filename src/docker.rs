@@ -38,7 +38,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{
-    sync::{Mutex, Semaphore},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout_at},
 };
 
@@ -350,19 +350,22 @@ impl Docker {
         if body.size_hint().lower() > LARGEST {
             return Err(self.too_long(path));
         }
-        let (mut all, mut place) = (Vec::new(), None);
+        let mut all = Whole::default();
         while let Some(frame) = body.frame().await {
             // what is not data is a trailer
             let Ok(data) = frame.map_err(|error| self.broke(path, &error))?.into_data() else { continue };
-            if all.len() + data.len() > LONG && place.is_none() {
-                place = self.long.acquire().await.ok();
-            }
-            if (all.len() + data.len()) as u64 > LARGEST {
+            let length = all.bytes.len() + data.len();
+            if length as u64 > LARGEST {
                 return Err(self.too_long(path));
             }
-            all.extend_from_slice(&data);
+            if length > LONG && all.place.is_none() {
+                all.place = self.long.clone().acquire_owned().await.ok();
+                // once and for all, and always the same: what grew by and by would leave its smaller selves behind
+                all.bytes.reserve_exact(LARGEST as usize - all.bytes.len());
+            }
+            all.bytes.extend_from_slice(&data);
         }
-        Ok(all.into())
+        Ok(Bytes::from_owner(all))
     }
 
     async fn send<B>(&self, request: Request<B>, largest: u64) -> Result<Response<Incoming>, Failure>
@@ -407,6 +410,19 @@ impl Docker {
     fn no_engine(&self) -> Failure {
         let socket = &self.settings.socket;
         Failure::Away(format!("what listens at {socket} does not answer as a Docker Engine does; look what it is"))
+    }
+}
+
+/// An answer in whole. If it is long, it has its place until nobody needs it any more.
+#[derive(Default)]
+struct Whole {
+    bytes: Vec<u8>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

@@ -338,7 +338,7 @@ fn an_answer_without_an_end_takes_little_memory() {
         let server = &server_at(&engine.socket);
         away(server);
         let one = peak(server);
-        assert!(one < 192 << 20, "{at}: {one}");
+        assert!(one < 96 << 20, "{at}: {one}");
         // sixteen at once take no sixteen times as much; each asks something else, so that no two share an answer
         thread::scope(|scope| {
             for caller in 0..16 {
@@ -350,7 +350,7 @@ fn an_answer_without_an_end_takes_little_memory() {
             }
         });
         let all = peak(server);
-        assert!(all < 320 << 20, "{at}: {all}");
+        assert!(all < 224 << 20, "{at}: {all}");
     };
     thread::scope(|scope| {
         for (at, engine) in engines.iter().enumerate() {
