@@ -272,7 +272,7 @@ impl Docker {
 
     /// The image with this full id.
     pub async fn image(&self, id: &str) -> Result<Image, Failure> {
-        let known = id.strip_prefix("sha256:").unwrap_or(id);
+        let known = model::digits(id);
         if known.is_empty() || !known.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(Failure::NotFound("the image".to_owned()));
         }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     Docker,
-    model::{or_default, short},
+    model::{digits, or_default, short},
 };
 use crate::failure::Failure;
 
@@ -165,10 +165,6 @@ fn one_of(all: Vec<Image>, name: &str) -> Result<Found, Failure> {
             Err(Failure::Invalid(format!("{name:?} may be each of {}; say which", candidates.join(", "))))
         }
     }
-}
-
-fn digits(id: &str) -> &str {
-    id.strip_prefix("sha256:").unwrap_or(id)
 }
 
 /// As Docker shows it: what is of its own registry stands without it.

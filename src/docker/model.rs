@@ -394,6 +394,11 @@ impl Summary {
         short(&self.id)
     }
 
+    /// Whether it was made of this image.
+    pub fn is_of(&self, image: &Image) -> bool {
+        digits(&self.image_id) == digits(&image.id)
+    }
+
     /// Its compose project.
     pub fn project(&self) -> Option<&str> {
         self.labels.get(PROJECT).map(String::as_str)
@@ -424,9 +429,14 @@ impl Summary {
     }
 }
 
+/// The digits of an id, without the `sha256:` before an image's.
+pub fn digits(id: &str) -> &str {
+    id.strip_prefix("sha256:").unwrap_or(id)
+}
+
 /// The first twelve digits of an id, without the `sha256:` before an image's.
 pub fn short(id: &str) -> &str {
-    let digits = id.strip_prefix("sha256:").unwrap_or(id);
+    let digits = digits(id);
     digits.get(..12).unwrap_or(digits)
 }
 

@@ -12,7 +12,7 @@ use crate::{
     docker::{
         Docker,
         image::Image,
-        model::{self, Summary, instant, short},
+        model::{self, Summary, digits, instant, short},
         update,
         usage::{self, Cached, Usage, Used},
         volume::{self, Network, Volume},
@@ -353,8 +353,4 @@ fn has_ended(state: &str) -> bool {
 
 fn known(size: Option<i64>) -> Option<u64> {
     size.and_then(|size| u64::try_from(size).ok())
-}
-
-fn digits(id: &str) -> &str {
-    id.strip_prefix("sha256:").unwrap_or(id)
 }

@@ -106,7 +106,7 @@ fn read(mut usage: Usage, all: &[Summary], allow: &Allow, limit: usize) -> Repor
         rows.truncate(limit);
         largest.extend(rows);
     };
-    take(images(usage.images()));
+    take(images(usage.images(), all, allow));
     take(containers(usage.containers(), allow));
     take(volumes(usage.volumes(), all, allow));
     take(build_cache(usage.build_cache()));
@@ -133,7 +133,8 @@ fn kind(kind: What, rows: Vec<Row>, size_bytes: Option<u64>, reclaimable_bytes: 
     (Kind { kind, total: rows.len(), active, size_bytes, reclaimable_bytes }, rows)
 }
 
-fn images(images: Of<Image>) -> (Kind, Vec<Row>) {
+fn images(images: Of<Image>, all: &[Summary], allow: &Allow) -> (Kind, Vec<Row>) {
+    let is_seen = |image: &&Image| allow.shows_what_is_of(all.iter().filter(|one| one.is_of(image)));
     let row = |image: &Image| Row {
         kind: What::Images,
         name: listed::joined(image.names(), 1).unwrap_or_else(|| short(&image.id).to_owned()),
@@ -141,8 +142,10 @@ fn images(images: Of<Image>) -> (Kind, Vec<Row>) {
         // one that is not known to be unused is not offered
         active: image.containers != Some(0),
     };
-    let rows: Vec<Row> = images.items.iter().map(row).collect();
-    let used = sum(&rows, |row| row.active);
+    // the layers of those that may not be seen are in the total, and nothing that could go
+    let used =
+        images.items.iter().map(row).filter(|row| row.active).map(|row| row.size_bytes).fold(0, u64::saturating_add);
+    let rows: Vec<Row> = images.items.iter().filter(is_seen).map(row).collect();
     let total = known(images.total_size);
     kind(What::Images, rows, total, total.map(|total| total.saturating_sub(used)))
 }
@@ -265,8 +268,15 @@ mod tests {
         let nothing = report(json!({ "Images": null, "BuildCache": null }), &Allow::default());
         assert_eq!((nothing.kinds.0[0].size_bytes, nothing.kinds.0[0].total), (None, 0));
         let rule = Rule { names: vec!["web".into()], labels: vec![] };
-        let [_, containers, ..] = items();
-        let report = report(json!({ "Containers": containers }), &Allow(vec![(Scope::DockerRead, rule)]));
-        assert_eq!((report.kinds.0[1].total, report.kinds.0[1].size_bytes), (1, Some(7)));
+        let [images, containers, ..] = items();
+        let usage = json!({ "LayersSize": 150, "Images": images, "Containers": containers });
+        let all: Vec<Summary> =
+            serde_json::from_value(json!([{ "Id": "2", "Names": ["/old"], "ImageID": "sha256:a" }])).unwrap();
+        let report = read(serde_json::from_value(usage).unwrap(), &all, &Allow(vec![(Scope::DockerRead, rule)]), 5);
+        let [images, containers, ..] = &report.kinds.0[..] else { panic!() };
+        assert_eq!((containers.total, containers.size_bytes), (1, Some(7)));
+        // its layers are in the total, and not offered
+        assert_eq!((images.total, images.size_bytes, images.reclaimable_bytes), (1, Some(150), Some(90)));
+        assert!(report.largest.0.iter().all(|row| row.name != "app:1"));
     }
 }

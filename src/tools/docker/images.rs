@@ -87,38 +87,35 @@ async fn ask(docker: &Docker, request: &Images, page: &Page<usize>) -> Result<Re
 }
 
 fn read(request: &Images, page: &Page<usize>, images: Vec<Image>, containers: &[Summary], allow: &Allow) -> Report {
-    // one that somebody uses who may not be seen is used all the same; who it is is not told
-    let users = |image: &Image| containers.iter().filter(|one| short(&one.image_id) == short(&image.id)).count();
-    let mut images: Vec<(Image, usize)> = images
+    let users = |image: &Image| containers.iter().filter(|one| one.is_of(image)).collect::<Vec<_>>();
+    let mut images: Vec<(Image, Vec<&Summary>)> = images
         .into_iter()
         .map(|image| {
             let users = users(&image);
             (image, users)
         })
+        .filter(|(_, users)| allow.shows_what_is_of(users.iter().copied()))
         .collect();
     let total = images.len();
     let dangling = images.iter().filter(|(image, _)| image.names().next().is_none()).count();
-    let unused = images.iter().filter(|(_, users)| *users == 0).count();
+    let unused = images.iter().filter(|(_, users)| users.is_empty()).count();
     images.retain(|(image, users)| {
         let named =
             || image.names().any(|name| request.pattern.as_ref().is_none_or(|pattern| listed::fits(pattern, name)));
         (request.pattern.is_none() || named())
-            && request.unused.is_none_or(|unused| unused == (*users == 0))
+            && request.unused.is_none_or(|unused| unused == users.is_empty())
             && request.dangling.is_none_or(|dangling| dangling == image.names().next().is_none())
     });
     images.sort_by_key(|(image, _)| (Reverse(image.size), image.id.clone()));
     let matching = images.len();
     let (shown, next_cursor) = page.by_count(images);
-    let row = |(image, _): (Image, usize)| Row {
+    let row = |(image, users): (Image, Vec<&Summary>)| Row {
         name: listed::joined(image.names(), NAMES),
         id: short(&image.id).to_owned(),
         size_bytes: image.size.and_then(|size| u64::try_from(size).ok()),
         created: listed::time_of_unix(image.created),
         containers: listed::joined(
-            containers
-                .iter()
-                .filter(|one| short(&one.image_id) == short(&image.id) && allow.permits(Scope::DockerRead, one))
-                .map(Summary::name),
+            users.iter().filter(|one| allow.permits(Scope::DockerRead, one)).map(|one| one.name()),
             listed::USERS,
         ),
     };
@@ -130,8 +127,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::docker::allow::Rule;
 
     fn images(request: serde_json::Value) -> Report {
+        images_for(request, &Allow::default())
+    }
+
+    fn images_for(request: serde_json::Value, allow: &Allow) -> Report {
         let request: Images = serde_json::from_value(request).unwrap();
         let images = json!([
             { "Id": "sha256:aaaaaaaaaaaaaaaa", "RepoTags": ["app:1", "app:2", "app:3", "app:4"], "Size": 5, "Created": 1_000_000_000 },
@@ -145,7 +147,7 @@ mod tests {
         ]))
         .unwrap();
         let page = Page::first(20);
-        read(&request, &page, serde_json::from_value(images).unwrap(), &containers, &Allow::default())
+        read(&request, &page, serde_json::from_value(images).unwrap(), &containers, allow)
     }
 
     #[test]
@@ -160,6 +162,15 @@ mod tests {
             (Some("web, web2"), Some("2001-09-09T01:46:40Z"))
         );
         assert_eq!((none.id.as_str(), none.size_bytes), ("cccccccccccc", None));
+    }
+
+    #[test]
+    fn an_image_that_only_those_use_who_may_not_be_seen_is_not_seen_either() {
+        let only = |name: &str| Allow(vec![(Scope::DockerRead, Rule { names: vec![name.into()], labels: vec![] })]);
+        let report = images_for(json!({}), &only("db"));
+        assert_eq!((report.total, report.unused, report.matching), (2, 2, 2));
+        let report = images_for(json!({ "pattern": "app" }), &only("web2"));
+        assert_eq!((report.total, report.images.0[0].containers.as_deref()), (3, Some("web2")));
     }
 
     #[test]
