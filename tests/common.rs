@@ -27,7 +27,7 @@ use systemmanager_mcp::{auth::token::Token, scope::Scope};
 pub(crate) const USER: u32 = 65_532;
 
 /// Longer than anything takes on a machine that is busy with other things. No test waits that long unless it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Asks until there is an answer.
 pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
