@@ -86,6 +86,8 @@ pub enum Command {
         /// Where to record.
         audit: Sink,
     },
+    /// Be the first process of a container.
+    Init,
     /// Print this text.
     Help(String),
     /// Print the version.
@@ -316,6 +318,13 @@ const COMMANDS: &[Spec] = &[
         },
     },
     Spec {
+        words: &["init"],
+        operands: &[],
+        flags: &[],
+        about: "be the first process of a container: mounts, network, and serve as a user of its own",
+        build: |_| Ok(Command::Init),
+    },
+    Spec {
         words: &["help"],
         operands: &[optional("COMMAND"), optional("SUBCOMMAND")],
         flags: &[],
@@ -339,6 +348,16 @@ const COMMANDS: &[Spec] = &[
         build: |_| Ok(Command::Version),
     },
 ];
+
+/// Reads a whole command line, the program's name first. As /sbin/init, where a kernel or a container's runtime looks for its first process,
+/// it is `init`, whatever else they say.
+pub fn parse_as(line: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
+    let mut line = line.into_iter();
+    match line.next() {
+        Some(name) if Path::new(&name).file_name() == Some(OsStr::new("init")) => Ok(Command::Init),
+        _ => parse(line),
+    }
+}
 
 /// Reads the arguments behind the program's name. No command is `serve`: a trial starts by itself.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
@@ -723,6 +742,9 @@ mod tests {
         assert_eq!(read("healthcheck --config /c"), Ok(Command::Healthcheck(Health::Config("/c".into()))));
         let there = Health::At("127.0.0.1:1".parse().unwrap());
         assert_eq!(read("healthcheck --listen 127.0.0.1:1"), Ok(Command::Healthcheck(there)));
+        let named = |name: &str| parse_as([name, "tools"].map(OsString::from)).unwrap();
+        assert_eq!((read("init"), named("/sbin/init")), (Ok(Command::Init), Command::Init));
+        assert_eq!(named("/usr/bin/systemmanager-mcp"), Command::Tools { markdown: false });
         for line in ["version", "--version", "-V", "serve --version"] {
             assert_eq!(read(line), Ok(Command::Version));
         }

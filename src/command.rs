@@ -29,6 +29,7 @@ use crate::{
     auth::store::{self, Wanted},
     config::{ConfigError, DEFAULT_FILE, Environment, Flags, Settings, Source, Tokens},
     gate::{Gate, SEARCHES_AT_ONCE},
+    init,
 };
 
 /// Exit code of a config file that makes no sense (sysexits.h, EX_CONFIG).
@@ -102,6 +103,7 @@ fn dispatch(command: Command, idle: fn()) -> Result<(), Error> {
         Command::DockerGuard { settings, listen, audit } => {
             block_on(idle, docker_guard::run(settings, &listen, &audit))
         }
+        Command::Init => init::run().map_err(Error::other),
         Command::Serve(source) => block_on(idle, serve::run(&source, &environment)),
         Command::Stdio(source) => block_on(idle, stdio::run(&source, &environment)),
         Command::Call { tool, arguments, json, source } => {

@@ -8,6 +8,7 @@ mod address;
 mod environment;
 mod fault;
 mod files;
+mod init;
 mod trial;
 mod value;
 mod written;
@@ -21,10 +22,11 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 pub use environment::Environment;
 pub use files::{Directory, Files};
+pub use init::{Given, INIT_FILE, Init};
 pub use trial::Flags;
 
 use crate::{audit::Sink, docker, scope::Scopes};
@@ -196,32 +198,47 @@ impl Settings {
     }
 
     /// Settings from a file.
-    #[expect(clippy::disallowed_methods, reason = "the program's own configuration")]
     pub fn read(file: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let failed = |why: String| ConfigError { file: Some(file.into()), place: None, why };
-        let open = File::open(file).map_err(|error| failed(format!("cannot be opened: {error}")))?;
-        let mut bytes = Vec::new();
-        open.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| failed(format!("cannot be read: {error}")))?;
-        Self::parse(&bytes, environment).map_err(|(place, why)| ConfigError { file: Some(file.into()), place, why })
+        let failed = |(place, why)| ConfigError { file: Some(file.into()), place, why };
+        Self::parse(&bytes_of(file)?, environment).map_err(failed)
     }
 
     /// Settings from a file's content; or the place and what was expected there.
-    pub fn parse(bytes: &[u8], environment: &Environment) -> Result<Self, (Option<(usize, usize)>, String)> {
-        if bytes.len() as u64 > LARGEST {
-            return Err((None, "is larger than 1 MiB".into()));
-        }
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            (Some(fault::place_after(&before)), "expected UTF-8".to_owned())
-        })?;
-        let options = ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
-        let written: Written = options.from_str(text).map_err(|error| {
-            // the span reaches from the last thing understood to where reading stopped
-            let at = if error.code == ron::Error::Eof { error.span.end } else { error.span.start };
-            (Some((at.line, at.col)), fault::expectation(&error.code))
-        })?;
+    pub fn parse(bytes: &[u8], environment: &Environment) -> Result<Self, Misread> {
+        let (written, text) = understood::<Written>(bytes)?;
         written.check(environment).map_err(|(key, why)| (Some(fault::place_of(text, key)), why))
     }
+}
+
+/// A line and a column, where they can be known, and what was expected there.
+pub type Misread = (Option<(usize, usize)>, String);
+
+/// A file's content.
+#[expect(clippy::disallowed_methods, reason = "the program's own configuration")]
+fn bytes_of(file: &Path) -> Result<Vec<u8>, ConfigError> {
+    let failed = |why: String| ConfigError { file: Some(file.into()), place: None, why };
+    let open = File::open(file).map_err(|error| failed(format!("cannot be opened: {error}")))?;
+    let mut bytes = Vec::new();
+    open.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    Ok(bytes)
+}
+
+/// What is written there, and the text itself; or the place and what was expected there.
+fn understood<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &str), Misread> {
+    if bytes.len() as u64 > LARGEST {
+        return Err((None, "is larger than 1 MiB".into()));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        (Some(fault::place_after(&before)), "expected UTF-8".to_owned())
+    })?;
+    let options = ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
+    let written = options.from_str(text).map_err(|error| {
+        // the span reaches from the last thing understood to where reading stopped
+        let at = if error.code == ron::Error::Eof { error.span.end } else { error.span.start };
+        (Some((at.line, at.col)), fault::expectation(&error.code))
+    })?;
+    Ok((written, text))
 }
 
 #[cfg(test)]

@@ -103,6 +103,11 @@ impl Host {
             return recorded.open(root);
         }
         let root = Root::open(root)?;
+        if !root.exists("proc") {
+            // in a container this is the mount that was forgotten, and every answer would be "unknown"
+            let why = "it holds no proc; mount the machine's / there, or its /proc and /sys below it";
+            return Err(io::Error::new(io::ErrorKind::NotFound, why));
+        }
         let machine = Machine { root, kernel: Box::new(Live), remote: Default::default(), held: Default::default() };
         Ok(Self::of(machine, false, first))
     }

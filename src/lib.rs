@@ -19,17 +19,18 @@
 //!
 //! # Where things are
 //! Imports point down this list, checked by a test: [`failure`], [`scope`] → [`proc`], [`root`], [`text`], [`table`], [`page`] →
-//! [`jail`], [`docker`], [`auth`] → [`host`] → [`audit`], [`tool`] → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`] →
-//! [`args`] → [`command`] → `main`.
+//! [`jail`], [`docker`], [`auth`] → [`host`] → [`audit`], [`tool`] → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`],
+//! [`init`] → [`args`] → [`command`] → `main`.
 //!
 //! Beside all this, and in a process of its own, stands docker-guard ([`guard`]): between the server and the Engine's socket, which is root's.
+//! And before both, where there is nothing else, the first process of a container ([`init`]).
 //!
 //! A new tool is one file below `tools/`, one `mod` line and one line in [`tools::TOOLS`]. Its doc comments are what the model reads, its
 //! types are the schemas, the list is the README's table.
 //!
 //! # Invariants
 //! Held by lints and tests; whoever breaks one breaks the promise this program makes.
-//! - No process is ever spawned: no shell, no helper programs.
+//! - No process is ever spawned: no shell, no helper programs. Only [`init`], to whom no caller speaks, starts this program itself.
 //! - No path of a caller's is opened outside [`jail`], and no kernel file outside [`root`]. The server's own files (config, tokens,
 //!   certificate, audit log, journal of updates) are the only others, and no caller sees them.
 //! - No answer leaves except through [`gate`]: nothing unaudited, unsanitized, unbounded or unscoped.
@@ -59,6 +60,7 @@ pub mod failure;
 pub mod gate;
 pub mod guard;
 pub mod host;
+pub mod init;
 pub mod jail;
 pub mod page;
 pub mod proc;

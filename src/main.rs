@@ -9,7 +9,7 @@ use systemmanager_mcp::{args, command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match args::parse(std::env::args_os().skip(1)) {
+    match args::parse_as(std::env::args_os()) {
         Ok(wanted) => command::run(wanted, collect),
         Err(usage) => {
             command::complain(&usage.to_string());

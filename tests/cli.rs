@@ -478,3 +478,11 @@ fn it_answers_soon_after_its_start() {
     assert_eq!(wire.ask(&Request::new("GET", "/healthz")).status, 200);
     assert!(began.elapsed().unwrap() < PATIENCE);
 }
+
+#[test]
+fn only_the_first_process_of_a_container_is_init() {
+    let scratch = Scratch::new();
+    let said = run(&scratch, &["init"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("run serve instead"), "{}", said.err);
+}

@@ -83,7 +83,8 @@ impl FromText for Origin {
     }
 }
 
-fn is_host(name: &str) -> bool {
+/// Whether it can be the name of a host, or is an IPv6 address in brackets.
+pub(super) fn is_host(name: &str) -> bool {
     match name.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok()),
         None => {

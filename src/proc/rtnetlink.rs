@@ -1,5 +1,5 @@
-//! The kernel's answer to "which addresses has this machine": netlink messages, see netlink(7) and rtnetlink(7). Not a
-//! file, but bytes of the kernel all the same. Numbers are in the machine's byte order.
+//! The kernel's answer to "which addresses has this machine", and the messages that give it some: netlink, see netlink(7) and
+//! rtnetlink(7). Not a file, but bytes of the kernel all the same. Numbers are in the machine's byte order.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,17 +7,33 @@ use super::{Malformed, Place};
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
+const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
+const RTM_NEWROUTE: u16 = 24;
 const NLM_F_REQUEST: u16 = 0x1;
+const NLM_F_ACK: u16 = 0x4;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_DUMP: u16 = 0x300;
+const NLM_F_REPLACE: u16 = 0x100;
+const NLM_F_CREATE: u16 = 0x400;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_LABEL: u16 = 3;
+const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
+const IFF_UP: u32 = 1;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RT_TABLE_MAIN: u8 = 254;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_LINK: u8 = 253;
+const RTN_UNICAST: u8 = 1;
+const RTNH_F_ONLINK: u32 = 4;
 /// The upper two bits of an attribute's type are flags.
 const NLA_TYPE_MASK: u16 = 0x3fff;
 
@@ -73,6 +89,79 @@ pub fn request(sequence: u32) -> [u8; 24] {
         *place = *byte;
     }
     request
+}
+
+/// What can be asked of the kernel, of the interface with this index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Switch it on.
+    Up,
+    /// Give it an address with a prefix, for so many seconds if it is not for good. One that it has already gets the new time.
+    Address(IpAddr, u8, Option<u32>),
+    /// Take an address from it.
+    NoAddress(IpAddr, u8),
+    /// Send there what is for this network, over a gateway if there is one. A gateway need not lie in a network of the interface's.
+    Route {
+        /// The network.
+        to: (IpAddr, u8),
+        /// The gateway.
+        via: Option<IpAddr>,
+        /// Who says so, `RTPROT_*`: 4 static, 16 DHCP.
+        origin: u8,
+    },
+}
+
+/// The bytes that ask for a change. The kernel answers with `sequence`, and [`End::Done`] if it is made.
+pub fn change(index: u32, change: Change, sequence: u32) -> Vec<u8> {
+    let (kind, flags, payload) = match change {
+        Change::Up => (RTM_NEWLINK, 0, [0, index, IFF_UP, IFF_UP].map(u32::to_ne_bytes).concat()),
+        Change::Address(address, prefix, seconds) => {
+            let forever = seconds.unwrap_or(u32::MAX);
+            let times = [forever, forever, 0, 0].map(u32::to_ne_bytes).concat();
+            let payload = [own(index, address, prefix), attribute(IFA_CACHEINFO, &times)].concat();
+            (RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, payload)
+        }
+        Change::NoAddress(address, prefix) => (RTM_DELADDR, 0, own(index, address, prefix)),
+        Change::Route { to: (network, prefix), via, origin } => {
+            let scope = if via.is_some() { RT_SCOPE_UNIVERSE } else { RT_SCOPE_LINK };
+            let flags = if via.is_some() { RTNH_F_ONLINK } else { 0 };
+            let head = [family(network), prefix, 0, 0, RT_TABLE_MAIN, origin, scope, RTN_UNICAST];
+            let mut payload = [&head[..], &flags.to_ne_bytes()].concat();
+            payload.extend(attribute(RTA_OIF, &index.to_ne_bytes()));
+            // the network of no prefix is everywhere
+            payload.extend(if prefix > 0 { attribute(RTA_DST, &octets(network)) } else { vec![] });
+            payload.extend(via.map(|via| attribute(RTA_GATEWAY, &octets(via))).unwrap_or_default());
+            (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, payload)
+        }
+    };
+    let length = u32::try_from(payload.len() + 16).unwrap_or(u32::MAX);
+    let flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+    let head: [&[u8]; 5] =
+        [&length.to_ne_bytes(), &kind.to_ne_bytes(), &flags.to_ne_bytes(), &sequence.to_ne_bytes(), &[0; 4]];
+    [head.concat(), payload].concat()
+}
+
+fn own(index: u32, address: IpAddr, prefix: u8) -> Vec<u8> {
+    let head = [&[family(address), prefix, 0, RT_SCOPE_UNIVERSE], &index.to_ne_bytes()[..]].concat();
+    [head, attribute(IFA_LOCAL, &octets(address)), attribute(IFA_ADDRESS, &octets(address))].concat()
+}
+
+fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { AF_INET } else { AF_INET6 }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().into(),
+        IpAddr::V6(v6) => v6.octets().into(),
+    }
+}
+
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
+    let mut bytes = [&length.to_ne_bytes(), &kind.to_ne_bytes(), value].concat();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
 }
 
 /// Reads what one reading of the socket gave, if it answers the request of this `sequence`; other messages are passed over.
@@ -175,13 +264,6 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(value.len() + 4).unwrap();
-        let mut bytes = [&length.to_ne_bytes(), &kind.to_ne_bytes(), value].concat();
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
-
     fn message(kind: u16, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len() + 16).unwrap();
         let head: [&[u8]; 5] =
@@ -271,5 +353,34 @@ mod tests {
         }
         assert!(parse(&address(AF_INET, 24, &[attribute(IFA_LOCAL, &[1, 2, 3])]), 7).is_err());
         assert!(parse(&address(AF_INET, 24, &[vec![3, 0, 0, 0]]), 7).is_err());
+    }
+
+    #[test]
+    fn an_address_that_is_asked_for_is_the_one_that_would_be_listed() {
+        for (text, prefix) in [("192.0.2.7", 24), ("2001:db8::7", 64)] {
+            let address: IpAddr = text.parse().unwrap();
+            let asked = change(3, Change::Address(address, prefix, Some(600)), 7);
+            let listed = &parse(&asked, 7).unwrap().addresses[0];
+            assert_eq!((listed.index, listed.address, listed.prefix, listed.scope), (3, address, prefix, 0));
+            let (message, rest) = Message::take(&asked).unwrap();
+            assert_eq!((message.kind, message.flags, rest), (20, 0x505, &[][..]));
+            let back = change(3, Change::NoAddress(address, prefix), 7);
+            assert_eq!(Message::take(&back).unwrap().0.kind, 21);
+        }
+    }
+
+    #[test]
+    fn a_route_to_everywhere_names_its_gateway_and_no_network() {
+        let to = ("0.0.0.0".parse().unwrap(), 0);
+        let via = "192.0.2.1".parse().ok();
+        let asked = change(2, Change::Route { to, via, origin: 16 }, 1);
+        let expected = [
+            &[2, 0, 0, 0, 254, 16, 0, 1, 4, 0, 0, 0][..],
+            &attribute(RTA_OIF, &2u32.to_ne_bytes()),
+            &attribute(RTA_GATEWAY, &[192, 0, 2, 1]),
+        ];
+        assert_eq!(asked[16..], expected.concat());
+        let asked = change(2, Change::Route { to: ("198.51.100.0".parse().unwrap(), 24), via: None, origin: 4 }, 1);
+        assert_eq!(asked[16..28], [2, 24, 0, 0, 254, 4, 253, 1, 0, 0, 0, 0]);
     }
 }

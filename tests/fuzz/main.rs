@@ -28,6 +28,7 @@ targets! {
     config
     cpuinfo
     cpulist
+    dhcp
     diskstats
     docker_guard
     docker_log

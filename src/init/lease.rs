@@ -1,0 +1,267 @@
+//! The client of DHCP for one interface: asks for an address, keeps it as long as it may, and asks again.
+//!
+//! It speaks over an ordinary UDP socket that is bound to the interface, and asks to be answered by broadcast, as it has no address yet. A raw
+//! socket would also hear servers that answer to the address they are about to give, against RFC 2131; it would need unsafe code here.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt::set_socket_reuseaddr};
+use tokio::{
+    net::UdpSocket,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    dhcp::{self, Answer, Ask, Lease},
+    etc,
+    link::Link,
+    network::Resolver,
+    record::Record,
+};
+use crate::{auth::token, proc::rtnetlink::Change, root::Root};
+
+/// How long the host may take to give an address before one is asked for.
+const HOST_FIRST: Duration = Duration::from_secs(1);
+
+/// How long to wait for an answer: at first, and at most.
+const PATIENCE: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(32);
+
+/// A lease is not renewed more often than this.
+const SHORTEST: Duration = Duration::from_secs(5);
+
+/// `RTPROT_DHCP`.
+const DHCP: u8 = 16;
+
+/// One interface's.
+pub(super) struct Client {
+    pub(super) link: Link,
+    pub(super) mac: [u8; 6],
+    /// Whether an address that somebody else gives is as good.
+    pub(super) yields: bool,
+    pub(super) root: Rc<Root>,
+    pub(super) record: Rc<Record>,
+    pub(super) resolver: Rc<Resolver>,
+}
+
+impl Client {
+    /// For ever, or until somebody else gives an address.
+    pub(super) async fn live(self) {
+        if self.yields {
+            tokio::time::sleep(HOST_FIRST).await;
+        }
+        while !self.is_given() {
+            match self.once().await {
+                // has run out, or was taken back
+                Ok(()) => (),
+                Err(error) => {
+                    self.say(&format!("DHCP: {error}"));
+                    tokio::time::sleep(LONGEST).await;
+                }
+            }
+        }
+    }
+
+    fn say(&self, words: &str) {
+        self.record.say(&format!("{}: {words}", self.link.name));
+    }
+
+    /// Whether there is an address that is not from here: none is held whenever this is asked.
+    fn is_given(&self) -> bool {
+        match (self.yields, self.link.v4(&self.root).first()) {
+            (true, Some(address)) => {
+                self.say(&format!("the host has given it {address}"));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// From the first question to the end of a lease.
+    async fn once(&self) -> io::Result<()> {
+        let unchecked = Unchecked::of(&self.root, &self.link.name);
+        let socket = self.socket()?;
+        let began = Instant::now();
+        // one for all attempts: a server may take longer to look whether an address is free than a client has patience
+        let transaction = self.transaction()?;
+        let mut patience = PATIENCE;
+        let mut lease = loop {
+            if let Some(lease) = self.attempt(&socket, transaction, began, patience).await? {
+                break lease;
+            }
+            if self.is_given() {
+                return Ok(());
+            }
+            if patience == PATIENCE * 4 {
+                self.say("nobody answers DHCP yet; it keeps asking");
+            }
+            patience = (patience * 2).min(LONGEST);
+        };
+        drop(unchecked);
+        let result = self.keep(&socket, &mut lease).await;
+        // the kernel may have been faster
+        let _ = self.link.change(Change::NoAddress(lease.address.into(), lease.prefix));
+        result
+    }
+
+    fn socket(&self) -> io::Result<UdpSocket> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
+        // another interface has its own at the same port
+        set_socket_reuseaddr(&socket, true)?;
+        bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68))?;
+        let socket = UdpSocket::from_std(socket.into())?;
+        socket.bind_device(Some(self.link.name.as_bytes()))?;
+        socket.set_broadcast(true)?;
+        Ok(socket)
+    }
+
+    /// Discover, offer, request, ack.
+    async fn attempt(
+        &self,
+        socket: &UdpSocket,
+        transaction: u32,
+        began: Instant,
+        patience: Duration,
+    ) -> io::Result<Option<Lease>> {
+        self.send(socket, Ask::Discover, transaction, began, Ipv4Addr::BROADCAST).await?;
+        let is_offer = |answer: &Answer| matches!(answer, Answer::Offer(_));
+        let Some(Answer::Offer(offer)) = self.hear(socket, transaction, patience, is_offer).await? else {
+            return Ok(None);
+        };
+        let ask = Ask::Request { wanted: offer.address, server: offer.server };
+        self.send(socket, ask, transaction, began, Ipv4Addr::BROADCAST).await?;
+        match self.hear(socket, transaction, patience, |answer| !is_offer(answer)).await? {
+            Some(Answer::Ack(lease)) => Ok(Some(lease)),
+            Some(Answer::Nak | Answer::Offer(_)) | None => Ok(None),
+        }
+    }
+
+    /// Takes an address up, renews it in time, and lets go of it when it may not be kept.
+    async fn keep(&self, socket: &UdpSocket, lease: &mut Lease) -> io::Result<()> {
+        self.say(&format!("has {}/{} for {} s from {}", lease.address, lease.prefix, lease.seconds, lease.server));
+        loop {
+            self.take_up(lease)?;
+            let began = Instant::now();
+            let end = began + Duration::from_secs(lease.seconds.into());
+            let rebind = began + Duration::from_secs(lease.rebind.into());
+            let mut next = began + Duration::from_secs(lease.renew.into()).max(SHORTEST);
+            let renewed = loop {
+                if next >= end {
+                    tokio::time::sleep_until(end).await;
+                    self.say("the lease has run out");
+                    break None;
+                }
+                tokio::time::sleep_until(next).await;
+                let transaction = self.transaction()?;
+                let to = if Instant::now() < rebind { lease.server } else { Ipv4Addr::BROADCAST };
+                // the network may be away for a while; the lease is still good
+                if self.send(socket, Ask::Renew(lease.address), transaction, next, to).await.is_ok() {
+                    match self.hear(socket, transaction, SHORTEST, |answer| !matches!(answer, Answer::Offer(_))).await?
+                    {
+                        Some(Answer::Ack(lease)) => break Some(lease),
+                        Some(Answer::Nak) => {
+                            self.say("the address may not be kept");
+                            break None;
+                        }
+                        Some(Answer::Offer(_)) | None => (),
+                    }
+                }
+                // half of what is left until everybody is asked, then until the end (RFC 2131, 4.4.5), but not more than once a minute
+                let now = Instant::now();
+                let until = if now < rebind { rebind } else { end };
+                next = now + (until.saturating_duration_since(now) / 2).max(Duration::from_secs(60));
+            };
+            let Some(now) = renewed else { return Ok(()) };
+            if (now.address, now.prefix) != (lease.address, lease.prefix) {
+                let _ = self.link.change(Change::NoAddress(lease.address.into(), lease.prefix));
+            }
+            *lease = now;
+        }
+    }
+
+    fn take_up(&self, lease: &Lease) -> io::Result<()> {
+        self.link.change(Change::Address(lease.address.into(), lease.prefix, Some(lease.seconds)))?;
+        for (to, via) in &lease.routes {
+            if let Err(error) = self.link.change(Change::Route { to: *to, via: *via, origin: DHCP }) {
+                self.say(&format!("the route to {}/{}: {error}", to.0, to.1));
+            }
+        }
+        if let Err(error) = self.resolver.tell(&self.link.name, &lease.dns, lease.domain.as_deref()) {
+            self.say(&format!("/etc/resolv.conf: {error}"));
+        }
+        Ok(())
+    }
+
+    fn transaction(&self) -> io::Result<u32> {
+        token::random().map(u32::from_ne_bytes).map_err(io::Error::other)
+    }
+
+    async fn send(
+        &self,
+        socket: &UdpSocket,
+        ask: Ask,
+        transaction: u32,
+        began: Instant,
+        to: Ipv4Addr,
+    ) -> io::Result<()> {
+        let seconds = u16::try_from(began.elapsed().as_secs()).unwrap_or(u16::MAX);
+        let uname = rustix::system::uname();
+        let hostname = uname.nodename().to_str().unwrap_or_default();
+        let message = dhcp::request(ask, transaction, self.mac, seconds, hostname);
+        socket.send_to(&message, SocketAddr::from((to, 67))).await.map(drop)
+    }
+
+    /// The first answer that is `wanted`, within `patience`.
+    async fn hear(
+        &self,
+        socket: &UdpSocket,
+        transaction: u32,
+        patience: Duration,
+        wanted: impl Fn(&Answer) -> bool,
+    ) -> io::Result<Option<Answer>> {
+        let until = Instant::now() + patience;
+        let mut buffer = [0; 2048];
+        while let Ok(heard) = timeout_at(until, socket.recv_from(&mut buffer)).await {
+            let (length, from) = heard?;
+            if from.port() == 67
+                && let Some(answer) = dhcp::parse(&buffer[..length], transaction, self.mac)
+                && wanted(&answer)
+            {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The kernel's check of where packets come from, switched off until this is dropped: an interface without an address has no route back to
+/// anybody, and an answer would be taken for forged.
+struct Unchecked(Vec<(PathBuf, String)>);
+
+impl Unchecked {
+    fn of(root: &Root, interface: &str) -> Self {
+        let checks = ["all", interface].map(|name| format!("proc/sys/net/ipv4/conf/{name}/rp_filter"));
+        let on = checks.into_iter().filter_map(|check| {
+            let was = root.word(&check).ok().flatten().filter(|was| was != "0")?;
+            let check = Path::new("/").join(check);
+            // without this right it still tries: many kernels do not check
+            etc::write(&check, "0").ok().map(|()| (check, was))
+        });
+        Self(on.collect())
+    }
+}
+
+impl Drop for Unchecked {
+    fn drop(&mut self) {
+        for (check, was) in &self.0 {
+            let _ = etc::write(check, was);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Brings up what the container was given: the loopback, and each interface as the configuration says.
+
+use std::{cell::RefCell, collections::BTreeMap, io, net::IpAddr, path::Path, rc::Rc};
+
+use super::{etc, lease, link::Link, record::Record};
+use crate::{
+    config::{Given, Init},
+    proc::rtnetlink::Change,
+    root::Root,
+};
+
+/// `RTPROT_STATIC`.
+const STATIC: u8 = 4;
+
+/// Which name servers there are, by who tells: the configuration alone if it names some, else every lease.
+pub(super) struct Resolver {
+    fixed: bool,
+    search: Vec<String>,
+    told: RefCell<BTreeMap<String, Told>>,
+}
+
+/// Name servers and a domain.
+type Told = (Vec<IpAddr>, Option<String>);
+
+impl Resolver {
+    /// Takes up what one interface's lease says.
+    pub(super) fn tell(&self, interface: &str, dns: &[IpAddr], domain: Option<&str>) -> io::Result<()> {
+        if self.fixed {
+            return Ok(());
+        }
+        let mut told = self.told.borrow_mut();
+        told.insert(interface.to_owned(), (dns.to_vec(), domain.map(str::to_owned)));
+        let dns: Vec<_> = told.values().flat_map(|(dns, _)| dns).copied().collect();
+        let domains: Vec<_> = told.values().filter_map(|(_, domain)| domain.clone()).collect();
+        if dns.is_empty() {
+            return Ok(());
+        }
+        self.write(&dns, if self.search.is_empty() { &domains } else { &self.search })
+    }
+
+    fn write(&self, dns: &[IpAddr], search: &[String]) -> io::Result<()> {
+        etc::write(Path::new("/etc/resolv.conf"), &etc::resolv_conf(dns, search))
+    }
+}
+
+/// Brings up what can be brought up at once, and leaves the rest to tasks of their own.
+pub(super) async fn bring_up(init: Init, record: &Rc<Record>) {
+    let Ok(root) = Root::open(Path::new("/")).map(Rc::new) else { return };
+    let failed = |what: &str, error: io::Error| record.say(&format!("{what}: {error}"));
+    if let Some(loopback) = Link::of(&root, "lo".to_owned()) {
+        loopback.change(Change::Up).unwrap_or_else(|error| failed("lo cannot be switched on", error));
+    }
+    let resolver =
+        Rc::new(Resolver { fixed: !init.dns.is_empty(), search: init.search.clone(), told: RefCell::default() });
+    if resolver.fixed {
+        resolver.write(&init.dns, &init.search).unwrap_or_else(|error| failed("/etc/resolv.conf", error));
+    }
+    let links = Link::all(&root);
+    for name in init.interfaces.keys().filter(|name| links.iter().all(|link| link.name != **name)) {
+        record.say(&format!("{name} is configured, and there is no such interface"));
+    }
+    for link in links {
+        let given = init.interfaces.get(&link.name).cloned().unwrap_or_default();
+        if given == Given::Untouched || given == Given::Auto && link.mac.is_none() {
+            continue;
+        }
+        let name = link.name.clone();
+        if let Err(error) = link.change(Change::Up) {
+            failed(&format!("{name} cannot be switched on"), error);
+            continue;
+        }
+        match (given, link.mac) {
+            (Given::Static { addresses, gateways }, _) => {
+                for (address, prefix) in addresses {
+                    match link.change(Change::Address(address, prefix, None)) {
+                        Ok(()) => record.say(&format!("{name}: has {address}/{prefix}, as the configuration says")),
+                        Err(error) => failed(&format!("{name}: {address}/{prefix}"), error),
+                    }
+                }
+                for gateway in gateways {
+                    let everywhere = if gateway.is_ipv4() { [0; 4].into() } else { IpAddr::from([0_u8; 16]) };
+                    let route = Change::Route { to: (everywhere, 0), via: Some(gateway), origin: STATIC };
+                    link.change(route).unwrap_or_else(|error| failed(&format!("{name}: the gateway {gateway}"), error));
+                }
+            }
+            (Given::Auto | Given::Dhcp, None) => record.say(&format!("{name} is no Ethernet, and DHCP not for it")),
+            (given @ (Given::Auto | Given::Dhcp), Some(mac)) => {
+                let client = lease::Client {
+                    link,
+                    mac,
+                    yields: given == Given::Auto,
+                    root: Rc::clone(&root),
+                    record: Rc::clone(record),
+                    resolver: Rc::clone(&resolver),
+                };
+                tokio::task::spawn_local(client.live());
+            }
+            (Given::Untouched, _) => (),
+        }
+    }
+}
