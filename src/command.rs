@@ -10,6 +10,7 @@ mod machinery;
 mod repair;
 mod serve;
 mod stdio;
+mod systemd;
 mod token;
 mod tools;
 
@@ -137,6 +138,7 @@ fn end(stop: CancellationToken) -> Result<impl Future<Output = ()>, Error> {
             _ = interrupt.recv() => (),
         }
         tracing::info!("ending");
+        systemd::stopping();
         stop.cancel();
     })
 }

@@ -24,6 +24,7 @@ mod panics;
 mod rights;
 mod searches;
 mod stdio;
+mod systemd;
 mod tls;
 #[path = "bench/tokens.rs"]
 mod tokens;

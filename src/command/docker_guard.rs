@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, end, machinery::own_container};
+use super::{Error, end, machinery::own_container, systemd};
 use crate::{
     audit::{Audit, Sink},
     config::Level,
@@ -29,9 +29,12 @@ pub(super) async fn run(settings: Settings, listen: &Path, audit: &Sink) -> Resu
         .map_err(|error| Error::Other(format!("cannot listen at {}: {error}", listen.display())))?;
     let passes = if settings.read_only { "what reads" } else { "what reads, and what this program changes" };
     tracing::info!(socket = %listen.display(), docker = %settings.docker.display(), passes, "guarding");
+    let living = tokio::spawn(systemd::live());
+    systemd::ready(&format!("lets through {passes}"));
     let settings = Settings { own: own_container(), ..settings };
     Arc::new(Guard::new(settings, Arc::clone(&audit))).serve(listener, stop).await;
     drop(place);
+    living.abort();
     ending.abort();
     if let Err(error) = audit.finish(SystemTime::now()) {
         tracing::error!(%error, "the audit log could not be closed");

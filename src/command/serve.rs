@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, client_config, end, machinery::Machinery, repair::repair_forever, say};
+use super::{Error, client_config, end, machinery::Machinery, repair::repair_forever, say, systemd};
 use crate::{
     auth::{Auth, store::Store, token::Token},
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
@@ -31,7 +31,7 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     let (auth, token) = credentials(&settings)?;
     let auth = Arc::new(auth);
     let tls = certificate(&settings)?;
-    let sockets = settings.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
+    let sockets = sockets(&settings.listen)?;
     let bound: Vec<SocketAddr> =
         sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().map_err(Error::other)?;
 
@@ -59,9 +59,8 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     });
     let repairing = tokio::spawn(repair_forever(Arc::clone(&machinery.gate)));
 
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
     for address in &bound {
-        tracing::info!(%address, scheme, "listening");
+        tracing::info!(%address, scheme = scheme(&settings), "listening");
         if settings.tls.is_none() && !address.ip().is_loopback() {
             tracing::warn!(%address, "tokens and answers cross this listener in plain text, as you asked");
         }
@@ -69,7 +68,10 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     if let (Some(token), Some(address)) = (&token, bound.first()) {
         say(&client_config::greeting(*address, settings.scopes, token, &settings.tokens))?;
     }
+    let living = tokio::spawn(systemd::live());
+    systemd::ready(&serving(&settings));
     listeners.serve(sockets, stop).await;
+    living.abort();
     sampling.abort();
     repairing.abort();
     reloading.abort();
@@ -133,6 +135,32 @@ fn bounds(settings: &Settings) -> Bounds {
     Bounds { body: limits.body_bytes, body_time: limits.body, header_time: limits.header, idle_time: limits.idle }
 }
 
+/// A socket for each address: the one that systemd holds open for it, or one of its own. What it holds for another address would be
+/// nobody's, or would be served as the configuration does not say.
+fn sockets(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
+    let mut handed = systemd::sockets()?;
+    if let Some((address, _)) = handed.iter().find(|(address, _)| !listen.contains(address)) {
+        return Err(Error::Other(format!(
+            "systemd holds a socket open at {address}, and `listen` in the configuration does not name it: ListenStream= and `listen` have to say the same"
+        )));
+    }
+    let socket = |address: &SocketAddr| match handed.iter().position(|(handed, _)| handed == address) {
+        Some(place) => TcpListener::from_std(handed.swap_remove(place).1).map_err(Error::other),
+        None => bind(*address),
+    };
+    listen.iter().map(socket).collect()
+}
+
+/// The line of `systemctl status`.
+fn serving(settings: &Settings) -> String {
+    let addresses: Vec<_> = settings.listen.iter().map(SocketAddr::to_string).collect();
+    format!("serves {} on {}", scheme(settings), addresses.join(", "))
+}
+
+fn scheme(settings: &Settings) -> &'static str {
+    if settings.tls.is_some() { "https" } else { "http" }
+}
+
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     let bind = || -> io::Result<TcpListener> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -156,6 +184,7 @@ fn reload(
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::other)?;
     Ok(async move {
         while hangup.recv().await.is_some() {
+            systemd::reloading();
             let again = || -> Result<(), Error> {
                 let settings = Settings::of(&source, Path::new(DEFAULT_FILE), &environment)?;
                 fits(&started, &settings)?;
@@ -178,8 +207,14 @@ fn reload(
                 Ok(())
             };
             match again() {
-                Ok(()) => tracing::info!("tokens, limits of calls, allowed hosts and the certificate were read anew"),
-                Err(error) => tracing::error!(%error, "not reloaded, everything stays as it was"),
+                Ok(()) => {
+                    tracing::info!("tokens, limits of calls, allowed hosts and the certificate were read anew");
+                    systemd::ready(&serving(&started));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "not reloaded, everything stays as it was");
+                    systemd::ready(&format!("{}; not reloaded, the log says why", serving(&started)));
+                }
             }
         }
     })
