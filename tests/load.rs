@@ -299,3 +299,25 @@ fn what_is_held_for_speed_never_costs_an_answer() {
     assert_eq!(answer.rpc()["result"]["isError"], false, "{}", answer.text());
     assert!(open_files(&server) as u64 <= limit);
 }
+
+/// A request that has come when the server is told to end, on a connection that was idle, is not lost.
+#[test]
+fn what_was_asked_before_the_end_is_answered() {
+    let mut server = Server::new();
+    let request = Request::rpc("tools/list", json!({})).token(server.token());
+    let mut wires: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    for wire in &mut wires {
+        assert_eq!(wire.ask(&request).status, 200);
+    }
+    // both are there when it goes on
+    server.signal(Signal::STOP);
+    for wire in &mut wires {
+        wire.send(request.bytes()).unwrap();
+    }
+    server.signal(Signal::TERM);
+    server.signal(Signal::CONT);
+    for wire in &mut wires {
+        assert_eq!(wire.answer().expect("an answer, not the end").status, 200);
+    }
+    assert!(server.wait().success());
+}

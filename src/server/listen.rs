@@ -44,6 +44,10 @@ use crate::root::read_own;
 /// How long calls may still run when the server is told to end.
 const DRAIN: Duration = Duration::from_millis(700);
 
+/// How long, when the server is told to end, requests are waited for that are on their way. Who is sent away without an answer cannot know
+/// what has become of his.
+const ON_ITS_WAY: Duration = Duration::from_millis(200);
+
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -176,7 +180,7 @@ impl Listeners {
                 Err(_) => return,
             },
             () = shed.leave.notified() => return,
-            () = stop.cancelled() => return,
+            () = async { stop.cancelled().await; tokio::time::sleep(ON_ITS_WAY).await } => return,
         };
         self.http(Watched { stream, state }, peer, local, &mut connection, stop).await;
     }
@@ -228,6 +232,14 @@ impl Listeners {
                 }
                 () = stop.cancelled(), if !stopping => {
                     stopping = true;
+                    if !state.is_busy() {
+                        tokio::select! {
+                            // what has come already is read before the time is looked at
+                            biased;
+                            _ = &mut serving => return,
+                            () = tokio::time::sleep(ON_ITS_WAY) => (),
+                        }
+                    }
                     if !state.is_busy() {
                         return;
                     }
