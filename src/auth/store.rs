@@ -33,6 +33,10 @@ pub const FILE_NAME: &str = "tokens.ron";
 /// How long a token lives unless asked otherwise.
 pub const LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// Where systemd puts what it gives to one service (`LoadCredential=`). It lets the service's user in by an ACL, whose mask shows as rights
+/// of the group, which has none; only root can put anything there.
+const CREDENTIALS: &str = "/run/credentials";
+
 /// A file larger than this is not a token file.
 const LARGEST: u64 = 1024 * 1024;
 
@@ -373,7 +377,8 @@ impl Store {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(not("something else"));
         }
-        if stat.st_mode & 0o077 != 0 {
+        let others = if file.starts_with(CREDENTIALS) { 0o007 } else { 0o077 };
+        if stat.st_mode & others != 0 {
             return Err(StoreError::Exposed { file: file.into() });
         }
         let mut bytes = Vec::new();
