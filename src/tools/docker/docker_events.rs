@@ -1,7 +1,7 @@
 //! What happened to containers, images, volumes and networks, and when?
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,7 +14,7 @@ use crate::{
     docker::{
         Docker, PATIENCE,
         allow::{self, Allow},
-        model::{or_default, short},
+        model::{Image, Network, Summary, Volumes, digits, or_default, short},
     },
     failure::Failure,
     page::Limit,
@@ -103,12 +103,15 @@ async fn ask(
     until: SystemTime,
     stop: &CancellationToken,
 ) -> Result<Report, Failure> {
-    let seen = docker.containers().await?.into_iter().map(|one| (one.id.clone(), one.name().to_owned())).collect();
+    let allow = &docker.settings().allow;
+    let all = docker.all_containers().await?;
+    let seen = all.iter().filter(|one| allow.permits(Scope::DockerRead, one));
     let mut sieve = Sieve {
         request,
-        allow: &docker.settings().allow,
+        allow,
         until,
-        seen,
+        seen: seen.map(|one| (one.id.clone(), one.name().to_owned())).collect(),
+        shown: if allow.shows_all() { None } else { Some(Shown::ask(docker, &all).await?) },
         health: HashMap::new(),
         matching: 0,
         kept: VecDeque::new(),
@@ -208,6 +211,50 @@ struct Actor {
     attributes: BTreeMap<String, String>,
 }
 
+/// What the lists show of what is no container, where a rule hides some of it.
+#[derive(Debug, Default)]
+struct Shown {
+    /// Names.
+    volumes: HashSet<String>,
+    /// Full ids.
+    networks: HashSet<String>,
+    /// The digits of their ids, and their names.
+    images: HashSet<String>,
+}
+
+impl Shown {
+    async fn ask(docker: &Docker, all: &[Summary]) -> Result<Self, Failure> {
+        let allow = &docker.settings().allow;
+        let (volumes, networks, images) = futures_util::future::try_join3(
+            docker.get::<Volumes>("/volumes"),
+            docker.get::<Vec<Network>>("/networks"),
+            docker.get::<Vec<Image>>("/images/json"),
+        )
+        .await?;
+        let shows_volume = |name: &String| allow.shows_what_is_of(all.iter().filter(|one| one.has_volume(name)));
+        let shows_image = |image: &Image| allow.shows_what_is_of(all.iter().filter(|one| one.is_of(image)));
+        let images = images.iter().filter(|image| shows_image(image));
+        Ok(Self {
+            volumes: volumes.volumes.into_iter().map(|one| one.name).filter(shows_volume).collect(),
+            networks: networks.into_iter().filter(|one| allow.shows_network(one, all)).map(|one| one.id).collect(),
+            images: images.flat_map(|image| image.names().chain([digits(&image.id)])).map(str::to_owned).collect(),
+        })
+    }
+
+    /// Whether it is of something that is listed. Of what is gone nobody knows any more whose it was.
+    fn has(&self, event: &Event) -> bool {
+        let id = &event.actor.id;
+        match event.kind.as_str() {
+            "volume" => self.volumes.contains(id),
+            "network" => self.networks.contains(id),
+            "image" => self.images.contains(digits(id)),
+            // of nobody's containers; anything else may bear a name of theirs
+            "builder" | "daemon" | "node" | "plugin" => true,
+            _ => false,
+        }
+    }
+}
+
 /// Keeps what is asked for and may be seen, the newest of it.
 struct Sieve<'a> {
     request: &'a DockerEvents,
@@ -215,6 +262,8 @@ struct Sieve<'a> {
     until: SystemTime,
     /// The containers that may be seen, by their ids.
     seen: HashMap<String, String>,
+    /// `None`: all else may be.
+    shown: Option<Shown>,
     /// What each container's health was last said to be.
     health: HashMap<String, String>,
     matching: usize,
@@ -261,13 +310,10 @@ impl Sieve<'_> {
             let was = old_name.is_none_or(|name| permits(Some(&name)));
             return self.seen.contains_key(id) || permits(attributes.get("name")) && was;
         }
-        // who joined a network or mounted a volume
-        match attributes.get("container") {
-            Some(container) => {
-                self.seen.contains_key(container) || self.allow.permits_new(Scope::DockerRead, "", &BTreeMap::new())
-            }
-            None => true,
-        }
+        let Some(shown) = &self.shown else { return true };
+        // who joined a network or mounted a volume; an image's labels stand there as well
+        let joined = attributes.get("container").filter(|_| matches!(event.kind.as_str(), "network" | "volume"));
+        joined.map_or_else(|| shown.has(event), |container| self.seen.contains_key(container))
     }
 
     fn is_wanted(&self, event: &Event, name: &str) -> bool {
@@ -337,11 +383,14 @@ mod tests {
         let rule = rule.map(|name| (Scope::DockerRead, Rule { names: vec![name.into()], labels: vec![] }));
         let allow = Allow(rule.into_iter().collect());
         let seen = HashMap::from([("w1".to_owned(), "web".to_owned())]);
+        let of = |name: &str| HashSet::from([name.to_owned()]);
+        let shown = Shown { volumes: of("vol"), networks: of("n2"), images: of("app:1") };
         let mut sieve = Sieve {
             request: &request,
             allow: &allow,
             until: SystemTime::now(),
             seen,
+            shown: (!allow.shows_all()).then_some(shown),
             health: HashMap::new(),
             matching: 0,
             kept: VecDeque::new(),
@@ -392,10 +441,24 @@ mod tests {
             event("network", "connect", "n1", json!({ "name": "net", "container": "w1" })),
             event("network", "connect", "n1", json!({ "name": "net", "container": "d1" })),
             event("volume", "create", "vol", json!({ "driver": "local" })),
+            event("volume", "create", "hidden", json!({ "driver": "local" })),
+            event("network", "create", "n1", json!({ "name": "net" })),
+            event("network", "create", "n2", json!({ "name": "net" })),
+            event("image", "pull", "app:1", json!({ "name": "app" })),
+            event("image", "pull", "db:1", json!({ "name": "db", "container": "w1" })),
+            event("secret", "create", "s1", json!({ "name": "db-password" })),
+            event("daemon", "reload", "d", json!({ "name": "machine" })),
         ];
-        let expected = ["container die web exit code 137", "network connect net container web", "volume create vol -"];
+        let expected = [
+            "container die web exit code 137",
+            "network connect net container web",
+            "volume create vol -",
+            "network create net -",
+            "image pull app -",
+            "daemon reload machine -",
+        ];
         assert_eq!(told_of(json!({}), Some("web"), &events).1, expected);
-        assert_eq!(told_of(json!({}), None, &events).0, 6);
+        assert_eq!(told_of(json!({}), None, &events).0, events.len());
     }
 
     #[test]
