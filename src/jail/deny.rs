@@ -3,11 +3,7 @@
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use unicode_normalization::UnicodeNormalization;
 
-use std::{
-    borrow::Cow,
-    ffi::OsStr,
-    path::Path,
-};
+use std::{borrow::Cow, ffi::OsStr, path::Path};
 
 /// Keys, credentials and what holds them, in the usual places and under the usual names. One without a slash is the name of a file or a
 /// directory anywhere; one with a slash is a path from the root. Either stands for all that is below it.

@@ -87,6 +87,35 @@ async fn nobody_joins_a_network_to_reach_whom_he_may_not_see() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs engines: tests/run --only docker"]
+async fn nobody_gets_the_servers_own_volumes() {
+    for engine in engines() {
+        let pid = std::process::id();
+        let (state, other) = (format!("smcp-reach-state-{pid}"), format!("smcp-reach-data-{pid}"));
+        let mount = format!("{state}:/state");
+        let own = engine.run_as(&format!("smcp-reach-holds-{pid}"), &["--volume", &mount], &["sleep", "1000"]);
+        let desk = Desk::new(&engine, vec![], &own);
+        for (volume, is_let) in [(&state, false), (&other, true)] {
+            let name = format!("smcp-reach-takes-{pid}");
+            let arguments =
+                json!({ "name": name, "image": IMAGE, "volumes": [format!("{volume}:/s")], "command": ["true"] });
+            let said = desk.ask(&scopes(&[Scope::DockerRead, Scope::DockerDeploy]), "container_run", arguments).await;
+            let _ = engine.try_docker(&["rm", "--force", &name]);
+            match said {
+                Ok(_) => assert!(is_let, "{volume}"),
+                Err(why) => {
+                    assert!(!is_let && why.starts_with("forbidden: ") && why.contains("runs in itself"), "{why}")
+                }
+            }
+        }
+        drop(own);
+        for volume in [&state, &other] {
+            let _ = engine.try_docker(&["volume", "rm", volume]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs engines: tests/run --only docker"]
 async fn what_only_those_have_that_may_not_be_seen_is_not_seen_either() {
     for engine in engines() {
         let prefix = format!("smcp-have-{}", std::process::id());
