@@ -1,7 +1,7 @@
 //! What happened to containers, images, volumes and networks, and when?
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,7 +14,7 @@ use crate::{
     docker::{
         Docker, PATIENCE,
         allow::{self, Allow},
-        model::{or_default, short},
+        model::{Summary, or_default, short},
     },
     failure::Failure,
     page::Limit,
@@ -103,12 +103,15 @@ async fn ask(
     until: SystemTime,
     stop: &CancellationToken,
 ) -> Result<Report, Failure> {
-    let seen = docker.containers().await?.into_iter().map(|one| (one.id.clone(), one.name().to_owned())).collect();
+    let containers = docker.containers().await?;
+    let used = containers.iter().flat_map(used).collect();
+    let seen = containers.iter().map(|one| (one.id.clone(), one.name().to_owned())).collect();
     let mut sieve = Sieve {
         request,
         allow: &docker.settings().allow,
         until,
         seen,
+        used,
         health: HashMap::new(),
         matching: 0,
         kept: VecDeque::new(),
@@ -215,6 +218,8 @@ struct Sieve<'a> {
     until: SystemTime,
     /// The containers that may be seen, by their ids.
     seen: HashMap<String, String>,
+    /// What these use, by ids and names.
+    used: HashSet<String>,
     /// What each container's health was last said to be.
     health: HashMap<String, String>,
     matching: usize,
@@ -261,12 +266,16 @@ impl Sieve<'_> {
             let was = old_name.is_none_or(|name| permits(Some(&name)));
             return self.seen.contains_key(id) || permits(attributes.get("name")) && was;
         }
-        // who joined a network or mounted a volume
-        match attributes.get("container") {
-            Some(container) => {
-                self.seen.contains_key(container) || self.allow.permits_new(Scope::DockerRead, "", &BTreeMap::new())
+        if self.allow.permits_new(Scope::DockerRead, "", &BTreeMap::new()) {
+            return true;
+        }
+        // who joined a network or mounted a volume; or whether one that may be seen has it now: whose it was, nobody can say any more
+        match (attributes.get("container"), event.kind.as_str()) {
+            (Some(container), _) => self.seen.contains_key(container),
+            (None, "volume" | "network" | "image") => {
+                self.used.contains(id) || attributes.get("name").is_some_and(|name| self.used.contains(name))
             }
-            None => true,
+            (None, _) => true,
         }
     }
 
@@ -314,6 +323,14 @@ impl Sieve<'_> {
     }
 }
 
+/// What a container uses, as events call it.
+fn used(container: &Summary) -> Vec<String> {
+    let networks = container.network_settings.networks.iter();
+    let networks = networks.flat_map(|(name, endpoint)| [name.clone(), endpoint.network_id.clone()]);
+    let images = [container.image.clone(), container.image_id.clone()];
+    container.volumes().map(str::to_owned).chain(networks).chain(images).filter(|name| !name.is_empty()).collect()
+}
+
 /// What a health probe does every few seconds.
 fn is_noise(action: &str) -> bool {
     action.starts_with("exec_") || action == "exec"
@@ -342,6 +359,7 @@ mod tests {
             allow: &allow,
             until: SystemTime::now(),
             seen,
+            used: HashSet::from(["n1".to_owned(), "data".to_owned(), "nginx:1".to_owned()]),
             health: HashMap::new(),
             matching: 0,
             kept: VecDeque::new(),
@@ -392,10 +410,21 @@ mod tests {
             event("network", "connect", "n1", json!({ "name": "net", "container": "w1" })),
             event("network", "connect", "n1", json!({ "name": "net", "container": "d1" })),
             event("volume", "create", "vol", json!({ "driver": "local" })),
+            event("volume", "create", "data", json!({ "driver": "local" })),
+            event("network", "create", "n2", json!({ "name": "other" })),
+            event("network", "create", "n1", json!({ "name": "net" })),
+            event("image", "pull", "secret:1", json!({ "name": "secret" })),
+            event("image", "pull", "nginx:1", json!({ "name": "nginx" })),
         ];
-        let expected = ["container die web exit code 137", "network connect net container web", "volume create vol -"];
+        let expected = [
+            "container die web exit code 137",
+            "network connect net container web",
+            "volume create data -",
+            "network create net -",
+            "image pull nginx -",
+        ];
         assert_eq!(told_of(json!({}), Some("web"), &events).1, expected);
-        assert_eq!(told_of(json!({}), None, &events).0, 6);
+        assert_eq!(told_of(json!({}), None, &events).0, 11);
     }
 
     #[test]

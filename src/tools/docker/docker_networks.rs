@@ -107,18 +107,16 @@ fn read(
             || allow.shows_what_is_of(containers.iter().filter(|one| place(network, one).is_some()))
     };
     let seen: Vec<&Summary> = containers.iter().filter(|one| allow.permits(Scope::DockerRead, one)).collect();
-    let total = networks.iter().filter(|network| shows(network)).count();
     networks.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    // who knows its name is told nothing by it
+    networks.retain(shows);
+    let total = networks.len();
     if let Some(name) = &request.name {
         let network = one_of(networks, name)?;
         let (members, next_cursor) = page.by_count(members(&network, &seen));
         let networks = std::iter::once(row(network, &seen)).collect();
         return Ok(Report { total, matching: 1, networks, members: Some(Table(members)), next_cursor });
     }
-    networks.retain(|network| {
-        shows(network) && request.pattern.as_ref().is_none_or(|pattern| listed::fits(pattern, &network.name))
-    });
+    networks.retain(|network| request.pattern.as_ref().is_none_or(|pattern| listed::fits(pattern, &network.name)));
     let matching = networks.len();
     let (shown, next_cursor) = page.by_count(networks);
     let networks = shown.into_iter().map(|network| row(network, &seen)).collect();
