@@ -1,4 +1,4 @@
-//! What systemd hands to the server and hears of it, with the test in systemd's place. The units themselves are held by tests/systemd/run.
+//! What systemd hands to the server and hears of it, with the test in systemd's place. The units themselves are held by tests/package.
 
 use std::{
     net::TcpListener,
