@@ -277,7 +277,9 @@ in
             SupplementaryGroups = cfg.hardening.groups;
             CapabilityBoundingSet = if cfg.hardening.capabilities == [ ] then [ "" ] else cfg.hardening.capabilities;
             AmbientCapabilities = cfg.hardening.capabilities;
-          };
+          }
+          # so that a switch stops the service before the socket takes over its port
+          // lib.optionalAttrs cfg.holdPort { Sockets = "${name}-port.socket"; };
         };
       }
       (lib.mkIf cfg.docker.enable {
