@@ -8,6 +8,7 @@ mod address;
 mod environment;
 mod fault;
 mod files;
+mod ground;
 mod init;
 mod trial;
 mod value;
@@ -150,6 +151,8 @@ pub struct Limits {
 /// The configuration's meaning, checked and complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// The file that they were read from.
+    pub file: Option<PathBuf>,
     /// Where to listen; never empty.
     pub listen: Vec<SocketAddr>,
     /// How to encrypt, if at all.
@@ -200,13 +203,20 @@ impl Settings {
     /// Settings from a file.
     pub fn read(file: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let failed = |(place, why)| ConfigError { file: Some(file.into()), place, why };
-        Self::parse(&bytes_of(file)?, environment).map_err(failed)
+        let bytes = bytes_of(file)?;
+        Self::understand(&bytes, environment, std::path::absolute(file).ok()).map_err(failed)
     }
 
     /// Settings from a file's content; or the place and what was expected there.
     pub fn parse(bytes: &[u8], environment: &Environment) -> Result<Self, Misread> {
+        Self::understand(bytes, environment, None)
+    }
+
+    fn understand(bytes: &[u8], environment: &Environment, file: Option<PathBuf>) -> Result<Self, Misread> {
         let (written, text) = understood::<Written>(bytes)?;
-        written.check(environment).map_err(|(key, why)| (Some(fault::place_of(text, key)), why))
+        let settings = written.check(environment).map(|settings| Self { file, ..settings });
+        let checked = settings.and_then(|settings| settings.check_ground().map(|()| settings));
+        checked.map_err(|(key, why)| (Some(fault::place_of(text, key)), why))
     }
 }
 

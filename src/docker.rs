@@ -29,7 +29,11 @@ pub mod usage;
 pub mod volume;
 mod wait;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -51,7 +55,7 @@ pub(crate) use wait::late;
 use crate::{failure::Failure, scope::Scope};
 use allow::Allow;
 use detail::{Detail, Image};
-use model::{Inspect, Summary};
+use model::{Inspect, Mount, Summary};
 use stats::{Stats, Usage};
 use transport::ENDLESS;
 
@@ -243,17 +247,26 @@ impl Docker {
 
     /// The one container that `name` means: its name, its id or the beginning of no other's; if `scope` lets callers at it.
     pub async fn find(&self, name: &str, scope: Scope) -> Result<Summary, Failure> {
-        let found = one_of(self.containers().await?, name)?;
-        if !self.settings.allow.permits(scope, &found) {
+        let all = self.all_containers().await?;
+        let own = all.iter().find(|one| self.settings.own.as_ref() == Some(&one.id)).cloned();
+        let allow = &self.settings.allow;
+        let found = one_of(all.into_iter().filter(|one| allow.permits(Scope::DockerRead, one)).collect(), name)?;
+        if !allow.permits(scope, &found) {
             let name = found.name();
             let why =
                 format!("the configuration does not let {scope} at the container {name}: docker.allow says at which");
             return Err(Failure::Forbidden(why));
         }
-        if !scope.is_read_only() && self.settings.own.as_ref() == Some(&found.id) {
+        let Some(own) = own.filter(|_| !scope.is_read_only()) else { return Ok(found) };
+        let name = found.name();
+        if found.id == own.id {
+            let why =
+                format!("{name} is the container that this server runs in itself: it is not acted on from within");
+            return Err(Failure::Forbidden(why));
+        }
+        if self.settings.socket.path().is_ok_and(|socket| makes_socket(&found, &own, &socket)) {
             let why = format!(
-                "{} is the container that this server runs in itself: it is not acted on from within",
-                found.name()
+                "{name} has the socket by which this server reaches Docker, as docker-guard does: it is not acted on from here"
             );
             return Err(Failure::Forbidden(why));
         }
@@ -463,6 +476,18 @@ struct Said {
     message: String,
 }
 
+/// Whether `other` can make the socket that `own` has by a directory: what has that is docker-guard. The Engine's own socket is mounted as it is,
+/// and others who have it do no harm by their end.
+fn makes_socket(other: &Summary, own: &Summary, socket: &Path) -> bool {
+    let ways = own.mounts.iter().filter(|mount| {
+        let destination = Path::new(&mount.destination);
+        destination != socket && socket.starts_with(destination)
+    });
+    let way = ways.max_by_key(|mount| mount.destination.len());
+    let is_same = |one: &Mount, way: &Mount| one.kind == way.kind && one.name == way.name && one.source == way.source;
+    way.is_some_and(|way| other.mounts.iter().any(|one| one.writable && is_same(one, way)))
+}
+
 /// The one of these that `name` means.
 fn one_of(all: Vec<Summary>, name: &str) -> Result<Summary, Failure> {
     let wanted = name.strip_prefix('/').unwrap_or(name);
@@ -548,6 +573,35 @@ mod tests {
             assert!(matches!(one_of(vec![named("abc1", "web")], name), Err(Failure::Invalid(_))), "{name}");
         }
         assert!(matches!(one_of(vec![named("abc1", "web")], "//"), Err(Failure::NotFound(_))));
+    }
+
+    #[test]
+    fn who_makes_the_socket_that_the_server_has_is_known_by_their_mounts() {
+        let volume = |destination: &str, writable| Mount {
+            kind: "volume".into(),
+            name: "guard".into(),
+            source: "/var/lib/docker/volumes/guard/_data".into(),
+            destination: destination.into(),
+            writable,
+        };
+        let bind = |source: &str, destination: &str| Mount {
+            kind: "bind".into(),
+            source: source.into(),
+            destination: destination.into(),
+            writable: true,
+            ..Mount::default()
+        };
+        let has = |mounts: &[Mount]| Summary { mounts: mounts.to_vec(), ..Summary::default() };
+        let is = |own: &[Mount], other: &[Mount], socket: &str| makes_socket(&has(other), &has(own), Path::new(socket));
+        let own = [bind("/", "/host"), volume("/run/docker-guard", true)];
+        assert!(is(&own, &[volume("/elsewhere", true)], "/run/docker-guard/guard.sock"));
+        assert!(!is(&own, &[volume("/elsewhere", false)], "/run/docker-guard/guard.sock"));
+        assert!(!is(&own, &[bind("/", "/host")], "/run/docker-guard/guard.sock"));
+        assert!(!is(&own, &[volume("/elsewhere", true)], "/run/docker.sock"));
+        assert!(is(&[bind("/run/guard", "/g")], &[bind("/run/guard", "/run/guard")], "/g/guard.sock"));
+        // the Engine's own, which others have as well
+        let engines = [bind("/run/docker.sock", "/run/docker.sock")];
+        assert!(!is(&engines, &engines, "/run/docker.sock"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod own;
 mod path;
 #[cfg(test)]
 mod tests;
+mod trace;
 pub mod walk;
 pub mod write;
 
@@ -38,6 +39,7 @@ pub use entries::{Entries, Name, Names};
 pub use found::{Found, Who};
 use own::Inodes;
 pub use own::Own;
+pub use trace::Trace;
 
 use crate::failure::Failure;
 
@@ -304,13 +306,27 @@ impl Jail {
 
     /// By its name and those of the directories that it is in, as far as the operator has not named them.
     fn check_name(&self, directory: &Directory, path: &Path) -> Result<(), Failure> {
-        match self.deny().of(path, &directory.allowed.path) {
+        let (deny, allowed) = (self.deny(), &directory.allowed.path);
+        let by_truth = || {
+            let (truth, rest) = (directory.truth(&self.inner.settings.root)?, path.strip_prefix(allowed).ok()?);
+            deny.of(&truth.join(rest), &truth)
+        };
+        match deny.of(path, allowed).or_else(by_truth) {
             None => Ok(()),
             Some(pattern) => Err(Failure::Forbidden(format!(
                 "{} may hold secrets and is kept from callers (the pattern {pattern:?}; files.deny in the config)",
                 path.display()
             ))),
         }
+    }
+
+    /// Whether what has this path, in a directory that has been found to be permitted, is kept from callers by its name.
+    fn denies(&self, path: &Path) -> bool {
+        let by_truth = || {
+            let (directory, rest) = self.allowing(path).ok()?;
+            self.deny().of_last(&directory.truth(&self.inner.settings.root)?.join(rest))
+        };
+        self.deny().of_last(path).or_else(by_truth).is_some()
     }
 
     /// The allowed directory that `path` lies in, the innermost if there are several, and the path from there.
@@ -376,6 +392,11 @@ impl Jail {
 }
 
 impl Directory {
+    /// Its path without links, if its own has some. What is kept from callers may be named by either.
+    fn truth(&self, root: &Path) -> Option<PathBuf> {
+        (self.linked.get() != Some(&false)).then(|| Trace::of(root, &self.allowed.path).end)
+    }
+
     /// Opens it, as its path leads there now.
     fn open(&self, root: &Path) -> Result<OwnedFd, Errno> {
         let slash = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;

@@ -1,4 +1,4 @@
-//! What systemd hands to the server and hears of it, with the test in systemd's place. The units themselves are held by tests/systemd/run.
+//! What systemd hands to the server and hears of it, with the test in systemd's place. The units themselves are held by tests/package.
 
 use std::{
     net::TcpListener,
@@ -6,10 +6,13 @@ use std::{
         fd::{AsRawFd, OwnedFd},
         unix::{fs::PermissionsExt, net::UnixDatagram},
     },
-    process::Command,
+    process::{Command, Stdio},
 };
 
-use rustix::{io::FdFlags, process::Signal};
+use rustix::{
+    io::FdFlags,
+    process::{Pid, Signal},
+};
 
 use crate::common::{Key, PATIENCE, Program, Scratch, Server, Setup, token_file, words};
 
@@ -67,6 +70,25 @@ fn it_says_that_it_lives_for_as_long_as_it_does() {
         beats += usize::from(ear.hears().trim_end() == "WATCHDOG=1");
     }
     server.answers();
+}
+
+#[test]
+fn docker_guard_says_so_too() {
+    let scratch = Scratch::new();
+    let (ear, place) = Ear::at(&scratch);
+    let mut command = Program::get().command((1024, None));
+    command.args(["docker-guard", "--docker", "/nothing", "--listen"]).arg(scratch.path("guard.sock"));
+    let mut guard = command.envs([place, ("WATCHDOG_USEC", "50000".into())]).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = vec![];
+    while !said.iter().any(|words: &String| words.starts_with("READY=1\nSTATUS=lets through"))
+        || !said.iter().any(|words| words.trim_end() == "WATCHDOG=1")
+    {
+        said.push(ear.hears());
+    }
+    let pid = Pid::from_child(&guard);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    while ear.hears().trim_end() != "STOPPING=1" {}
+    assert!(guard.wait().unwrap().success());
 }
 
 /// Starts the server with a socket that is open already, at another address than its configuration says if `other`.

@@ -9,6 +9,7 @@ use crate::{
     audit::{Audit, Sink},
     config::Level,
     guard::{Guard, Place, Settings},
+    jail::Trace,
 };
 
 /// Guards.
@@ -19,6 +20,15 @@ pub(super) async fn run(settings: Settings, listen: &Path, audit: &Sink) -> Resu
             let (bind, socket) = (bind.display(), socket.display());
             return Err(Error::Other(format!(
                 "--bind {bind}: {socket} is in it, and whoever is given that is as good as root"
+            )));
+        }
+    }
+    for bind in &settings.binds {
+        let trace = Trace::of(Path::new("/"), bind);
+        if !trace.links.is_empty() {
+            let (bind, end) = (bind.display(), trace.end.display());
+            return Err(Error::Other(format!(
+                "--bind {bind}: leads through a symbolic link; write where it leads: {end}"
             )));
         }
     }

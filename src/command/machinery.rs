@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Error;
 use crate::{
-    audit::{Audit, Sink},
-    config::{Settings, Tokens},
+    audit::Audit,
+    config::Settings,
     docker::{self, Docker},
     gate::{Gate, Limits},
     host::{First, Host},
@@ -50,21 +50,11 @@ pub(super) fn own_container() -> Option<String> {
 
 /// What callers may see of the machine's files, which is nothing of this server's own.
 pub(super) fn jail(settings: &Settings) -> Jail {
-    let mut own = vec![settings.state_directory.clone()];
-    own.extend(match &settings.tokens {
-        Tokens::Store(file) => Some(file.clone()),
-        Tokens::Trial(file) => file.clone(),
-    });
-    own.extend(match &settings.audit {
-        Sink::File(file) => Some(file.clone()),
-        Sink::Stderr => None,
-    });
-    own.extend(settings.tls.as_ref().map(|tls| tls.key.clone()));
     Jail::new(jail::Settings {
         root: settings.root.clone(),
         allowed: settings.files.allowed.clone(),
         deny: settings.files.deny.clone(),
-        own: Own::new(own),
+        own: Own::new(settings.own().into_iter().map(Into::into).collect()),
     })
 }
 
@@ -85,7 +75,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config::Environment;
+    use crate::config::{Environment, Tokens};
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "makes the files to be looked for")]

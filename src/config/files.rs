@@ -21,11 +21,6 @@ impl Files {
         let allowed = vec![read("/var/log", false), read("/etc", false), read("/srv", true), read("/opt", true)];
         Self { allowed, ..Self::default() }
     }
-
-    /// Whether a caller could put something else in the place of `path`.
-    pub(super) fn may_replace(&self, path: &Path) -> bool {
-        self.allowed.iter().any(|one| one.access == Access::Rw && path != one.path && path.starts_with(&one.path))
-    }
 }
 
 /// Whether two of them are the same directory.

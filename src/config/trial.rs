@@ -69,7 +69,8 @@ impl Settings {
             Some(Sink::Stderr) => Sink::Stderr,
             None => Sink::File(state_directory.join(audit::FILE_NAME)),
         };
-        Ok(Self {
+        let settings = Self {
+            file: None,
             allowed_hosts: address::allowed_hosts(flags.allow_hosts.clone(), &listen),
             listen,
             tls: None,
@@ -92,7 +93,9 @@ impl Settings {
             },
             log: defaults.log,
             state_directory,
-        })
+        };
+        settings.check_ground().map_err(|(_, why)| failed(why))?;
+        Ok(settings)
     }
 }
 

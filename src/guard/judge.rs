@@ -101,12 +101,26 @@ impl Guard {
         if wanted.is_empty() {
             return Ok(None);
         }
+        // whoever had the guard's own would have its socket, and speak to it as the server does
+        let own = self.own_volumes().await?;
+        if let Some(name) = wanted.iter().find(|name| own.iter().any(|own| own == *name)) {
+            return Ok(Some(format!("the volume {name} is that of docker-guard itself")));
+        }
         // silence is no list: every volume there is has to be told
         let there = self.look("/volumes").await?.filter(Value::is_object);
         let there = there.and_then(|list| serde_json::from_value::<Volumes>(list).ok());
         let there = there.ok_or_else(|| self.silent())?.volumes;
         let named = there.iter().filter(|volume| wanted.contains(&volume.name.as_str()));
         Ok(named.filter_map(|volume| volume.refused(&self.settings.binds)).next())
+    }
+
+    /// The volumes of the container that the guard runs in.
+    async fn own_volumes(&self) -> Result<Vec<String>, Refusal> {
+        let Some(own) = &self.settings.own else { return Ok(vec![]) };
+        let Some(inspect) = self.look(&format!("/containers/{own}/json")).await? else { return Ok(vec![]) };
+        let mounts = inspect["Mounts"].as_array().ok_or_else(|| self.silent())?;
+        let names = mounts.iter().filter(|mount| mount["Type"] == "volume").filter_map(|mount| mount["Name"].as_str());
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// A name is given only as containers exchange theirs when one replaces another.

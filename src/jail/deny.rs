@@ -3,11 +3,7 @@
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use unicode_normalization::UnicodeNormalization;
 
-use std::{
-    borrow::Cow,
-    ffi::OsStr,
-    path::{Path, PathBuf},
-};
+use std::{borrow::Cow, ffi::OsStr, path::Path};
 
 /// Keys, credentials and what holds them, in the usual places and under the usual names. One without a slash is the name of a file or a
 /// directory anywhere; one with a slash is a path from the root. Either stands for all that is below it.
@@ -22,6 +18,14 @@ pub const USUAL: &[&str] = &[
     ".htpasswd",
     "*.htpasswd",
     "smbpasswd",
+    "sasl_passwd*",
+    "passwd.client",
+    "davfs2/secrets",
+    "pgbouncer/userlist.txt",
+    "chrony.keys",
+    "users.acl",
+    "snmpd.conf",
+    "snmptrapd.conf",
     "passdb.tdb",
     "secrets.tdb",
     "*.keytab",
@@ -44,6 +48,7 @@ pub const USUAL: &[&str] = &[
     "*.pfx",
     "*.jks",
     "*.keystore",
+    "*.psk",
     "*.kdb",
     "*.kdbx",
     "privkey*.pem",
@@ -126,6 +131,7 @@ pub const USUAL: &[&str] = &[
     "secrets.yml",
     "secrets.json",
     "secrets.toml",
+    "*-secrets.json",
     "wp-config.php",
     ".*_history",
     ".lesshst",
@@ -182,13 +188,9 @@ impl Deny {
         ancestors.into_iter().find_map(|path| self.of_last(path))
     }
 
-    /// The same of what has this name in a directory that has been found to be permitted. Few names are such that their `path` is looked at.
-    pub fn of_child(&self, name: &OsStr, path: impl FnOnce() -> PathBuf) -> Option<&str> {
-        let name = name.to_string_lossy();
-        if !self.ends.is_match(&*plain(&name)) {
-            return None;
-        }
-        self.of_last(&path())
+    /// Whether anything of this name may be kept, so that its path has to be looked at. Few names are such.
+    pub fn may_deny(&self, name: &OsStr) -> bool {
+        self.ends.is_match(&*plain(&name.to_string_lossy()))
     }
 
     /// The same where the directory that it is in has been found to be permitted.
@@ -266,6 +268,10 @@ mod tests {
             "/etc/wireguard/wg0.conf",
             "/etc/NetworkManager/system-connections/home.nmconnection",
             "/opt/x/tls.key",
+            "/etc/postfix/sasl_passwd.db",
+            "/etc/exim4/passwd.client",
+            "/etc/davfs2/secrets",
+            "/etc/gitlab/gitlab-secrets.json",
             "/opt/x/privkey1.pem",
             "/opt/infra/terraform.tfstate",
             "/var/lib/docker/containers/ab/config.v2.json",
@@ -329,7 +335,7 @@ mod tests {
         {
             for name in names {
                 let path = Path::new(parent).join(name);
-                assert_eq!(deny.of_child(OsStr::new(name), || path.clone()), deny.of_last(&path), "{path:?}");
+                assert!(deny.of_last(&path).is_none() || deny.may_deny(OsStr::new(name)), "{path:?}");
             }
         }
     }

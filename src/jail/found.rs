@@ -96,7 +96,7 @@ impl Found {
 
     /// Whether what has this name in the directory is kept from callers, by the name or as the server's own.
     pub fn keeps(&self, name: &OsStr, stat: Option<&Stat>) -> bool {
-        self.jail.deny().of_last(&self.path.join(name)).is_some()
+        self.jail.denies(&self.path.join(name))
             || self.own.have_named((self.stat.st_dev, self.stat.st_ino), name)
             || stat.is_some_and(|stat| self.own.have((stat.st_dev, stat.st_ino)))
     }

@@ -197,6 +197,49 @@ fn what_is_denied_is_denied_by_every_way_to_it() {
     assert_eq!(read(&jail, &tree.path("in/innocent")).unwrap(), "secret");
 }
 
+/// An allowed directory may be called by a path with a link in it, and what is denied by the other.
+#[test]
+fn what_is_denied_by_its_path_is_denied_by_either_name_of_its_directory() {
+    let tree = Tree::new();
+    tree.link("link", "in");
+    fs::create_dir(tree.0.join("in/private")).unwrap();
+    fs::write(tree.0.join("in/private/note"), "").unwrap();
+    for (deny, allowed) in [("in/private", "link"), ("link/private", "link"), ("in/private", "in")] {
+        let deny = Deny::new(false, &[tree.path(deny)]).unwrap();
+        let allowed = vec![tree.allowed(allowed, Access::Rw)];
+        let at = allowed[0].path.to_str().unwrap().to_owned();
+        let jail = Jail::new(Settings { allowed, deny, ..Settings::default() });
+        refused(&jail, &format!("{at}/private"), "forbidden");
+        refused(&jail, &format!("{at}/private/note"), "forbidden");
+        assert!(jail.find_parent(&format!("{at}/private/new")).is_err());
+        assert!(jail.find(&at).unwrap().keeps("private".as_ref(), None));
+        assert_eq!(walked(&jail, &at, 9, None).0, ["file", "sub", "sub/file"]);
+        read(&jail, &format!("{at}/file")).unwrap();
+    }
+}
+
+#[test]
+fn a_trace_names_every_link_on_the_way() {
+    let tree = Tree::new();
+    tree.link("one", "two/sub");
+    tree.link("two", "in");
+    tree.link("in/back", "../one/file");
+    tree.link("loop", "loop");
+    let trace = |path: &str| {
+        let trace = Trace::of(Path::new("/"), &tree.0.join(path));
+        let shown = |path: &PathBuf| path.strip_prefix(&tree.0).unwrap().to_str().unwrap().to_owned();
+        (shown(&trace.end), trace.links.iter().map(shown).collect::<Vec<_>>().join(" "))
+    };
+    let is = |end: &str, links: &str| (end.to_owned(), links.to_owned());
+    assert_eq!(trace("in/sub/file"), is("in/sub/file", ""));
+    assert_eq!(trace("two/back"), is("in/sub/file", "two in/back one two"));
+    assert_eq!(trace("one/not/there"), is("in/sub/not/there", "one two"));
+    assert_eq!(trace("loop").1.split(' ').count(), MOST_LINKS);
+    // another root has links of its own
+    let below = Trace::of(&tree.0, Path::new("/two/back"));
+    assert_eq!((below.end.to_str(), below.links.len()), (Some("/in/sub/file"), 4));
+}
+
 #[test]
 fn the_servers_own_are_known_by_what_they_are() {
     let tree = Tree::new();

@@ -262,7 +262,8 @@ impl<'a> Walk<'a> {
             if kind == FileType::Unknown {
                 kind = directory.stat(&name).map_or(kind, |stat| FileType::from_raw_mode(stat.st_mode));
             }
-            let is_denied = self.start.jail().deny().of_child(&name, || self.start.path().join(&self.path)).is_some()
+            let jail = self.start.jail();
+            let is_denied = jail.deny().may_deny(&name) && jail.denies(&self.start.path().join(&self.path))
                 || self.start.own().have_named(directory.id, &name);
             let go = if is_denied {
                 self.passed.denied += 1;

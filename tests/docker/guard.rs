@@ -360,6 +360,41 @@ fn its_own_container_is_not_acted_on_from_within() {
 }
 
 #[test]
+fn a_directory_is_given_by_its_path_without_links() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.path("true")).unwrap();
+    std::os::unix::fs::symlink("true", scratch.path("link")).unwrap();
+    let bind = scratch.path("link").join("data").display().to_string();
+    let listen = scratch.path("guard.sock").display().to_string();
+    let said =
+        crate::common::run(&scratch, &["docker-guard", "--docker", "/nothing", "--listen", &listen, "--bind", &bind]);
+    let end = scratch.path("true").join("data").display().to_string();
+    assert!(said.err.contains("write where it leads") && said.err.contains(&end), "{}", said.err);
+}
+
+#[test]
+fn nobody_gets_the_volume_that_its_socket_is_in() {
+    if !is_root() {
+        return; // nothing could be mounted
+    }
+    // what an engine says of volumes and of a container, in one
+    let engine = Recorder::saying(
+        r#"{"Volumes":[{"Name":"guard","Driver":"local"},{"Name":"data","Driver":"local"}],"Mounts":[{"Type":"volume","Name":"guard"}]}"#,
+    );
+    let guard = Guard::inside(ID, &engine.socket);
+    for host in [
+        r#"{"Binds":["guard:/g"]}"#,
+        r#"{"Binds":["data:/d","guard:/g:ro"]}"#,
+        r#"{"Mounts":[{"Type":"volume","Source":"guard","Target":"/g"}]}"#,
+    ] {
+        let said = guard.post("/containers/create?name=web", &format!(r#"{{"Image":"a","HostConfig":{host}}}"#));
+        assert!(is_refused(&said) && said.contains("docker-guard itself"), "{host}: {said}");
+    }
+    let said = guard.post("/containers/create?name=web", r#"{"Image":"a","HostConfig":{"Binds":["data:/d"]}}"#);
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+}
+
+#[test]
 fn an_engine_that_is_away_or_hangs_is_said_to_be_and_the_server_understands() {
     let scratch = Scratch::new();
     let guard = Guard::before(&scratch.path("nothing.sock"), &[]);

@@ -87,6 +87,35 @@ async fn nobody_joins_a_network_to_reach_whom_he_may_not_see() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs engines: tests/run --only docker"]
+async fn nobody_gets_the_servers_own_volumes() {
+    for engine in engines() {
+        let pid = std::process::id();
+        let (state, other) = (format!("smcp-reach-state-{pid}"), format!("smcp-reach-data-{pid}"));
+        let mount = format!("{state}:/state");
+        let own = engine.run_as(&format!("smcp-reach-holds-{pid}"), &["--volume", &mount], &["sleep", "1000"]);
+        let desk = Desk::new(&engine, vec![], &own);
+        for (volume, is_let) in [(&state, false), (&other, true)] {
+            let name = format!("smcp-reach-takes-{pid}");
+            let arguments =
+                json!({ "name": name, "image": IMAGE, "volumes": [format!("{volume}:/s")], "command": ["true"] });
+            let said = desk.ask(&scopes(&[Scope::DockerRead, Scope::DockerDeploy]), "container_run", arguments).await;
+            let _ = engine.try_docker(&["rm", "--force", &name]);
+            match said {
+                Ok(_) => assert!(is_let, "{volume}"),
+                Err(why) => {
+                    assert!(!is_let && why.starts_with("forbidden: ") && why.contains("runs in itself"), "{why}")
+                }
+            }
+        }
+        drop(own);
+        for volume in [&state, &other] {
+            let _ = engine.try_docker(&["volume", "rm", volume]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs engines: tests/run --only docker"]
 async fn what_only_those_have_that_may_not_be_seen_is_not_seen_either() {
     for engine in engines() {
         let prefix = format!("smcp-have-{}", std::process::id());
@@ -124,9 +153,13 @@ async fn what_only_those_have_that_may_not_be_seen_is_not_seen_either() {
         let listed: Vec<_> = rows(&report["networks"]).iter().map(|row| row["name"].clone()).collect();
         assert_eq!(listed, [json!(shared), json!(unused)], "{}: {report}", engine.name);
         assert!(!report.to_string().contains(&hidden.name) && report.to_string().contains(&seen.name), "{report}");
-        // nor by its name
-        let lone_one = desk.ask(&reads, "docker_networks", json!({ "name": lone })).await;
-        assert!(lone_one.as_ref().is_err_and(|why| why.starts_with("not_found: ")), "{}: {lone_one:?}", engine.name);
+        let by_name = desk.ask(&reads, "docker_networks", json!({ "name": lone })).await;
+        assert!(by_name.as_ref().is_err_and(|why| why.starts_with("not_found: ")), "{}: {by_name:?}", engine.name);
+        let report = ask("docker_events", json!({ "limit": 200 })).await;
+        let rows: Vec<_> = rows(&report["events"]).iter().map(Value::to_string).collect();
+        let mine = rows.iter().filter(|row| row.contains(&prefix)).collect::<Vec<_>>();
+        assert!(mine.iter().any(|row| row.contains(&shared)), "{}: {mine:?}", engine.name);
+        assert!(!mine.iter().any(|row| row.contains(&lone) || row.contains(&hidden.name)), "{}: {mine:?}", engine.name);
         let report = ask("docker_usage", json!({ "limit": 100 })).await;
         let largest = report["largest"].to_string();
         assert!(largest.contains(&shared) && !largest.contains(&lone), "{}: {report}", engine.name);

@@ -65,7 +65,7 @@ pub fn survey(found: &Found, to: Option<&Spot>) -> Result<Below, Failure> {
             Some("it holds what is this server's own".into())
         } else if stat.st_dev != found.stat().st_dev {
             Some(format!("another filesystem is mounted at {}", entry.path.display()))
-        } else if to.is_some_and(|to| found.jail().deny().of_last(&to.path.join(entry.path)).is_some()) {
+        } else if to.is_some_and(|to| found.jail().denies(&to.path.join(entry.path))) {
             Some(format!("{} would be kept from callers there", entry.path.display()))
         } else if below.entries.len() == MOST || bytes > PATHS {
             Some(format!("it holds more than {MOST} entries, or too long paths; take parts of it first"))

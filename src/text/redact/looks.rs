@@ -128,11 +128,16 @@ pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
     }
 }
 
+/// What a heading says of a key that is secret.
+pub(super) const KEYS: [&str; 2] = ["PRIVATE KEY", "OpenVPN Static key"];
+
 /// Hides the inside of a PEM block that holds a private key; its whole length.
 fn private_key(text: &[u8], at: usize, found: &mut Vec<Range<usize>>) -> usize {
     let heading = &text[at + PEM.len()..text.len().min(at + PEM.len() + PEM_HEADING)];
-    let Some(name) = position(heading, b"PRIVATE KEY") else { return PEM.len() };
-    let dashes = position(&heading[name..], b"-----").map_or(name + b"PRIVATE KEY".len(), |dashes| name + dashes + 5);
+    let Some(name) = KEYS.iter().find_map(|kind| Some(position(heading, kind.as_bytes())? + kind.len())) else {
+        return PEM.len();
+    };
+    let dashes = position(&heading[name..], b"-----").map_or(name, |dashes| name + dashes + 5);
     let start = at + PEM.len() + dashes;
     let end = position(&text[start..], PEM_END).map_or(text.len(), |end| start + end);
     step(end - start);

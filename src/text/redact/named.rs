@@ -76,7 +76,7 @@ impl Line<'_> {
         self.text.get(at).copied()
     }
 
-    fn run(&self, from: usize, is: impl Fn(u8) -> bool) -> usize {
+    fn run(&self, from: usize, mut is: impl FnMut(u8) -> bool) -> usize {
         let length = self.text[from..].iter().take_while(|byte| is(**byte)).count();
         step(length);
         from + length
@@ -108,6 +108,12 @@ impl Line<'_> {
         }
         if text.eq_ignore_ascii_case(b"identified") {
             return self.identified(name.clone(), found);
+        }
+        if let Some(value) = self.beside(&name) {
+            if sensitive(text).is_some() {
+                self.hide(value, found);
+            }
+            return;
         }
         if !self.is_given(name.end) {
             return;
@@ -145,6 +151,40 @@ impl Line<'_> {
             self.at = secret.end;
             found.push(secret);
         }
+    }
+
+    /// The value of a name in quotes that has its value beside it and not after it: `"name": "N", "value": "V"`, `key="N" value="V"`,
+    /// `define('N', 'V')`.
+    fn beside(&self, name: &Range<usize>) -> Option<Range<usize>> {
+        let quote = self.byte(name.end).filter(|byte| matches!(byte, b'"' | b'\''))?;
+        let opens = name.start.checked_sub(1).filter(|at| self.text[*at] == quote)?;
+        let mut at = self.blanks(name.end + 1);
+        let comma = self.byte(at) == Some(b',');
+        if comma {
+            at = self.blanks(at + 1);
+        }
+        let key = at + usize::from(matches!(self.byte(at), Some(b'"' | b'\'')));
+        let is_value = self.text.get(key..key + 5).is_some_and(|word| word.eq_ignore_ascii_case(b"value"));
+        if is_value {
+            at = key + 5 + usize::from(key > at);
+            at = self.blanks(at);
+            at = self.blanks(self.byte(at).filter(|byte| matches!(byte, b':' | b'=')).map(|_| at + 1)?);
+        } else {
+            let before = self.text[..opens].iter().rev().find(|byte| **byte != b' ');
+            (comma && before == Some(&b'(')).then_some(())?;
+        }
+        let quote = self.byte(at).filter(|byte| matches!(byte, b'"' | b'\''))?;
+        let mut escaped = false;
+        let end = self.run(at + 1, |byte| {
+            let ends = byte == quote && !escaped || byte == b'\n';
+            escaped = byte == b'\\' && !escaped;
+            !ends
+        });
+        Some(at + 1..end)
+    }
+
+    fn blanks(&self, from: usize) -> usize {
+        self.run(from.min(self.text.len()), |byte| byte == b' ')
     }
 
     /// Whether anything here could give a value to the name before it: most names are just words.

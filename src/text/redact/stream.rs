@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{MARK, redact_line};
+use super::{MARK, looks::KEYS, redact_line};
 use crate::text::names::is_odd;
 
 const PEM: &str = "-----BEGIN ";
@@ -48,7 +48,9 @@ impl Redactor {
 
 /// Whether a private key begins in `line` and does not end there.
 fn begins_key(line: &str) -> bool {
-    let pem = line.rfind(PEM).is_some_and(|at| line[at..].contains("PRIVATE KEY") && !line[at..].contains(PEM_END));
+    let pem = line
+        .rfind(PEM)
+        .is_some_and(|at| KEYS.iter().any(|kind| line[at..].contains(kind)) && !line[at..].contains(PEM_END));
     // as PuTTY writes one
     pem || line.starts_with("Private-Lines: ")
 }

@@ -288,8 +288,8 @@ fn binds(mounts: &[Mounted]) -> impl Iterator<Item = &Path> {
     })
 }
 
-/// Refuses a volume that belongs to a container which this caller may not act on, and one that is a directory of the machine by another
-/// name.
+/// Refuses a volume that belongs to a container which this caller may not act on, one of the server's own (its tokens may be there, or
+/// docker-guard's socket), and one that is a directory of the machine by another name.
 async fn volumes(docker: &Docker, body: &Value, all: &[Summary]) -> Result<(), Failure> {
     let wanted = policy::volumes(body);
     if wanted.is_empty() {
@@ -298,8 +298,15 @@ async fn volumes(docker: &Docker, body: &Value, all: &[Summary]) -> Result<(), F
     let settings = docker.settings();
     let theirs = all.iter().filter(|one| !settings.allow.permits(Scope::DockerDeploy, one)).flat_map(Summary::volumes);
     let theirs: Vec<&str> = theirs.collect();
+    let own: Vec<&str> =
+        all.iter().filter(|one| settings.own.as_ref() == Some(&one.id)).flat_map(Summary::volumes).collect();
     let known = docker.all_volumes().await?;
     for name in wanted {
+        if own.contains(&name) {
+            return Err(Failure::Forbidden(format!(
+                "the volume {name} belongs to the container that this server runs in itself: no other gets it"
+            )));
+        }
         if theirs.contains(&name) {
             return Err(Failure::Forbidden(format!(
                 "the volume {name} belongs to what the configuration does not let {} at: docker.allow says at which",

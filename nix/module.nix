@@ -1,0 +1,298 @@
+# services.systemmanager-mcp: the server, and docker-guard before Docker's socket.
+self:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib) mkOption types;
+  cfg = config.services.systemmanager-mcp;
+  ron = import ./ron.nix { inherit lib; };
+  unit = import ./unit.nix { inherit lib; };
+
+  name = "systemmanager-mcp";
+  guard = "systemmanager-mcp-docker-guard";
+  guardSocket = "/run/docker-guard/guard.sock";
+  credential = file: "/run/credentials/${name}.service/${file}";
+
+  # written, and read by the program itself while the system is built: what it would refuse at boot fails here
+  configFile = pkgs.runCommand "${name}.ron" { text = ron.render settings; passAsFile = [ "text" ]; } ''
+    ${lib.getExe cfg.package} check-config "$textPath"
+    cp "$textPath" $out
+  '';
+
+  # what is null is left out, so that the program's own default holds
+  settings =
+    let
+      known = lib.filterAttrs (_: value: value != null) cfg.settings;
+    in
+    known
+    // {
+      log = ron.variant cfg.settings.log null;
+      files = cfg.settings.files // {
+        directories = map (directory: directory // { access = ron.variant directory.access null; }) directories;
+      };
+    }
+    // lib.optionalAttrs (cfg.settings.audit != null) {
+      audit =
+        if cfg.settings.audit == "stderr" then ron.variant "Stderr" null else ron.variant "File" cfg.settings.audit;
+    };
+
+  directories = cfg.settings.files.directories;
+  changed = map (directory: directory.path) (lib.filter (directory: directory.access == "Rw") directories);
+  isIn = parent: path: path == parent || lib.hasPrefix "${parent}/" path;
+  isHome = path: lib.any (home: isIn home path) [ "/home" "/root" "/run/user" ];
+  isLoopback = address: lib.hasPrefix "127." address || lib.hasPrefix "[::1]:" address;
+  beyond = lib.filter (address: !isLoopback address) cfg.settings.listen;
+  port = address: lib.toInt (lib.last (lib.splitString ":" address));
+  inStore = file: file != null && lib.hasPrefix builtins.storeDir (toString file);
+in
+{
+  options.services.systemmanager-mcp = {
+    enable = lib.mkEnableOption "systemmanager-mcp, an MCP server through which an AI agent looks after this machine";
+
+    package = mkOption {
+      type = types.package;
+      default = self.packages.${pkgs.stdenv.hostPlatform.system}.default;
+      defaultText = lib.literalExpression "systemmanager-mcp.packages.\${system}.default";
+      description = "The program.";
+    };
+
+    tokenFile = mkOption {
+      type = types.nullOr types.path;
+      default = null;
+      example = "/run/secrets/systemmanager-mcp-tokens.ron";
+      description = "The tokens that are let in, as `systemmanager-mcp token new` writes them. Handed over by systemd's LoadCredential, so root alone needs to read it; never in the store. Null: tokens.ron in /var/lib/systemmanager-mcp, which `token new` makes.";
+    };
+
+    tls = {
+      certificateFile = mkOption {
+        type = types.nullOr types.path;
+        default = null;
+        description = "The certificate chain, PEM. Handed over by LoadCredential.";
+      };
+      keyFile = mkOption {
+        type = types.nullOr types.path;
+        default = null;
+        description = "Its key, PEM. Handed over by LoadCredential; never in the store.";
+      };
+    };
+
+    settings = mkOption {
+      default = { };
+      description = "The configuration file, key by key as in images/config.example.ron. The program checks it while the system is built.";
+      type = types.submodule {
+        freeformType = types.attrsOf types.anything;
+        options = {
+          listen = mkOption {
+            type = types.listOf types.str;
+            default = [ "127.0.0.1:8080" ];
+            description = "Addresses to listen on, `address:port`. Beyond loopback it takes TLS, or `plain_text = true`.";
+          };
+          audit = mkOption {
+            type = types.nullOr types.str;
+            default = null;
+            example = "stderr";
+            description = "Where calls are recorded: a path, or `stderr` for the journal. Null: audit.jsonl in /var/lib/systemmanager-mcp.";
+          };
+          log = mkOption {
+            type = types.enum [ "Error" "Warn" "Info" "Debug" "Trace" ];
+            default = "Info";
+            description = "How much the program says about itself in the journal.";
+          };
+          files = mkOption {
+            default = { };
+            description = "Which files callers may see and change.";
+            type = types.submodule {
+              freeformType = types.attrsOf types.anything;
+              options.directories = mkOption {
+                default = [ ];
+                description = "Directories of which callers with `files:read` see everything that the service's user may read.";
+                type = types.listOf (
+                  types.submodule {
+                    options = {
+                      path = mkOption {
+                        type = types.str;
+                        example = "/var/log";
+                        description = "An absolute path.";
+                      };
+                      access = mkOption {
+                        type = types.enum [ "Ro" "Rw" ];
+                        default = "Ro";
+                        description = "`Rw`: callers with `files:write` change them. The unit opens the directory for writing; its owner or group is still to let the service's user in.";
+                      };
+                      mounts = mkOption {
+                        type = types.bool;
+                        default = false;
+                        description = "Whether other disks that are mounted below belong to it.";
+                      };
+                    };
+                  }
+                );
+              };
+            };
+          };
+        };
+      };
+    };
+
+    docker = {
+      enable = lib.mkEnableOption "the tools for Docker, through docker-guard: a unit and a user of their own, which alone reach Docker's socket";
+      readOnly = mkOption {
+        type = types.bool;
+        default = false;
+        description = "Whether docker-guard lets through only what reads.";
+      };
+      binds = mkOption {
+        type = types.listOf types.path;
+        default = [ ];
+        description = "Directories that a new container may be given, each by itself.";
+      };
+      socket = mkOption {
+        type = types.path;
+        default = "/run/docker.sock";
+        description = "The Engine's socket.";
+      };
+      group = mkOption {
+        type = types.str;
+        default = "docker";
+        description = "The group that may use it. docker-guard is in it, the server is not.";
+      };
+    };
+
+    holdPort = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether systemd holds the addresses of `settings.listen` open while the server starts anew, so that no caller is turned away.";
+    };
+
+    openFirewall = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether to open the ports of `settings.listen` that are not loopback.";
+    };
+
+    hardening = {
+      home = mkOption {
+        type = types.enum [ "hidden" "read-only" "open" ];
+        default = "hidden";
+        description = "What the server sees of /home, /root and /run/user. `open` is for directories there with `Rw`.";
+      };
+      groups = mkOption {
+        type = types.listOf types.str;
+        default = [ ];
+        example = [ "adm" "systemd-journal" ];
+        description = "Further groups of the server's user, for files that only they may read.";
+      };
+      capabilities = mkOption {
+        type = types.listOf (types.enum [ "CAP_DAC_READ_SEARCH" "CAP_SYS_PTRACE" ]);
+        default = [ ];
+        description = "Rights beyond those of a user. `CAP_DAC_READ_SEARCH` reads every file below the allowed directories; with `CAP_SYS_PTRACE` beside it the open files and I/O of all processes are told, and their memory could be read.";
+      };
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      {
+        assertion = !inStore cfg.tokenFile && !inStore cfg.tls.keyFile;
+        message = "services.systemmanager-mcp: tokenFile and tls.keyFile must not lie in the Nix store, which everybody can read. Write the path as a string, of a file that sops-nix, agenix or you put there.";
+      }
+      {
+        assertion = (cfg.tls.certificateFile == null) == (cfg.tls.keyFile == null);
+        message = "services.systemmanager-mcp.tls: set both certificateFile and keyFile, or none.";
+      }
+      {
+        assertion = beyond == [ ] || cfg.tls.keyFile != null || cfg.settings ? tls || cfg.settings.plain_text or false;
+        message = "services.systemmanager-mcp.settings.listen: ${toString beyond} can be reached by others. Set tls.certificateFile and tls.keyFile, or settings.plain_text = true if something else encrypts (Tailscale, WireGuard, a proxy).";
+      }
+      {
+        assertion = cfg.openFirewall -> beyond != [ ];
+        message = "services.systemmanager-mcp.openFirewall: settings.listen has only loopback addresses, which no firewall opens. Add one, or leave openFirewall out.";
+      }
+      {
+        assertion = lib.any isHome changed -> cfg.hardening.home == "open";
+        message = "services.systemmanager-mcp: ${toString (lib.filter isHome changed)} is to be changed and cannot be. Set hardening.home = \"open\".";
+      }
+    ];
+
+    services.systemmanager-mcp.settings = lib.mkMerge [
+      (lib.mkIf (cfg.tokenFile != null) { token_file = lib.mkDefault (credential "tokens.ron"); })
+      (lib.mkIf (cfg.tls.keyFile != null) {
+        tls = lib.mkDefault {
+          certificate = credential "tls.crt";
+          key = credential "tls.key";
+        };
+      })
+      { docker = lib.mkDefault (if cfg.docker.enable then { socket = guardSocket; } else { off = true; }); }
+    ];
+
+    # as in images/systemd/sysusers.d: the server, and docker-guard, which shares its group and nothing else
+    users.users = {
+      ${name} = {
+        isSystemUser = true;
+        group = name;
+        description = "MCP server";
+      };
+    }
+    // lib.optionalAttrs cfg.docker.enable {
+      docker-guard = {
+        isSystemUser = true;
+        group = name;
+        description = "Guard of Docker's socket";
+      };
+    };
+    users.groups.${name} = { };
+
+    # for people: `systemmanager-mcp doctor --config /etc/systemmanager-mcp/config.ron`
+    environment.systemPackages = [ cfg.package ];
+    environment.etc."${name}/config.ron".source = configFile;
+
+    networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall (map port beyond);
+
+    systemd.sockets = lib.mkIf cfg.holdPort {
+      "${name}-port" = {
+        description = "Port of systemmanager-mcp";
+        wantedBy = [ "sockets.target" ];
+        socketConfig = {
+          ListenStream = cfg.settings.listen;
+          Service = "${name}.service";
+        };
+      };
+    };
+
+    systemd.services = lib.mkMerge [
+      {
+        ${name} = unit.service ../images/systemd/${name}.service {
+          wantedBy = [ "multi-user.target" ];
+          serviceConfig = {
+            ExecStart = lib.escapeShellArgs [ (lib.getExe cfg.package) "serve" "--config" configFile ];
+            LoadCredential =
+              lib.optional (cfg.tokenFile != null) "tokens.ron:${cfg.tokenFile}"
+              ++ lib.optionals (cfg.tls.keyFile != null) [ "tls.crt:${cfg.tls.certificateFile}" "tls.key:${cfg.tls.keyFile}" ];
+            ProtectHome = { hidden = true; read-only = "read-only"; open = false; }.${cfg.hardening.home};
+            ReadWritePaths = changed;
+            SupplementaryGroups = cfg.hardening.groups;
+            CapabilityBoundingSet = if cfg.hardening.capabilities == [ ] then [ "" ] else cfg.hardening.capabilities;
+            AmbientCapabilities = cfg.hardening.capabilities;
+          }
+          # so that a switch stops the service before the socket takes over its port
+          // lib.optionalAttrs cfg.holdPort { Sockets = "${name}-port.socket"; };
+        };
+      }
+      (lib.mkIf cfg.docker.enable {
+        ${guard} = unit.service ../images/systemd/${guard}.service {
+          wantedBy = [ "multi-user.target" ];
+          serviceConfig.ExecStart = lib.escapeShellArgs (
+            [ (lib.getExe cfg.package) "docker-guard" "--docker" cfg.docker.socket "--listen" guardSocket ]
+            ++ lib.optional cfg.docker.readOnly "--read-only"
+            ++ lib.concatMap (bind: [ "--bind" bind ]) cfg.docker.binds
+          );
+          serviceConfig.SupplementaryGroups = [ cfg.docker.group ];
+        };
+      })
+    ];
+  };
+}
