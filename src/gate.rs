@@ -102,7 +102,7 @@ pub struct Gate {
     limits: RwLock<Limits>,
     places: RwLock<Arc<Semaphore>>,
     waiting: AtomicUsize,
-    shared: share::Shared,
+    shared: Arc<share::Shared>,
     acts: Lane,
     searches: Lane,
     /// The calls that act right now.
@@ -121,7 +121,7 @@ impl Gate {
             places: RwLock::new(Arc::new(Semaphore::new(limits.running))),
             limits: RwLock::new(limits),
             waiting: AtomicUsize::new(0),
-            shared: share::Shared::default(),
+            shared: Arc::default(),
             acts: Lane::new(ACTING_AT_ONCE, "so many acting calls a minute are not allowed here"),
             searches: Lane::new(SEARCHES_AT_ONCE, "so many searches a minute are not allowed here"),
             acting: TaskTracker::new(),
@@ -259,11 +259,13 @@ impl Gate {
                 Box::pin(async move { asked.attempt(target).await })
             })
         });
-        let (host, arguments) = (self.host.clone(), call.arguments);
+        let (host, arguments, shared) = (self.host.clone(), call.arguments, Arc::clone(&self.shared));
         let work = self.acting.spawn(async move {
             let result =
-                unpanicked(async { shape::shape(tool, &host, tool.run(&turn, arguments).await?).map(Arc::new) });
-            asked.conclude(result.await).await
+                unpanicked(async { shape::shape(tool, &host, tool.run(&turn, arguments).await?).map(Arc::new) }).await;
+            // what was read before is no answer to whoever has seen this one
+            shared.clear();
+            asked.conclude(result).await
         });
         // a client that is told how far the call has come waits longer
         let patience = if is_told { TOLD_WITHIN } else { ANSWERED_WITHIN };

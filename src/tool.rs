@@ -34,7 +34,8 @@ pub trait Tool: DeserializeOwned + JsonSchema + Send + 'static {
     const TITLE: &'static str;
     /// What a caller must be allowed to do.
     const SCOPE: Scope;
-    /// Callers who ask the same within 250 ms get the same answer, from one reading of the kernel.
+    /// Callers who ask the same within 250 ms get the same answer, from one reading of the kernel; what was read before a call that acts
+    /// is given to nobody after it.
     const SHARED: bool = false;
     /// It goes through much of the disk: few run at once, in places of their own, and each caller may ask so often a minute.
     const SEARCHES: bool = false;

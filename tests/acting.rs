@@ -18,7 +18,7 @@ use systemmanager_mcp::{
     gate::{Answer, Call, Gate, Limits, Refusal},
     host::{First, Host},
     scope::{Scope, Scopes},
-    tool::{Acting, Aim, Entry, Step, Turn},
+    tool::{Acting, Aim, Entry, Step, Tool, Turn},
 };
 use tokio::sync::mpsc;
 
@@ -69,7 +69,28 @@ impl Acting for Counts {
     }
 }
 
-static TOOLS: &[Entry] = &[Entry::acting::<Counts>()];
+/// Tells the number, in one reading for all who ask at once.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Number {
+    #[serde(default)]
+    millis: u64,
+}
+
+impl Tool for Number {
+    const NAME: &'static str = "number";
+    const TITLE: &'static str = "Number";
+    const SCOPE: Scope = Scope::DockerRead;
+    const SHARED: bool = true;
+    type Output = Counted;
+
+    async fn run(self, _: &Turn) -> Result<Counted, Failure> {
+        let by = DONE.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(self.millis)).await;
+        Ok(Counted { by })
+    }
+}
+
+static TOOLS: &[Entry] = &[Entry::acting::<Counts>(), Entry::of::<Number>()];
 
 struct Bench {
     gate: Gate,
@@ -99,9 +120,23 @@ impl Bench {
         cancelled: impl Future<Output = ()>,
         steps: Option<mpsc::Sender<Step>>,
     ) -> Result<Arc<Answer>, Failure> {
+        self.tool("counts", arguments, cancelled, steps).await
+    }
+
+    async fn number(&self, millis: u64) -> Value {
+        let answer = self.tool("number", json!({ "millis": millis }), std::future::pending(), None).await.unwrap();
+        answer.structured["by"].clone()
+    }
+
+    async fn tool(
+        &self,
+        tool: &str,
+        arguments: Value,
+        cancelled: impl Future<Output = ()>,
+        steps: Option<mpsc::Sender<Step>>,
+    ) -> Result<Arc<Answer>, Failure> {
         let arguments = arguments.as_object().unwrap().clone();
-        let call =
-            Call { tool: "counts", arguments, caller: &self.caller, peer: None, client: None, request: None, steps };
+        let call = Call { tool, arguments, caller: &self.caller, peer: None, client: None, request: None, steps };
         self.gate.call(call, cancelled).await.map_err(|refusal| match refusal {
             Refusal::Failed(failure) => failure,
             Refusal::NoSuchTool => panic!("it is there"),
@@ -185,6 +220,22 @@ async fn a_caller_who_leaves_does_not_stop_it() {
     bench.gate.rest().await;
     assert_eq!((DONE.load(Ordering::SeqCst), bench.gate.acting()), (before + 5, 0));
     assert_eq!(bench.records()[1].1, "ok", "what became of it is on record");
+}
+
+#[tokio::test]
+async fn who_has_acted_sees_what_came_of_it_and_not_what_was_read_a_moment_before() {
+    let _alone = ALONE.lock().await;
+    let bench = Bench::usual();
+    let before = bench.number(0).await.as_u64().unwrap();
+    // this one reads before the act, and is still at it after
+    let slow = bench.number(300);
+    let act = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        bench.call(json!({ "by": 7 }), std::future::pending()).await.unwrap();
+        (bench.number(0).await, bench.number(300).await)
+    };
+    let (slow, after) = tokio::join!(slow, act);
+    assert_eq!((slow, after), (json!(before), (json!(before + 7), json!(before + 7))));
 }
 
 #[tokio::test]

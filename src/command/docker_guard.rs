@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, end, machinery::own_container, systemd};
@@ -35,6 +36,7 @@ pub(super) async fn run(settings: Settings, listen: &Path, audit: &Sink) -> Resu
     let audit = Arc::new(Audit::open(audit).map_err(Error::other)?);
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
+    let staying = tokio::spawn(stay()?);
     let (place, listener) = Place::listen(listen)
         .map_err(|error| Error::Other(format!("cannot listen at {}: {error}", listen.display())))?;
     let passes = if settings.read_only { "what reads" } else { "what reads, and what this program changes" };
@@ -46,11 +48,23 @@ pub(super) async fn run(settings: Settings, listen: &Path, audit: &Sink) -> Resu
     drop(place);
     living.abort();
     ending.abort();
+    staying.abort();
     if let Err(error) = audit.finish(SystemTime::now()) {
         tracing::error!(%error, "the audit log could not be closed");
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// Stays on SIGHUP, which would end it: who tells a whole container to read its files anew tells this process too, and requests are on
+/// their way through it.
+fn stay() -> Result<impl Future<Output = ()>, Error> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(Error::other)?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("there is nothing to read anew: what it lets through stands in its arguments");
+        }
+    })
 }
 
 /// Whether `socket` is in `directory`, as both are written or by where their links lead.

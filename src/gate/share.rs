@@ -89,6 +89,11 @@ impl Shared {
         self.lock().retain(|_, cell| cell.is_fresh());
     }
 
+    /// Has all who come from now on ask anew. Those who wait already get what they wait for.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn forget(&self, key: &Key, failed: &Arc<Cell>) {
         let mut cells = self.lock();
         // those who still wait for it have the cell itself

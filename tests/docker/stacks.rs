@@ -1,6 +1,10 @@
 //! stacks: projects that compose itself has made, next to what `docker compose` says of them at the same moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use systemmanager_mcp::scope::Scope;
@@ -61,11 +65,17 @@ impl Project<'_> {
         all.into_iter().find(|one| one["Name"] == self.name.as_str())
     }
 
+    /// What the tool says of it now, and not what it has said a moment ago: compose changes it behind the server's back.
+    fn told(&self, server: &Server) -> Value {
+        thread::sleep(Duration::from_millis(250));
+        answer(server, "stacks", json!({ "project": self.name }))
+    }
+
     /// Holds what the tool says to what compose says.
     fn compare(&self, server: &Server) {
         let (before, report, ls) = eventually("nothing changes meanwhile", || {
             let (before, ls) = (self.ps(), self.ls().expect("it is there"));
-            let report = answer(server, "stacks", json!({ "project": self.name }));
+            let report = self.told(server);
             (self.ps() == before).then_some((before, report, ls))
         });
         let at = format!("{}: {before:?} {ls} {report}", self.engine.name);
@@ -140,7 +150,7 @@ fn projects_are_those_of_docker_compose() {
         project.compare(&server);
         project.compose(&["down", "--timeout", "0"]);
         assert_eq!(project.ls(), None, "{}", engine.name);
-        let report = answer(&server, "stacks", json!({ "project": project.name }));
+        let report = project.told(&server);
         assert_eq!((&report["matching"], rows(&report["stacks"]).len()), (&json!(0), 0), "{report}");
     }
 }
