@@ -492,13 +492,16 @@ fn what_only_hidden_containers_use_no_tool_names() {
             ]
             .map(|(tool, arguments)| (tool, answer(server, tool, arguments).to_string()))
         };
-        let names = [&network, &volume, &image, &twin, &hidden, &hidden_id[..12], &network_id[..12]];
+        // Podman says of whoever joins another's namespace that he is in the other's networks himself
+        let networks = if engine.is_podman() { vec![] } else { vec![network.as_str(), &network_id[..12]] };
+        let mut names = vec![volume.as_str(), &image, &twin, &hidden, &hidden_id[..12]];
+        names.extend(&networks);
         for (tool, said) in all(&blind) {
-            for name in names {
+            for name in &names {
                 assert!(!said.contains(name), "{}: {tool} names {name}: {said}", engine.name);
             }
         }
-        for name in [&network, &network_id[..12]] {
+        for name in networks {
             let why = failure(&blind, "docker_networks", json!({ "name": name }));
             assert!(why.starts_with("not_found: "), "{}: {why}", engine.name);
         }
@@ -512,16 +515,18 @@ fn what_only_hidden_containers_use_no_tool_names() {
         // who may see them is told all of it
         let seeing = engine.server_with(&[Scope::DockerRead, Scope::DockerDeploy], "");
         let told = all(&seeing).map(|(_, said)| said).concat();
-        for name in names {
+        for name in &names {
             assert!(told.contains(name), "{}: nobody names {name}", engine.name);
         }
-        engine.docker(&["rm", "--force", &of("seen"), &hidden]);
+        // one after the other: Podman removes nobody whom somebody has joined
+        engine.docker(&["rm", "--force", &of("seen")]);
+        engine.docker(&["rm", "--force", &hidden]);
         // what is gone was nobody knows whose
         engine.docker(&["network", "rm", &network]);
         engine.docker(&["volume", "rm", &volume]);
         engine.docker(&["rmi", &image, &twin]);
         let said = answer(&blind, "docker_events", json!({ "since": "10m", "limit": 500 })).to_string();
-        for name in names {
+        for name in &names {
             assert!(!said.contains(name), "{}: {name}: {said}", engine.name);
         }
     }

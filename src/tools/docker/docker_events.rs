@@ -244,8 +244,10 @@ impl Shown {
     /// Whether it is of something that is listed. Of what is gone nobody knows any more whose it was.
     fn has(&self, event: &Event) -> bool {
         let id = &event.actor.id;
+        // Podman's volumes have no id
+        let name = if id.is_empty() { event.actor.attributes.get("name").unwrap_or(id) } else { id };
         match event.kind.as_str() {
-            "volume" => self.volumes.contains(id),
+            "volume" => self.volumes.contains(name),
             "network" => self.networks.contains(id),
             "image" => self.images.contains(digits(id)),
             // of nobody's containers; anything else may bear a name of theirs
@@ -442,6 +444,8 @@ mod tests {
             event("network", "connect", "n1", json!({ "name": "net", "container": "d1" })),
             event("volume", "create", "vol", json!({ "driver": "local" })),
             event("volume", "create", "hidden", json!({ "driver": "local" })),
+            event("volume", "create", "", json!({ "name": "vol" })),
+            event("volume", "create", "", json!({ "name": "hidden" })),
             event("network", "create", "n1", json!({ "name": "net" })),
             event("network", "create", "n2", json!({ "name": "net" })),
             event("image", "pull", "app:1", json!({ "name": "app" })),
@@ -452,6 +456,7 @@ mod tests {
         let expected = [
             "container die web exit code 137",
             "network connect net container web",
+            "volume create vol -",
             "volume create vol -",
             "network create net -",
             "image pull app -",
