@@ -14,7 +14,7 @@ use crate::{
     gate::Gate,
 };
 
-/// How often is looked while one could not be ended, and while there is none.
+/// How often is looked while one may yet be ended, and while there is none.
 const SOON: Duration = Duration::from_secs(5);
 const LATER: Duration = Duration::from_secs(60);
 
@@ -22,11 +22,11 @@ const LATER: Duration = Duration::from_secs(60);
 pub(super) async fn repair_forever(gate: Arc<Gate>) {
     let mut said = update::Said::new();
     loop {
-        let (ended, left) = update::repair(gate.host().docker(), &mut said).await;
+        let (ended, soon) = update::repair(gate.host().docker(), &mut said).await;
         for (entry, end) in &ended {
             record(&gate, entry, end).await;
         }
-        tokio::time::sleep(if left { SOON } else { LATER }).await;
+        tokio::time::sleep(if soon { SOON } else { LATER }).await;
     }
 }
 

@@ -1,6 +1,11 @@
 //! Which containers a scope reaches, as the operator says. Without a rule a scope reaches all; each part of a rule only narrows.
 
-use super::model::Summary;
+use std::collections::BTreeMap;
+
+use super::{
+    model::{Network, Summary},
+    volume::is_predefined,
+};
 use crate::scope::Scope;
 
 /// The rules, at most one a scope.
@@ -32,8 +37,18 @@ impl Allow {
         users.peek().is_none() || users.any(|one| self.permits(Scope::DockerRead, one))
     }
 
+    /// Whether this network may be seen, with `all` the containers there are. The Engine's own are nobody's.
+    pub fn shows_network(&self, network: &Network, all: &[Summary]) -> bool {
+        is_predefined(&network.name) || self.shows_what_is_of(all.iter().filter(|one| one.place_in(network).is_some()))
+    }
+
+    /// Whether a container of which nothing is known may be seen, and with it everything.
+    pub fn shows_all(&self) -> bool {
+        self.permits_new(Scope::DockerRead, "", &BTreeMap::new())
+    }
+
     /// Whether `scope` reaches a container of this name and these labels, which is not there yet.
-    pub fn permits_new(&self, scope: Scope, name: &str, labels: &std::collections::BTreeMap<String, String>) -> bool {
+    pub fn permits_new(&self, scope: Scope, name: &str, labels: &BTreeMap<String, String>) -> bool {
         let container = Summary { names: vec![format!("/{name}")], labels: labels.clone(), ..Summary::default() };
         self.permits(scope, &container)
     }

@@ -137,25 +137,31 @@ impl Docker {
 
     /// The one image that `name` means: its name, its id or the beginning of no other's.
     pub async fn find_image(&self, name: &str) -> Result<Found, Failure> {
-        one_of(self.images().await?, name)
+        let (images, containers) = futures_util::future::try_join(self.images(), self.all_containers()).await?;
+        let users = |image: &Image| containers.iter().filter(|one| image.has_id(&one.image_id)).collect::<Vec<_>>();
+        one_of(images, name, |image| self.settings().allow.shows_what_is_of(users(image)))
     }
 }
 
-fn one_of(all: Vec<Image>, name: &str) -> Result<Found, Failure> {
+/// Who knows the name of one that is not shown may ask for it; by its id or digest nobody learns it.
+fn one_of(all: Vec<Image>, name: &str, is_shown: impl Fn(&Image) -> bool) -> Result<Found, Failure> {
     let is_hexadecimal = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let reference = Reference::read(name);
     if let Some(reference) = &reference
         && let Some(image) = all.iter().find(|image| image.is(reference))
     {
         let tag = image.tags().find(|tag| reference.is(tag)).map(str::to_owned);
-        return Ok(Found { image: image.clone(), tag });
+        if tag.is_some() || is_shown(image) {
+            return Ok(Found { image: image.clone(), tag });
+        }
     }
     let wanted = digits(name);
     if !is_hexadecimal(wanted) || wanted.len() > 64 {
         // says what is wrong with it, if something is
         return Reference::parse(name).and_then(|reference| Err(Failure::NotFound(format!("an image {reference}"))));
     }
-    let begin: Vec<&Image> = all.iter().filter(|image| digits(&image.id).starts_with(wanted)).collect();
+    let begins = |image: &&Image| digits(&image.id).starts_with(wanted);
+    let begin: Vec<&Image> = all.iter().filter(begins).filter(|image| is_shown(image)).collect();
     match &begin[..] {
         [] => Err(Failure::NotFound(format!("an image {name:?}"))),
         [one] => Ok(Found { image: (*one).clone(), tag: None }),
@@ -335,7 +341,7 @@ mod tests {
                 image("def3", &["localhost/t/bb:1", "abc1:latest"], &[]),
             ]
         };
-        let of = |name: &str| one_of(all(), name).map(|found| (short(&found.image.id).to_owned(), found.tag));
+        let of = |name: &str| one_of(all(), name, |_| true).map(|found| (short(&found.image.id).to_owned(), found.tag));
         for (name, id, tag) in [
             ("busybox", "abc1", Some("busybox:latest")),
             ("docker.io/library/busybox:latest", "abc1", Some("busybox:latest")),
@@ -349,6 +355,14 @@ mod tests {
             ("abc1", "def3", Some("abc1:latest")),
         ] {
             assert_eq!(of(name).unwrap(), (id.to_owned(), tag.map(str::to_owned)), "{name}");
+        }
+        // what is not shown is told by a name of its own alone
+        let hidden = |name: &str| one_of(all(), name, |image| !image.has_id("abc1")).map(|found| found.tag);
+        assert_eq!(hidden("r.io/web:1").unwrap().as_deref(), Some("r.io/web:1"));
+        assert!(hidden("abc2").is_ok() && hidden("ab").is_ok());
+        for name in ["abc1f", "sha256:abc1", &by_digest] {
+            let why = hidden(name).map(|_| ()).unwrap_err().to_string();
+            assert!(!why.contains("busybox"), "{name}: {why}");
         }
         let why = of("ab").unwrap_err().to_string();
         assert!(why.contains("busybox:latest (abc1)") && why.contains("abc2 (abc2)"), "{why}");

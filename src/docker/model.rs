@@ -394,6 +394,15 @@ impl Summary {
         short(&self.id)
     }
 
+    /// Its place in this network, if it is in it, whether it runs or not.
+    pub fn place_in(&self, network: &Network) -> Option<&Endpoint> {
+        // Podman does not say the network's id, but its names are unique
+        let is_there = |(name, endpoint): &(&String, &Endpoint)| {
+            if endpoint.network_id.len() == 64 { endpoint.network_id == network.id } else { **name == network.name }
+        };
+        self.network_settings.networks.iter().find(is_there).map(|(_, endpoint)| endpoint)
+    }
+
     /// Whether it was made of this image.
     pub fn is_of(&self, image: &Image) -> bool {
         digits(&self.image_id) == digits(&image.id)

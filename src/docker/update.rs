@@ -141,6 +141,16 @@ async fn exchange(
     docker.post(&format!("/containers/{new}/start"), None, SLOW).await.map(drop)
 }
 
+/// Refuses a container that a guard of the socket lets nobody act on, as docker-guard does with the one it runs in: that one is the way to
+/// the Engine, and which it is only the guard knows. So it is asked for what changes nothing, the start of what runs.
+pub async fn let_through(docker: &Docker, id: &str) -> Result<(), Failure> {
+    // what does not run is nobody's way
+    if docker.inspect(id).await?.state.running {
+        docker.post(&format!("/containers/{id}/start"), None, PATIENCE).await?;
+    }
+    Ok(())
+}
+
 /// The unfinished update that `claim` holds, brought to its end. An error if the Engine is away: then it is to be tried again.
 pub async fn settle(docker: &Docker, claim: Claim) -> Result<Option<(Entry, End)>, (Failure, Option<Entry>)> {
     let mut entry = match claim.read() {
@@ -180,17 +190,19 @@ async fn settle_soon(docker: &Docker, claim: Claim, entry: &mut Entry) -> Result
                 if until.is_none() {
                     tracing::warn!(container = entry.name, why = %failure, "the end of an update is tried again");
                 }
-                if now >= *until.get_or_insert(now + RETURNS_WITHIN) {
+                // what a guard forbids is decided, and no fault that passes
+                let is_decided = matches!(failure, Failure::Forbidden(_));
+                if is_decided || now >= *until.get_or_insert(now + RETURNS_WITHIN) {
                     let why = entry.why.as_deref().map(|why| format!(" since {why}")).unwrap_or_default();
                     let words = format!(
                         "the update of {} is not ended{why} ({}); the server goes on trying to end it and says so in its log",
                         entry.name,
                         tidy(&failure.to_string())
                     );
-                    return Err(if matches!(failure, Failure::Refused(_)) {
-                        Failure::Refused(words)
-                    } else {
-                        Failure::Away(words)
+                    return Err(match failure {
+                        Failure::Refused(_) => Failure::Refused(words),
+                        Failure::Forbidden(_) => Failure::Forbidden(words),
+                        _ => Failure::Away(words),
                     });
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -275,7 +287,11 @@ async fn alone(docker: &Docker, entry: &Entry, new: &Summary, pair: &Pair) -> Re
 async fn back(docker: &Docker, claim: &Claim, entry: &mut Entry, old: &Summary, pair: &Pair) -> Result<End, Failure> {
     if entry.stage == Stage::Stopping {
         // the Engine may yet be stopping it for a server that is no more, and would stop what is started now
-        stop(docker, entry).await?;
+        match stop(docker, entry).await {
+            // what a guard lets nobody stop is not being stopped
+            Ok(()) | Err(Failure::Forbidden(_)) => (),
+            Err(failure) => return Err(failure),
+        }
     }
     if entry.stage != Stage::Creating {
         entry.stage = Stage::RollingBack;
@@ -296,6 +312,8 @@ async fn back(docker: &Docker, claim: &Claim, entry: &mut Entry, old: &Summary, 
     if entry.ran && entry.stage != Stage::Creating {
         match docker.post(&format!("/containers/{}/start", old.id), None, SLOW).await {
             Ok(_) => (),
+            // what a guard lets nobody start has not been stopped either
+            Err(Failure::Forbidden(_)) if docker.inspect(&old.id).await?.state.running => (),
             // a port may be freed yet, and an Engine that shuts down comes back: until then it is not ended
             Err(Failure::Refused(why)) => {
                 return Err(Failure::Refused(format!("the old container could not be started again: {why}")));
@@ -401,7 +419,7 @@ fn encoded(name: &str) -> String {
 pub type Said = BTreeMap<String, String>;
 
 /// Brings to their end the updates that `docker`'s journal holds and nobody works on, all at once. Gives what became of each, and whether
-/// any is left to be tried again.
+/// any is left that another try may end soon: what a guard forbids waits for whoever sets the guard.
 pub async fn repair(docker: &Docker, said: &mut Said) -> (Vec<(Entry, End)>, bool) {
     let begun = match unclaimed(docker) {
         Ok(begun) => begun,
@@ -411,19 +429,20 @@ pub async fn repair(docker: &Docker, said: &mut Said) -> (Vec<(Entry, End)>, boo
         }
     };
     let settled = join_all(begun.into_iter().map(async |(id, claim)| (id, settle(docker, claim).await))).await;
-    let (mut ended, mut left) = (vec![], vec![]);
+    let (mut ended, mut left, mut soon) = (vec![], vec![], false);
     for (id, result) in settled {
         match result {
             Ok(end) => ended.extend(end),
             Err((failure, entry)) => {
                 let name = entry.map(|entry| entry.name).unwrap_or_default();
                 say(said, &id, &name, &failure.to_string());
+                soon |= !matches!(failure, Failure::Forbidden(_));
                 left.push(id);
             }
         }
     }
     said.retain(|id, _| left.contains(id));
-    (ended, !left.is_empty())
+    (ended, soon)
 }
 
 fn say(said: &mut Said, id: &str, container: &str, why: &str) {

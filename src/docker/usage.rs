@@ -17,6 +17,9 @@ pub const WITHIN: Duration = Duration::from_secs(20);
 /// How long it is left alone when it would not count.
 const AGAIN: Duration = Duration::from_millis(300);
 
+/// How often it is asked to count when it gives up.
+const TRIES: u32 = 4;
+
 /// Everything. What an Engine does not know of it, it overlooks.
 pub const OF_ALL: &str = "/system/df?verbose=1";
 
@@ -108,8 +111,8 @@ impl Usage {
                 Err(Failure::Refused(why)) if why.contains("already running") && since.elapsed() < WITHIN => {
                     sleep(AGAIN).await;
                 }
-                // Podman gives up when a container goes while it counts
-                Err(Failure::Refused(_)) if tries == 1 => (),
+                // Podman gives up when a container goes while it counts, and where many come and go that is often
+                Err(Failure::Refused(_)) if tries < TRIES => (),
                 other => return other,
             }
         }

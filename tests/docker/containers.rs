@@ -457,6 +457,81 @@ fn what_a_rule_hides_is_in_none_of_the_answers() {
     }
 }
 
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn what_only_hidden_containers_use_no_tool_names() {
+    for engine in engines() {
+        let prefix = prefix("used");
+        let of = |what: &str| format!("{prefix}{what}");
+        let (network, volume, image) = (of("net"), of("vol"), format!("t/{prefix}img:1"));
+        engine.docker(&["network", "create", &network]);
+        engine.docker(&["volume", "create", &volume]);
+        let twin = format!("t/{prefix}twin:1");
+        engine.image(&image, &of("base"), "echo own > /own", &["CMD [\"sleep\",\"1000\"]"]);
+        engine.docker(&["tag", &image, &twin]);
+        let id = engine.docker(&["image", "inspect", "--format", "{{.Id}}", &image]);
+        let mount = format!("{volume}:/v");
+        let hidden = of("hid");
+        engine.docker(&["run", "--detach", "--name", &hidden, "--network", &network, "--volume", &mount, &image]);
+        let joined = format!("container:{hidden}");
+        engine.docker(&["run", "--detach", "--name", &of("seen"), "--network", &joined, IMAGE, "sleep", "1000"]);
+        let keys = format!("allow: [(scope: \"docker:read\", names: [\"{prefix}seen*\"])]");
+        let blind = engine.server_with(&[Scope::DockerRead, Scope::DockerDeploy], &keys);
+        let network_id = engine.docker(&["network", "inspect", "--format", "{{.ID}}", &network]);
+        let hidden_id = engine.docker(&["inspect", "--format", "{{.Id}}", &hidden]);
+
+        let all = |server: &Server| {
+            [
+                ("docker_networks", json!({ "limit": 200 })),
+                ("volumes", json!({ "limit": 200 })),
+                ("images", json!({ "limit": 200 })),
+                ("docker_usage", json!({ "limit": 100 })),
+                ("docker_events", json!({ "since": "10m", "limit": 500 })),
+                ("container", json!({ "name": of("seen") })),
+                ("docker_prune", json!({ "dry_run": true, "volumes": true, "limit": 100 })),
+            ]
+            .map(|(tool, arguments)| (tool, answer(server, tool, arguments).to_string()))
+        };
+        // Podman says of whoever joins another's namespace that he is in the other's networks himself
+        let networks = if engine.is_podman() { vec![] } else { vec![network.as_str(), &network_id[..12]] };
+        let mut names = vec![volume.as_str(), &image, &twin, &hidden, &hidden_id[..12]];
+        names.extend(&networks);
+        for (tool, said) in all(&blind) {
+            for name in &names {
+                assert!(!said.contains(name), "{}: {tool} names {name}: {said}", engine.name);
+            }
+        }
+        for name in networks {
+            let why = failure(&blind, "docker_networks", json!({ "name": name }));
+            assert!(why.starts_with("not_found: "), "{}: {why}", engine.name);
+        }
+        // by its name it may be asked for, by what could be guessed it is not named
+        let short = id.trim_start_matches("sha256:")[..12].to_owned();
+        let why = failure(&blind, "image_remove", json!({ "image": short }));
+        assert!(why.starts_with("not_found: "), "{}: {why}", engine.name);
+        let why = failure(&blind, "image_remove", json!({ "image": twin }));
+        assert!(why.contains("may not be seen") && !why.contains(&image), "{}: {why}", engine.name);
+
+        // who may see them is told all of it
+        let seeing = engine.server_with(&[Scope::DockerRead, Scope::DockerDeploy], "");
+        let told = all(&seeing).map(|(_, said)| said).concat();
+        for name in &names {
+            assert!(told.contains(name), "{}: nobody names {name}", engine.name);
+        }
+        // one after the other: Podman removes nobody whom somebody has joined
+        engine.docker(&["rm", "--force", &of("seen")]);
+        engine.docker(&["rm", "--force", &hidden]);
+        // what is gone was nobody knows whose
+        engine.docker(&["network", "rm", &network]);
+        engine.docker(&["volume", "rm", &volume]);
+        engine.docker(&["rmi", &image, &twin]);
+        let said = answer(&blind, "docker_events", json!({ "since": "10m", "limit": 500 })).to_string();
+        for name in &names {
+            assert!(!said.contains(name), "{}: {name}: {said}", engine.name);
+        }
+    }
+}
+
 /// The way to an engine, where the requests for what containers use are counted.
 struct Way {
     engine: Engine,

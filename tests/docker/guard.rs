@@ -20,7 +20,7 @@ use std::{
 use serde_json::{Value, json};
 use systemmanager_mcp::{guard::Call, scope::Scope};
 
-use super::{Engine, IMAGE, answer, engines};
+use super::{Engine, IMAGE, answer, engines, failure};
 use crate::common::{Key, PATIENCE, Program, Request, Scratch, Setup, eventually, is_root, words};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -403,7 +403,7 @@ fn an_engine_that_is_away_or_hangs_is_said_to_be_and_the_server_understands() {
     let keys = vec![Key::new("agent").with_scopes(&[Scope::DockerRead, Scope::DockerControl])];
     let config = format!("docker: (socket: {:?}),", guard.socket.to_str().unwrap());
     let server = Setup { keys, config, ..Setup::default() }.start();
-    let why = super::failure(&server, "container_control", json!({ "name": "web", "action": "stop" }));
+    let why = failure(&server, "container_control", json!({ "name": "web", "action": "stop" }));
     assert!(why.starts_with("away: ") && why.contains("docker-guard"), "{why}");
 
     // one that accepts and never answers keeps the place of its own caller and no more
@@ -738,7 +738,7 @@ fn every_tool_works_through_it_and_every_row_is_one_of_theirs() {
         // and now one that does not start
         let now = engine.docker(&["inspect", "--format", "{{.Id}}", &web]);
         engine.docker(&["exec", &web, "sh", "-c", "rm /d/*; touch /d/0"]);
-        let why = super::failure(&server, "container_update", update);
+        let why = failure(&server, "container_update", update);
         assert!(why.starts_with("refused: ") && why.contains("back as it was"), "{in_words}: {why}");
         assert_eq!(engine.docker(&["inspect", "--format", "{{.Id}}", &web]), now, "{in_words}");
 
@@ -757,7 +757,7 @@ fn every_tool_works_through_it_and_every_row_is_one_of_theirs() {
         ] {
             ok(tool, arguments);
         }
-        super::failure(&server, "image_pull", json!({ "image": "127.0.0.1:1/nobody/there:1" }));
+        failure(&server, "image_pull", json!({ "image": "127.0.0.1:1/nobody/there:1" }));
         ok("container_control", json!({ "name": web, "action": "stop", "grace_seconds": 1 }));
         ok("container_remove", json!({ "name": web, "force": true, "volumes": true }));
         ok("image_remove", json!({ "image": other }));
@@ -771,6 +771,25 @@ fn every_tool_works_through_it_and_every_row_is_one_of_theirs() {
         let unused: Vec<_> = rows.filter(|row| !used.contains(row) && !UNUSED.contains(row)).collect();
         assert!(unused.is_empty(), "{in_words}: {unused:?}");
     }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn the_container_that_the_guard_runs_in_is_not_replaced_and_nothing_is_made_for_it() {
+    let engine = engines().remove(0);
+    let (own, other) = (engine.run(&[], &["sleep", "1000"]), engine.run(&[], &["sleep", "1000"]));
+    let guard = Guard::inside(&own.id, &engine.socket);
+    let server = guard.engine(&engine).server(&[Scope::DockerRead, Scope::DockerDeploy]);
+    let began = own.inspect("{{.State.StartedAt}}");
+    let why = failure(&server, "container_update", json!({ "name": own.name, "pull": false, "force": true }));
+    assert!(why.starts_with("forbidden: ") && why.contains("docker-guard runs in itself"), "{why}");
+    assert_eq!(own.inspect("{{.State.StartedAt}} {{.Name}}"), format!("{began} /{}", own.name));
+    assert!(!guard.audit().iter().any(|record| record["tool"] == "/containers/create"), "{:?}", guard.audit());
+    assert_eq!(fs::read_dir(server.scratch.path("state/updates")).unwrap().count(), 0);
+    // any other is
+    let report = answer(&server, "container_update", json!({ "name": other.name, "pull": false, "force": true }));
+    engine.docker(&["rm", "--force", &other.name]);
+    assert_eq!(report["changed"], true, "{report}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
     },
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread,
     time::Duration,
@@ -343,6 +343,8 @@ enum Mishap {
     Away,
     /// The Engine says 500, once.
     Refused,
+    /// A guard says 403, whenever it is asked.
+    Forbidden,
 }
 
 /// Between a server and its engine: something happens at one step.
@@ -368,11 +370,13 @@ impl Middle {
         let victim = Arc::new(Mutex::new(None));
         let (engine, killed) = (engine.socket.clone(), Arc::clone(&victim));
         let state = Arc::new(Mutex::new((false, hook)));
+        let begun = Arc::new(AtomicBool::new(false));
         let away = Arc::new(Mutex::new(None::<std::time::Instant>));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let (engine, killed, state, away) =
                     (engine.clone(), Arc::clone(&killed), Arc::clone(&state), Arc::clone(&away));
+                let begun = Arc::clone(&begun);
                 thread::spawn(move || {
                     if away.lock().unwrap().is_some_and(|since| since.elapsed() < Duration::from_secs(3)) {
                         return;
@@ -384,7 +388,11 @@ impl Middle {
                         let first = head.lines().next().unwrap();
                         // the second rename is the one that does not name the old
                         let is = first.contains(step) && !(step == "/rename" && first.contains(".smcp-old-"));
-                        let hit = is && !first.starts_with("GET") && !state.0;
+                        // before it, the guard is asked whether it would let the old one be acted on
+                        let begun = begun.fetch_or(first.contains("/containers/create"), Ordering::Relaxed)
+                            || first.contains("/containers/create");
+                        let again = state.0 && mishap != Some(Mishap::Forbidden);
+                        let hit = is && begun && !first.starts_with("GET") && !again;
                         if hit {
                             state.0 = true;
                             (state.1)();
@@ -403,13 +411,10 @@ impl Middle {
                             return;
                         }
                         Some(Mishap::Refused) if hit => {
-                            let body = r#"{"message":"the daemon is shutting down"}"#;
-                            let head = format!(
-                                "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                                body.len()
-                            );
-                            let _ = client.write_all(format!("{head}{body}").as_bytes());
-                            return;
+                            return refuse(client, "500 Internal Server Error", "the daemon is shutting down");
+                        }
+                        Some(Mishap::Forbidden) if hit => {
+                            return refuse(client, "403 Forbidden", "docker-guard: not this one");
                         }
                         _ => (),
                     }
@@ -435,6 +440,16 @@ impl Middle {
         *self.victim.lock().unwrap() = Some(server.pid());
         server
     }
+}
+
+/// Answers in the Engine's place.
+fn refuse(mut client: UnixStream, status: &str, why: &str) {
+    let body = json!({ "message": why }).to_string();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let _ = client.write_all(format!("{head}{body}").as_bytes());
 }
 
 /// The head, and as much of a body as it says.
@@ -614,6 +629,38 @@ fn one_refusal_at_the_beginning_of_the_way_back_is_not_the_end() {
         assert_eq!((&now["Id"], &now["State"]["Running"]), (&json!(old), &json!(true)), "{step}");
         assert_eq!(made.called(&name), name, "{step}");
     }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn what_a_guard_forbids_in_the_middle_is_decided_and_all_else_is_taken_back() {
+    let engine = engines().remove(0);
+    let made = Made::on(&engine);
+    let v1 = made.image("1", "true", &["CMD [\"sleep\",\"1001\"]"]);
+    let v2 = made.image("2", "true", &["CMD [\"/nonexistent\"]"]);
+    // nothing may be done to the old one: as of a guard's own container
+    let (name, old) = made.run("own", &["--network", "none"], &v1, &[]);
+    let began = made.inspect(&old)["State"]["StartedAt"].clone();
+    let middle = Middle::before(&engine, format!("/{old}").leak(), || (), Some(Mishap::Forbidden));
+    let server = middle.server();
+    let why = failure(&server, "container_update", json!({ "name": name, "image": v2, "pull": false }));
+    assert!(why.contains("not this one") && why.contains("the old container is back"), "{why}");
+    assert_eq!(made.called(&name), name);
+    assert_eq!(made.inspect(&name)["State"]["StartedAt"], began);
+    assert_eq!(fs::read_dir(server.scratch.path("state/updates")).unwrap().count(), 0);
+
+    // the new one may not be removed again: that is said at once, and ended when it may be
+    let (name, old) = made.run("new", &["--network", "none"], &v1, &[]);
+    let middle = Middle::before(&engine, "DELETE", || (), Some(Mishap::Forbidden));
+    let mut server = middle.server();
+    let why = failure(&server, "container_update", json!({ "name": name, "image": v2, "pull": false }));
+    assert!(why.starts_with("forbidden: ") && why.contains("is not ended"), "{why}");
+    kill_process(server.pid(), Signal::KILL).unwrap();
+    let server = again(&engine, &mut server);
+    eventually("the old one runs, and the journal is empty", || {
+        let runs = made.inspect(&old)["State"]["Running"] == true && made.called(&name) == name;
+        (runs && fs::read_dir(server.scratch.path("state/updates")).unwrap().count() == 0).then_some(())
+    });
 }
 
 #[test]

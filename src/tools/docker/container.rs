@@ -177,7 +177,7 @@ pub(crate) struct Security {
     pub privileged: bool,
     /// Which of the machine's it shares: network, pid, ipc, uts, user.
     pub host_namespaces: Vec<String>,
-    /// Which of another container's it shares, with that one's short id or name.
+    /// Which of another container's it shares, with that one's short id or name if it may be seen.
     pub joined_namespaces: Vec<String>,
     pub capabilities_added: Vec<String>,
     pub capabilities_dropped: Vec<String>,
@@ -209,11 +209,20 @@ impl Tool for Container {
         // an image can be removed below a container that is stopped
         let image = image.unwrap_or_default();
         let now = turn.host().machine().kernel.wall();
-        Ok(report(&found, &detail?, &image, used.into_iter().next().flatten(), now))
+        let detail = detail?;
+        let seen = if joined(&detail.host_config).next().is_some() { docker.containers().await? } else { vec![] };
+        Ok(report(&found, &detail, &image, used.into_iter().next().flatten(), &seen, now))
     }
 }
 
-fn report(found: &Summary, detail: &Detail, image: &Image, used: Option<stats::Usage>, now: SystemTime) -> Report {
+fn report(
+    found: &Summary,
+    detail: &Detail,
+    image: &Image,
+    used: Option<stats::Usage>,
+    seen: &[Summary],
+    now: SystemTime,
+) -> Report {
     let (config, host) = (&detail.config, &detail.host_config);
     let mut left_out = LeftOut::default();
     let others = config.labels.iter().filter(|(key, _)| !key.starts_with(COMPOSE));
@@ -239,7 +248,7 @@ fn report(found: &Summary, detail: &Detail, image: &Image, used: Option<stats::U
         ports: left_out.of("ports", ports(&found.ports), LISTED),
         networks: networks(detail),
         mounts: mounts(detail),
-        security: security(detail, &mut left_out),
+        security: security(detail, seen, &mut left_out),
         log_driver: known(&host.log_config.kind),
         environment_names: left_out.of("environment_names", config.env.0.clone(), LISTED),
         labels: labels.into_iter().map(|(key, value)| (told(key, 100), told(value, 200))).collect(),
@@ -416,19 +425,32 @@ fn mounts(detail: &Detail) -> Table<Mount> {
     mounts.chain(in_memory).collect()
 }
 
-fn security(detail: &Detail, left_out: &mut LeftOut) -> Security {
-    let host = &detail.host_config;
-    let namespaces = [
+/// The namespaces that it can share, and with whom it says it does.
+fn namespaces(host: &HostConfig) -> [(&'static str, &str); 5] {
+    [
         ("network", &host.network_mode),
         ("pid", &host.pid_mode),
         ("ipc", &host.ipc_mode),
         ("uts", &host.uts_mode),
         ("user", &host.userns_mode),
-    ];
-    let shared = namespaces.iter().filter(|(_, mode)| *mode == "host").map(|(name, _)| (*name).to_owned());
-    let joined = namespaces.iter().filter_map(|(name, mode)| {
-        let other = mode.strip_prefix("container:")?;
-        Some(format!("{name} of {}", if other.len() == 64 { short(other).to_owned() } else { told(other, 64) }))
+    ]
+}
+
+/// Those of another container, with its name or id.
+fn joined(host: &HostConfig) -> impl Iterator<Item = (&'static str, &str)> {
+    namespaces(host).into_iter().filter_map(|(name, mode)| Some((name, mode.strip_prefix("container:")?)))
+}
+
+fn security(detail: &Detail, seen: &[Summary], left_out: &mut LeftOut) -> Security {
+    let host = &detail.host_config;
+    let shared = namespaces(host).into_iter().filter(|(_, mode)| *mode == "host").map(|(name, _)| name.to_owned());
+    let joined = joined(host).map(|(name, other)| {
+        let is = |one: &Summary| one.has_name(other) || other.len() >= 12 && one.id.starts_with(other);
+        match seen.iter().any(is) {
+            true if other.len() == 64 => format!("{name} of {}", short(other)),
+            true => format!("{name} of {}", told(other, 64)),
+            false => format!("{name} of another container"),
+        }
     });
     let mut list = |what: &str, list: &[String]| {
         let list: Vec<String> = list.iter().map(|one| told(one, 64)).collect();
@@ -479,7 +501,9 @@ mod tests {
 
     fn of(detail: serde_json::Value) -> Report {
         let detail: Detail = serde_json::from_value(detail).unwrap();
-        report(&Summary::default(), &detail, &Image::default(), None, SystemTime::UNIX_EPOCH)
+        let named = |id: &str, name: &str| Summary { id: id.into(), names: vec![name.into()], ..Summary::default() };
+        let seen = [named(&"0123456789abcdef".repeat(4), "/web"), named("1", "/db")];
+        report(&Summary::default(), &detail, &Image::default(), None, &seen, SystemTime::UNIX_EPOCH)
     }
 
     fn why(state: serde_json::Value) -> String {
@@ -524,8 +548,11 @@ mod tests {
         assert_eq!((&security.host_namespaces[..], security.user), (&["pid".to_owned()][..], None));
         assert_eq!(security.options, ["seccomp=custom", "apparmor=unconfined"]);
         let id = "0123456789abcdef".repeat(4);
-        let joins = json!({ "HostConfig": { "NetworkMode": format!("container:{id}"), "IpcMode": "container:db", "PidMode": "" } });
-        assert_eq!(of(joins).security.joined_namespaces, ["network of 0123456789ab", "ipc of db"]);
+        let joins = json!({ "HostConfig": {
+            "NetworkMode": format!("container:{id}"), "IpcMode": "container:db", "PidMode": "container:hidden", "UTSMode": "",
+        } });
+        let joined = ["network of 0123456789ab", "pid of another container", "ipc of db"];
+        assert_eq!(of(joins).security.joined_namespaces, joined);
         for (source, holds) in [
             ("/", true),
             ("/run/", true),

@@ -214,7 +214,7 @@ impl Acting for ContainerUpdate {
     }
 }
 
-/// What there is once the image is pulled.
+/// What there is once the guard has let it pass and the image is pulled.
 struct Found {
     inspect: Value,
     /// `None` if it is gone.
@@ -225,6 +225,7 @@ struct Found {
 impl ContainerUpdate {
     async fn found(&self, turn: &Turn, summary: &Summary, image: &str) -> Result<Found, Failure> {
         let docker = turn.host().docker();
+        update::let_through(docker, &summary.id).await?;
         if self.pull {
             pull(turn, docker, image).await?;
         }

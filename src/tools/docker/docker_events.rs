@@ -14,7 +14,7 @@ use crate::{
     docker::{
         Docker, PATIENCE,
         allow::{self, Allow},
-        model::{Summary, or_default, short},
+        model::{Image, Network, Summary, Volumes, digits, or_default, short},
     },
     failure::Failure,
     page::Limit,
@@ -103,15 +103,15 @@ async fn ask(
     until: SystemTime,
     stop: &CancellationToken,
 ) -> Result<Report, Failure> {
-    let containers = docker.containers().await?;
-    let used = containers.iter().flat_map(used).collect();
-    let seen = containers.iter().map(|one| (one.id.clone(), one.name().to_owned())).collect();
+    let allow = &docker.settings().allow;
+    let all = docker.all_containers().await?;
+    let seen = all.iter().filter(|one| allow.permits(Scope::DockerRead, one));
     let mut sieve = Sieve {
         request,
-        allow: &docker.settings().allow,
+        allow,
         until,
-        seen,
-        used,
+        seen: seen.map(|one| (one.id.clone(), one.name().to_owned())).collect(),
+        shown: if allow.shows_all() { None } else { Some(Shown::ask(docker, &all).await?) },
         health: HashMap::new(),
         matching: 0,
         kept: VecDeque::new(),
@@ -211,6 +211,52 @@ struct Actor {
     attributes: BTreeMap<String, String>,
 }
 
+/// What the lists show of what is no container, where a rule hides some of it.
+#[derive(Debug, Default)]
+struct Shown {
+    /// Names.
+    volumes: HashSet<String>,
+    /// Full ids.
+    networks: HashSet<String>,
+    /// The digits of their ids, and their names.
+    images: HashSet<String>,
+}
+
+impl Shown {
+    async fn ask(docker: &Docker, all: &[Summary]) -> Result<Self, Failure> {
+        let allow = &docker.settings().allow;
+        let (volumes, networks, images) = futures_util::future::try_join3(
+            docker.get::<Volumes>("/volumes"),
+            docker.get::<Vec<Network>>("/networks"),
+            docker.get::<Vec<Image>>("/images/json"),
+        )
+        .await?;
+        let shows_volume = |name: &String| allow.shows_what_is_of(all.iter().filter(|one| one.has_volume(name)));
+        let shows_image = |image: &Image| allow.shows_what_is_of(all.iter().filter(|one| one.is_of(image)));
+        let images = images.iter().filter(|image| shows_image(image));
+        Ok(Self {
+            volumes: volumes.volumes.into_iter().map(|one| one.name).filter(shows_volume).collect(),
+            networks: networks.into_iter().filter(|one| allow.shows_network(one, all)).map(|one| one.id).collect(),
+            images: images.flat_map(|image| image.names().chain([digits(&image.id)])).map(str::to_owned).collect(),
+        })
+    }
+
+    /// Whether it is of something that is listed. Of what is gone nobody knows any more whose it was.
+    fn has(&self, event: &Event) -> bool {
+        let id = &event.actor.id;
+        // Podman's volumes have no id
+        let name = if id.is_empty() { event.actor.attributes.get("name").unwrap_or(id) } else { id };
+        match event.kind.as_str() {
+            "volume" => self.volumes.contains(name),
+            "network" => self.networks.contains(id),
+            "image" => self.images.contains(digits(id)),
+            // of nobody's containers; anything else may bear a name of theirs
+            "builder" | "daemon" | "node" | "plugin" => true,
+            _ => false,
+        }
+    }
+}
+
 /// Keeps what is asked for and may be seen, the newest of it.
 struct Sieve<'a> {
     request: &'a DockerEvents,
@@ -218,8 +264,8 @@ struct Sieve<'a> {
     until: SystemTime,
     /// The containers that may be seen, by their ids.
     seen: HashMap<String, String>,
-    /// What these use, by ids and names.
-    used: HashSet<String>,
+    /// `None`: all else may be.
+    shown: Option<Shown>,
     /// What each container's health was last said to be.
     health: HashMap<String, String>,
     matching: usize,
@@ -266,17 +312,10 @@ impl Sieve<'_> {
             let was = old_name.is_none_or(|name| permits(Some(&name)));
             return self.seen.contains_key(id) || permits(attributes.get("name")) && was;
         }
-        if self.allow.permits_new(Scope::DockerRead, "", &BTreeMap::new()) {
-            return true;
-        }
-        // who joined a network or mounted a volume; or whether one that may be seen has it now: whose it was, nobody can say any more
-        match (attributes.get("container"), event.kind.as_str()) {
-            (Some(container), _) => self.seen.contains_key(container),
-            (None, "volume" | "network" | "image") => {
-                self.used.contains(id) || attributes.get("name").is_some_and(|name| self.used.contains(name))
-            }
-            (None, _) => true,
-        }
+        let Some(shown) = &self.shown else { return true };
+        // who joined a network or mounted a volume; an image's labels stand there as well
+        let joined = attributes.get("container").filter(|_| matches!(event.kind.as_str(), "network" | "volume"));
+        joined.map_or_else(|| shown.has(event), |container| self.seen.contains_key(container))
     }
 
     fn is_wanted(&self, event: &Event, name: &str) -> bool {
@@ -323,14 +362,6 @@ impl Sieve<'_> {
     }
 }
 
-/// What a container uses, as events call it.
-fn used(container: &Summary) -> Vec<String> {
-    let networks = container.network_settings.networks.iter();
-    let networks = networks.flat_map(|(name, endpoint)| [name.clone(), endpoint.network_id.clone()]);
-    let images = [container.image.clone(), container.image_id.clone()];
-    container.volumes().map(str::to_owned).chain(networks).chain(images).filter(|name| !name.is_empty()).collect()
-}
-
 /// What a health probe does every few seconds.
 fn is_noise(action: &str) -> bool {
     action.starts_with("exec_") || action == "exec"
@@ -354,12 +385,14 @@ mod tests {
         let rule = rule.map(|name| (Scope::DockerRead, Rule { names: vec![name.into()], labels: vec![] }));
         let allow = Allow(rule.into_iter().collect());
         let seen = HashMap::from([("w1".to_owned(), "web".to_owned())]);
+        let of = |name: &str| HashSet::from([name.to_owned()]);
+        let shown = Shown { volumes: of("vol"), networks: of("n2"), images: of("app:1") };
         let mut sieve = Sieve {
             request: &request,
             allow: &allow,
             until: SystemTime::now(),
             seen,
-            used: HashSet::from(["n1".to_owned(), "data".to_owned(), "nginx:1".to_owned()]),
+            shown: (!allow.shows_all()).then_some(shown),
             health: HashMap::new(),
             matching: 0,
             kept: VecDeque::new(),
@@ -410,21 +443,27 @@ mod tests {
             event("network", "connect", "n1", json!({ "name": "net", "container": "w1" })),
             event("network", "connect", "n1", json!({ "name": "net", "container": "d1" })),
             event("volume", "create", "vol", json!({ "driver": "local" })),
-            event("volume", "create", "data", json!({ "driver": "local" })),
-            event("network", "create", "n2", json!({ "name": "other" })),
+            event("volume", "create", "hidden", json!({ "driver": "local" })),
+            event("volume", "create", "", json!({ "name": "vol" })),
+            event("volume", "create", "", json!({ "name": "hidden" })),
             event("network", "create", "n1", json!({ "name": "net" })),
-            event("image", "pull", "secret:1", json!({ "name": "secret" })),
-            event("image", "pull", "nginx:1", json!({ "name": "nginx" })),
+            event("network", "create", "n2", json!({ "name": "net" })),
+            event("image", "pull", "app:1", json!({ "name": "app" })),
+            event("image", "pull", "db:1", json!({ "name": "db", "container": "w1" })),
+            event("secret", "create", "s1", json!({ "name": "db-password" })),
+            event("daemon", "reload", "d", json!({ "name": "machine" })),
         ];
         let expected = [
             "container die web exit code 137",
             "network connect net container web",
-            "volume create data -",
+            "volume create vol -",
+            "volume create vol -",
             "network create net -",
-            "image pull nginx -",
+            "image pull app -",
+            "daemon reload machine -",
         ];
         assert_eq!(told_of(json!({}), Some("web"), &events).1, expected);
-        assert_eq!(told_of(json!({}), None, &events).0, 11);
+        assert_eq!(told_of(json!({}), None, &events).0, events.len());
     }
 
     #[test]

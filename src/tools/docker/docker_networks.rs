@@ -8,8 +8,7 @@ use crate::{
     docker::{
         Docker,
         allow::Allow,
-        model::{Endpoint, Network, PROJECT, Summary, short},
-        volume::is_predefined,
+        model::{Network, PROJECT, Summary, short},
     },
     failure::Failure,
     page::{Limit, Page},
@@ -102,14 +101,10 @@ fn read(
     containers: &[Summary],
     allow: &Allow,
 ) -> Result<Report, Failure> {
-    let shows = |network: &Network| {
-        is_predefined(&network.name)
-            || allow.shows_what_is_of(containers.iter().filter(|one| place(network, one).is_some()))
-    };
     let seen: Vec<&Summary> = containers.iter().filter(|one| allow.permits(Scope::DockerRead, one)).collect();
-    networks.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    networks.retain(shows);
+    networks.retain(|network| allow.shows_network(network, containers));
     let total = networks.len();
+    networks.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     if let Some(name) = &request.name {
         let network = one_of(networks, name)?;
         let (members, next_cursor) = page.by_count(members(&network, &seen));
@@ -138,20 +133,11 @@ fn one_of(networks: Vec<Network>, name: &str) -> Result<Network, Failure> {
     }
 }
 
-/// Where a container is in a network, if it is, whether it runs or not.
-fn place<'a>(network: &Network, one: &'a Summary) -> Option<&'a Endpoint> {
-    // Podman does not say the network's id, but its names are unique
-    let is_there = |(name, endpoint): &(&String, &Endpoint)| {
-        if endpoint.network_id.len() == 64 { endpoint.network_id == network.id } else { **name == network.name }
-    };
-    one.network_settings.networks.iter().find(is_there).map(|(_, endpoint)| endpoint)
-}
-
 fn members(network: &Network, containers: &[&Summary]) -> Vec<Member> {
     let address = |address: &str| (!address.is_empty()).then(|| address.to_owned());
     let running = containers.iter().filter(|one| matches!(one.state.as_str(), "running" | "paused" | "restarting"));
     let member = |one: &&Summary| {
-        let endpoint = place(network, one)?;
+        let endpoint = one.place_in(network)?;
         let name = one.name().to_owned();
         Some(Member { name, ipv4: address(&endpoint.ip_address), ipv6: address(&endpoint.ipv6_address) })
     };
@@ -185,8 +171,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::docker::allow::Rule;
 
     fn report(request: serde_json::Value) -> Result<Report, Failure> {
+        report_for(request, &Allow::default())
+    }
+
+    fn report_for(request: serde_json::Value, allow: &Allow) -> Result<Report, Failure> {
         let request: DockerNetworks = serde_json::from_value(request).unwrap();
         let (back, other) = ("b".repeat(64), "c".repeat(64));
         let networks = json!([
@@ -205,7 +196,7 @@ mod tests {
         ]);
         let (networks, containers): (_, Vec<Summary>) =
             (serde_json::from_value(networks).unwrap(), serde_json::from_value(containers).unwrap());
-        read(&request, &Page::first(20), networks, &containers, &Allow::default())
+        read(&request, &Page::first(20), networks, &containers, allow)
     }
 
     #[test]
@@ -226,5 +217,18 @@ mod tests {
         let why = report(json!({ "name": "back" })).unwrap_err().to_string();
         assert!(why.contains("bbbbbbbbbbbb, cccccccccccc"), "{why}");
         assert_eq!(report(json!({ "name": "nope" })).unwrap_err().kind(), "not_found");
+    }
+
+    #[test]
+    fn a_network_that_only_those_are_in_who_may_not_be_seen_is_not_there() {
+        let rule = Rule { names: vec!["pod".into()], labels: vec![] };
+        let allow = Allow(vec![(Scope::DockerRead, rule)]);
+        let rows = report_for(json!({}), &allow).unwrap().networks.0;
+        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(ids, ["cccccccccccc", "dddddddddddd"]);
+        assert_eq!(report_for(json!({ "name": "bbbbbbbbbbbb" }), &allow).unwrap_err().kind(), "not_found");
+        // nor is the other of its name told apart from it
+        let one = report_for(json!({ "name": "back" }), &allow).unwrap();
+        assert_eq!(one.networks.0[0].id, "cccccccccccc");
     }
 }

@@ -75,8 +75,8 @@ impl Acting for ImageRemove {
                 tags[..tags.len().min(NAMED)].join(", ")
             )));
         }
-        unused(docker, &found.image).await?;
         let title = found.tag.as_deref().unwrap_or_else(|| found.image.title());
+        unused(docker, &found.image, title).await?;
         let hold = docker.hold(&found.image.id, title)?;
         Ok(Aim { name: format!("{} {title}", found.image.id), target: (found, hold) })
     }
@@ -103,7 +103,7 @@ impl Acting for ImageRemove {
 }
 
 /// Refuses an image that a container is made of, and names those that may be seen.
-async fn unused(docker: &Docker, image: &Image) -> Result<(), Failure> {
+async fn unused(docker: &Docker, image: &Image, title: &str) -> Result<(), Failure> {
     let all = docker.all_containers().await?;
     let users: Vec<_> = all.iter().filter(|one| image.has_id(&one.image_id)).collect();
     if users.is_empty() {
@@ -115,5 +115,5 @@ async fn unused(docker: &Docker, image: &Image) -> Result<(), Failure> {
         true => "a container that may not be seen".to_owned(),
         false => names.join(", "),
     };
-    Err(Failure::Refused(format!("the image {} is used by {by}", image.title())))
+    Err(Failure::Refused(format!("the image {title} is used by {by}")))
 }
