@@ -32,7 +32,12 @@ pub enum Command {
     /// Answer over HTTP.
     Serve(Source),
     /// Answer over stdin and stdout.
-    Stdio(Source),
+    Stdio {
+        /// Where settings come from.
+        source: Source,
+        /// What the client may do: whoever starts the program says so, whatever its settings are.
+        scopes: Scopes,
+    },
     /// Call one tool and print its answer.
     Call {
         /// Which.
@@ -43,6 +48,8 @@ pub enum Command {
         json: bool,
         /// Where settings come from.
         source: Source,
+        /// What may be done.
+        scopes: Scopes,
     },
     /// List the tools.
     Tools {
@@ -167,12 +174,14 @@ const fn optional(name: &'static str) -> Operand {
 const CONFIG: &[Flag] =
     &[flag("config", "FILE", "read the settings there; default: /etc/systemmanager-mcp/config.ron if it is there")];
 
+/// Of a trial's token; or of whoever starts the program to speak to it, beside any other settings.
+const SCOPES: &[Flag] = &[flag("scopes", "LIST", "what may be done, separated by commas; default: all that only read")];
+
 /// Instead of a configuration file.
 const TRIAL: &[Flag] = &[
     repeated("listen", "ADDR:PORT", "listen there; default: 127.0.0.1:8080; can be repeated"),
     flag("root", "DIR", "the directory that stands for /"),
     flag("token-file", "FILE", "read the trial's token there, or create it"),
-    flag("scopes", "LIST", "what may be done, separated by commas; default: all that only read"),
     repeated("allow-host", "NAME", "a name clients may call this server by; can be repeated"),
     switch("plain-text", "listen beyond loopback without TLS"),
     flag("audit", "FILE|stderr", "where to record calls; default: audit.jsonl in the state directory"),
@@ -194,26 +203,27 @@ const COMMANDS: &[Spec] = &[
     Spec {
         words: &["serve"],
         operands: &[],
-        flags: &[CONFIG, TRIAL],
+        flags: &[CONFIG, SCOPES, TRIAL],
         about: "answer MCP clients over HTTP; without a configuration, a trial on loopback",
         build: |given| Ok(Command::Serve(given.source()?)),
     },
     Spec {
         words: &["stdio"],
         operands: &[],
-        flags: &[CONFIG, TRIAL],
+        flags: &[SCOPES, CONFIG, TRIAL],
         about: "answer the one MCP client that started this program",
-        build: |given| Ok(Command::Stdio(given.source()?)),
+        build: |given| Ok(Command::Stdio { source: given.settings(None)?, scopes: given.local_scopes()? }),
     },
     Spec {
         words: &["call"],
         operands: &[needed("TOOL"), optional("JSON")],
-        flags: &[&[switch("json", "print the structured answer instead of the text")], CONFIG, TRIAL],
+        flags: &[&[switch("json", "print the structured answer instead of the text")], SCOPES, CONFIG, TRIAL],
         about: "call one tool with these arguments and print its answer",
         build: |given| {
             let tool = given.word("TOOL")?;
             let arguments = given.operand().map_or(Ok(Map::new()), json_object)?;
-            Ok(Command::Call { tool, arguments, json: given.has("json"), source: given.source()? })
+            let (source, scopes) = (given.settings(None)?, given.local_scopes()?);
+            Ok(Command::Call { tool, arguments, json: given.has("json"), source, scopes })
         },
     },
     Spec {
@@ -246,7 +256,7 @@ const COMMANDS: &[Spec] = &[
             let sources = given.all("source").into_iter().map(|text| parsed("--source", text));
             Ok(Command::TokenNew {
                 name: given.word("NAME")?,
-                scopes: given.scopes()?.unwrap_or_else(Scopes::read_only),
+                scopes: given.local_scopes()?,
                 sources: sources.collect::<Result<_, _>>()?,
                 lifetime: given.one("expires").map_or(Ok(Some(store::LIFETIME)), lifetime)?,
                 file: given.token_file()?,
@@ -270,7 +280,7 @@ const COMMANDS: &[Spec] = &[
     Spec {
         words: &["doctor"],
         operands: &[],
-        flags: &[CONFIG, TRIAL],
+        flags: &[CONFIG, SCOPES, TRIAL],
         about: "say what works on this machine, and what to do about the rest",
         build: |given| Ok(Command::Doctor(given.source()?)),
     },
@@ -448,7 +458,20 @@ impl Given {
         self.one("scopes").map(|list| parsed("--scopes", list)).transpose()
     }
 
+    /// The scopes of whoever speaks to this very process, or of a token that is made.
+    fn local_scopes(&self) -> Result<Scopes, UsageError> {
+        Ok(self.scopes()?.unwrap_or_else(Scopes::read_only))
+    }
+
+    /// The settings of a command whose scopes are those of a trial's token.
     fn source(&self) -> Result<Source, UsageError> {
+        if self.has("config") && self.has("scopes") {
+            return Err(UsageError("--scopes cannot stand beside --config: there each token has its own".into()));
+        }
+        self.settings(self.scopes()?)
+    }
+
+    fn settings(&self, scopes: Option<Scopes>) -> Result<Source, UsageError> {
         if let Some(file) = self.one("config") {
             let other = TRIAL.iter().find(|flag| self.has(flag.name));
             return other.map_or(Ok(Source::File(file.into())), |flag| {
@@ -463,7 +486,7 @@ impl Given {
             listen: texts("listen").map(parsed_address).collect::<Result<_, _>>()?,
             root: self.one("root").map(PathBuf::from),
             token_file: self.one("token-file").map(PathBuf::from),
-            scopes: self.scopes()?,
+            scopes,
             allow_hosts: texts("allow-host").map(|name| utf8("--allow-host", name)).collect::<Result<_, _>>()?,
             plain_text: self.has("plain-text"),
             audit: self.sink(),
@@ -565,7 +588,7 @@ impl Spec {
             text += &format!("  {left:<21} {}\n", wrapped(flag.about, 24));
         }
         if self.flags.contains(&TRIAL) {
-            text += "  With --config the other settings are refused: the file is the one source of truth.\n";
+            text += "  Beside --config those below it are refused: the file is the one source of truth.\n";
         }
         text
     }
@@ -646,8 +669,10 @@ mod tests {
             Scopes::all()
         );
         assert_eq!(read(&format!("serve {line}")), Ok(Command::Serve(Source::Flags(expected.clone()))));
-        assert_eq!(read(&format!("stdio {line}")), Ok(Command::Stdio(Source::Flags(expected.clone()))));
-        assert_eq!(read(&format!("doctor {line}")), Ok(Command::Doctor(Source::Flags(expected))));
+        assert_eq!(read(&format!("doctor {line}")), Ok(Command::Doctor(Source::Flags(expected.clone()))));
+        // these are of who starts it, and no setting
+        let source = Source::Flags(Flags { scopes: None, ..expected });
+        assert_eq!(read(&format!("stdio {line}")), Ok(Command::Stdio { source, scopes: Scopes::all() }));
     }
 
     #[test]
@@ -657,6 +682,18 @@ mod tests {
             let said = said(&format!("serve --config /c --{}{value}", other.name));
             assert!(said.contains("one source of truth") && said.contains(other.name), "{said}");
         }
+        assert!(said("serve --config /c --scopes system:read").contains("each token has its own"));
+    }
+
+    #[test]
+    fn who_starts_it_says_what_may_be_done_beside_any_config_file() {
+        let (source, scopes) = (Source::File("/c".into()), Scopes::all());
+        let line = format!("--config /c --scopes {scopes}");
+        let stdio = Command::Stdio { source: source.clone(), scopes };
+        assert_eq!(read(&format!("stdio {line}")), Ok(stdio));
+        let call = read(&format!("call memory {line}"));
+        assert!(matches!(call, Ok(Command::Call { source: at, scopes: of, .. }) if (&at, &of) == (&source, &scopes)));
+        assert_eq!(read("stdio --config /c"), Ok(Command::Stdio { source, scopes: Scopes::read_only() }));
     }
 
     #[test]
@@ -690,7 +727,8 @@ mod tests {
     fn a_call_takes_its_arguments_as_an_object() {
         let json = OsString::from("{\"limit\": 5}");
         let call = parse(["call".into(), "overview".into(), json, "--json".into()]).unwrap();
-        let Command::Call { tool, arguments, json, source } = call else { panic!() };
+        let Command::Call { tool, arguments, json, source, scopes } = call else { panic!() };
+        assert_eq!(scopes, Scopes::read_only());
         assert_eq!((tool.as_str(), json, source), ("overview", true, Source::Flags(Flags::default())));
         assert_eq!(arguments["limit"], 5);
         for wrong in ["[]", "5", "{", "nonsense"] {

@@ -106,9 +106,9 @@ fn dispatch(command: Command, idle: fn()) -> Result<(), Error> {
         }
         Command::Init => init::run().map_err(Error::other),
         Command::Serve(source) => block_on(idle, serve::run(&source, &environment)),
-        Command::Stdio(source) => block_on(idle, stdio::run(&source, &environment)),
-        Command::Call { tool, arguments, json, source } => {
-            block_on(idle, call::run(&source, &environment, &tool, arguments, json))
+        Command::Stdio { source, scopes } => block_on(idle, stdio::run(&source, &environment, scopes)),
+        Command::Call { tool, arguments, json, source, scopes } => {
+            block_on(idle, call::run(&source, &environment, scopes, &tool, arguments, json))
         }
     }
 }

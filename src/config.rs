@@ -167,7 +167,7 @@ pub struct Settings {
     pub root: PathBuf,
     /// Whose credentials are let in.
     pub tokens: Tokens,
-    /// What may be done with a trial's token, over stdio, and by `call`.
+    /// What may be done with a trial's token.
     pub scopes: Scopes,
     /// Where calls are recorded.
     pub audit: Sink,

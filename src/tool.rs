@@ -398,7 +398,12 @@ fn act<T: Acting>(turn: &Turn, arguments: JsonObject) -> Running<'_> {
 }
 
 fn request<T: DeserializeOwned>(name: &str, arguments: JsonObject) -> Result<T, Failure> {
-    serde_json::from_value(Value::Object(arguments)).map_err(|error| Failure::Invalid(format!("{name}: {error}")))
+    serde_path_to_error::deserialize(Value::Object(arguments)).map_err(|error| {
+        let (place, why) = (error.path().to_string(), error.inner().to_string());
+        // some say themselves which argument they speak of
+        let is_named = place == "." || why.contains(&format!("`{place}`"));
+        Failure::Invalid(if is_named { format!("{name}: {why}") } else { format!("{name}: {place}: {why}") })
+    })
 }
 
 fn report(report: impl Serialize) -> Result<Value, Failure> {

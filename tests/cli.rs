@@ -141,6 +141,29 @@ fn call_prints_both_forms() {
 }
 
 #[test]
+fn call_may_do_what_it_is_told_it_may_whatever_a_config_says() {
+    let scratch = Scratch::new();
+    let config = scratch.write("config.ron", format!("(state_directory: {:?})", scratch.path("state")));
+    let config = config.to_str().unwrap();
+    let call = |more: &[&str]| run(&scratch, &[&["call", "file_write", "{}", "--config", config], more].concat());
+    let said = call(&[]);
+    let wanted = "needs the scope files:write";
+    assert!(
+        said.code == Some(1) && said.err.contains(wanted) && said.err.contains("--scopes system:read,"),
+        "{}",
+        said.err
+    );
+    let said = call(&["--scopes", "files:write"]);
+    assert!(said.code == Some(1) && said.err.contains("invalid: file_write: missing field `path`"), "{}", said.err);
+    let said = run(&scratch, &["call", "file_writ"]);
+    assert!(said.code == Some(1) && said.err.contains("there is no tool \"file_writ\""), "{}", said.err);
+    // the place of what is wrong is told, however deep it is
+    let edit = r#"{ "path": "/srv/x", "edits": [{ "old": "a", "new": "b" }, { "old": 3, "new": "" }] }"#;
+    let said = run(&scratch, &["call", "file_edit", edit, "--scopes", "files:write"]);
+    assert!(said.err.contains("file_edit: edits[1].old: invalid type: integer `3`, expected a string"), "{}", said.err);
+}
+
+#[test]
 fn a_reader_who_goes_is_no_error() {
     let scratch = Scratch::new();
     let program = Program::get();

@@ -12,14 +12,17 @@ use crate::{
     config::{DEFAULT_FILE, Environment, Settings, Source},
     gate::{Call, Refusal},
     host::First,
+    scope::Scopes,
     text,
     tool::Step,
+    tools::TOOLS,
 };
 
 /// Calls `tool` with `arguments`.
 pub(super) async fn run(
     source: &Source,
     environment: &Environment,
+    scopes: Scopes,
     tool: &str,
     arguments: Map<String, Value>,
     json: bool,
@@ -27,7 +30,7 @@ pub(super) async fn run(
     let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
     super::log::start(settings.log);
     let gate = Machinery::open(&settings, First::Waits)?.gate;
-    let caller = Arc::new(Caller::local(settings.scopes));
+    let caller = Arc::new(Caller::local(scopes));
     let stop = CancellationToken::new();
     tokio::spawn(end(stop.clone())?);
     let (steps, mut told) = mpsc::channel::<Step>(16);
@@ -46,6 +49,13 @@ pub(super) async fn run(
         Ok(answer) if json => say(&serde_json::to_string_pretty(&answer.structured).map_err(Error::other)?),
         Ok(answer) => say(&answer.text),
         Err(Refusal::NoSuchTool) => {
+            if let Some(one) = TOOLS.iter().find(|one| one.name == tool) {
+                return Err(Error::Other(format!(
+                    "{tool} needs the scope {scope}, and here are only {allowed}: give --scopes {allowed},{scope}",
+                    scope = one.scope,
+                    allowed = caller.scopes,
+                )));
+            }
             let names: Vec<_> = gate.visible(&caller).map(|tool| tool.name).collect();
             Err(Error::Other(format!("there is no tool {tool:?}; there is {}", names.join(", "))))
         }
