@@ -6,6 +6,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use crate::text::unquote;
+
 /// The longest path that the kernel takes, in bytes: PATH_MAX without its zero.
 const LONGEST: usize = 4095;
 
@@ -22,14 +24,16 @@ pub(super) enum Wrong {
     Long,
 }
 
-/// A caller's path, which must be absolute and must not climb. What stands in it twice or for nothing (`//`, `/./`, a last `/`) is left out.
+/// A caller's path, which must be absolute and must not climb. Names in it may be quoted as answers quote them. What stands in it twice or
+/// for nothing (`//`, `/./`, a last `/`) is left out.
 pub(super) fn parse(text: &str) -> Result<PathBuf, Wrong> {
-    match text {
-        _ if !text.starts_with('/') => Err(Wrong::Relative),
-        _ if text.contains('\0') => Err(Wrong::Zero),
-        _ if text.len() > LONGEST => Err(Wrong::Long),
-        _ if text.split('/').any(|part| part == "..") => Err(Wrong::Climbs),
-        _ => Ok(Path::new(text).components().collect()),
+    let path = unquote(text);
+    match &path[..] {
+        path if !path.starts_with(b"/") => Err(Wrong::Relative),
+        path if path.contains(&0) => Err(Wrong::Zero),
+        path if path.len() > LONGEST => Err(Wrong::Long),
+        path if path.split(|byte| *byte == b'/').any(|part| part == b"..") => Err(Wrong::Climbs),
+        path => Ok(Path::new(OsStr::from_bytes(path)).components().collect()),
     }
 }
 
@@ -63,6 +67,11 @@ mod tests {
             ("/a/../b", Wrong::Climbs),
             ("/..", Wrong::Climbs),
             ("/a/..", Wrong::Climbs),
+            ("/a/$'..'/b", Wrong::Climbs),
+            ("$'/a/\\x2e\\x2e'", Wrong::Climbs),
+            ("/$'..\\x2fb'", Wrong::Climbs),
+            ("/$'a\\x00'", Wrong::Zero),
+            ("$'etc'", Wrong::Relative),
             ("/a\0b", Wrong::Zero),
             (&format!("/{}", "a".repeat(LONGEST)), Wrong::Long),
         ] {
@@ -76,6 +85,8 @@ mod tests {
             ("/...", "/..."),
             ("/a/..b", "/a/..b"),
             ("/a\nb", "/a\nb"),
+            ("/a/$'b\\nc'", "/a/b\nc"),
+            ("$'/a/b\\nc'", "/a/b\nc"),
         ] {
             assert_eq!(parse(text).unwrap().to_str(), Some(path));
         }

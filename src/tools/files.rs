@@ -14,7 +14,6 @@ pub(crate) mod file_read;
 pub(crate) mod file_remove;
 pub(crate) mod file_write;
 mod left_out;
-mod name;
 mod patience;
 mod pattern;
 mod place;

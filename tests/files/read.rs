@@ -1,9 +1,13 @@
 //! directory, file_read and file_info, next to `ls`, `stat`, `sed`, `tail`, `zcat`, `sha256sum` and `dpkg -S`.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::Write as _,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+    },
     process::{Command, Stdio},
     thread,
 };
@@ -26,6 +30,31 @@ impl Drop for Running {
 
 fn texts(report: &Value) -> Vec<String> {
     rows(&report["text"]).iter().map(|row| row["text"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_name_is_given_back_as_it_was_shown_whatever_bytes_it_has() {
+    let shown = Shown::new();
+    let names: [&[u8]; 7] = [b"bad\xff.log", b"two\nlines", b"\x1b[31mred", b" blank", b"$'x'", b"it's", b"x"];
+    let odd = shown.scratch.path("odd\tplace");
+    fs::create_dir(&odd).unwrap();
+    for (number, name) in names.iter().enumerate() {
+        fs::write(odd.join(OsStr::from_bytes(name)), number.to_string()).unwrap();
+    }
+    let place = rows(&shown.ask("file_find", json!({ "path": shown.path(""), "kind": "directory" }))["found"]);
+    assert_eq!(place.len(), 1, "{place:?}");
+    let place = shown.path(place[0]["path"].as_str().unwrap());
+    let list = shown.ask("directory", json!({ "path": place }));
+    let listed = rows(&list["entries"]);
+    let listed = listed.iter().map(|row| format!("{place}/{}", row["name"].as_str().unwrap()));
+    let found = rows(&shown.ask("file_find", json!({ "path": place, "kind": "file" }))["found"]);
+    let found = found.iter().map(|row| format!("{place}/{}", row["path"].as_str().unwrap()));
+    for paths in [listed.collect::<Vec<_>>(), found.collect()] {
+        let mut read: Vec<_> =
+            paths.iter().map(|path| texts(&shown.ask("file_read", json!({ "path": path }))).concat()).collect();
+        read.sort_unstable();
+        assert_eq!(read, ["0", "1", "2", "3", "4", "5", "6"], "{paths:?}");
+    }
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::{os::unix::ffi::OsStrExt, path::Path};
 
 use rustix::fs::Stat;
 
-use super::name::written;
 use crate::{
     failure::Failure,
     jail::write::{Spot, Version},
+    text,
 };
 
 /// As the audit log has it: the hashes before and after, and what they are of.
@@ -17,7 +17,7 @@ pub(super) fn record(before: Option<&str>, after: Option<&str>, what: &str) -> S
 
 /// A path in an answer.
 pub(super) fn shown(path: &Path) -> String {
-    written(path.as_os_str().as_bytes())
+    text::quote(path.as_os_str().as_bytes())
 }
 
 /// A path in the log, where it may stand beside another.

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     left_out::LeftOut,
-    name::written,
     patience::Patience,
     stat::{allocated, time},
 };
@@ -26,6 +25,7 @@ use crate::{
     page::Limit,
     scope::Scope,
     table::Table,
+    text,
     tool::{Tool, Turn},
 };
 
@@ -262,7 +262,7 @@ impl Sums {
                 mount.entries += 1;
             }
             None if self.filesystems.len() < MOST_FILESYSTEMS => {
-                let path = written(path.as_os_str().as_encoded_bytes());
+                let path = text::quote(path.as_os_str().as_encoded_bytes());
                 self.filesystems.push((device, Mount { path, allocated_bytes: bytes, entries: 1 }));
             }
             None => (),
@@ -297,7 +297,7 @@ fn read(jail: &Jail, request: &DirectoryUsage, patience: &Patience) -> Result<Re
     }
     let mut left_out = LeftOut::of(&passed);
     if let Some(stopped) = &passed.stopped {
-        let at = written(stopped.as_os_str().as_encoded_bytes());
+        let at = text::quote(stopped.as_os_str().as_encoded_bytes());
         left_out
             .say_first(format!("time ran out at {at}, what comes after it is not counted: ask of a directory in it"));
     }
@@ -308,20 +308,20 @@ fn read(jail: &Jail, request: &DirectoryUsage, patience: &Patience) -> Result<Re
     let is_one = sums.filesystems.len() < 2;
     let (directories, files) = (sums.directories.sorted(), sums.files.sorted());
     Ok(Report {
-        path: written(found.path().as_os_str().as_encoded_bytes()),
+        path: text::quote(found.path().as_os_str().as_encoded_bytes()),
         total: sums.total,
         filesystem: filesystem(&found),
         left_out: left_out.told(),
         directories: directories
             .map(|(allocated_bytes, (Reverse(path), entries))| DirectoryRow {
-                path: written(path.as_os_str().as_encoded_bytes()),
+                path: text::quote(path.as_os_str().as_encoded_bytes()),
                 allocated_bytes,
                 entries,
             })
             .collect(),
         files: files
             .map(|(allocated_bytes, (Reverse(path), size_bytes, modified))| FileRow {
-                path: written(path.as_os_str().as_encoded_bytes()),
+                path: text::quote(path.as_os_str().as_encoded_bytes()),
                 allocated_bytes,
                 size_bytes,
                 modified: time(modified),

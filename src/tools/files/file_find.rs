@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     left_out::LeftOut,
-    name::written,
     patience::Patience,
     pattern::{Globs, NameRegex},
     place::Place,
@@ -243,7 +242,7 @@ fn read(jail: &Jail, wanted: &Wanted, uid: Option<u32>, patience: &Patience) -> 
     let place = stopped.map(|path| Place { path, line: None });
     let next_cursor = place.as_ref().filter(|place| place.is_short()).map(|place| wanted.page.cursor(place));
     if let Some(place) = place {
-        let at = written(place.path.as_os_str().as_encoded_bytes());
+        let at = text::quote(place.path.as_os_str().as_encoded_bytes());
         match (is_full, place.is_short()) {
             (true, true) => left_out.say_first("what comes after these: ask with next_cursor"),
             (false, true) => {
@@ -255,7 +254,7 @@ fn read(jail: &Jail, wanted: &Wanted, uid: Option<u32>, patience: &Patience) -> 
         }
     }
     Ok(Report {
-        path: written(found.path().as_os_str().as_encoded_bytes()),
+        path: text::quote(found.path().as_os_str().as_encoded_bytes()),
         looked_at,
         left_out: left_out.told(),
         found: rows.into_iter().collect(),
@@ -266,7 +265,7 @@ fn read(jail: &Jail, wanted: &Wanted, uid: Option<u32>, patience: &Patience) -> 
 impl Row {
     fn of(path: &Path, kind: Kind, stat: Option<&Stat>) -> Self {
         Self {
-            path: written(path.as_os_str().as_encoded_bytes()),
+            path: text::quote(path.as_os_str().as_encoded_bytes()),
             kind,
             size_bytes: stat.filter(|_| kind == Kind::File).map(size),
             modified: stat.and_then(|stat| time(stat.st_mtime)),

@@ -25,7 +25,6 @@ use serde::{Deserialize, Serialize};
 use self::{holders::Holders, package::Package};
 use super::{
     content::{Compression, Content, Encoding, Nature},
-    name::written,
     patience::Patience,
     stat::{Kind, Owners, permissions, time},
 };
@@ -39,6 +38,7 @@ use crate::{
     },
     root::Root,
     scope::Scope,
+    text,
     text::hex,
     tool::{Tool, Turn},
 };
@@ -171,9 +171,9 @@ fn read(
     let mut report = Report::of(&found, &stat, &Owners::read(machine));
     if found.kind() == FileType::Symlink {
         let target = found.target()?;
-        report.target = Some(written(&target));
+        report.target = Some(text::quote(&target));
         report.leads_to = Some(match jail.find(&wanted.path) {
-            Ok(end) => written(end.path().as_os_str().as_bytes()),
+            Ok(end) => text::quote(end.path().as_os_str().as_bytes()),
             Err(failure) => failure.to_string(),
         });
     }
@@ -222,7 +222,7 @@ impl Report {
         let kind = found.kind();
         let is_device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
         Self {
-            path: written(found.path().as_os_str().as_bytes()),
+            path: text::quote(found.path().as_os_str().as_bytes()),
             kind: kind.into(),
             content: None,
             permissions: permissions(mode),
@@ -312,7 +312,7 @@ fn filesystem(root: &Root, path: &Path, stat: &Statx) -> Result<Option<Filesyste
     let mount = mount_of(&mounts, path, (stat.stx_dev_major, stat.stx_dev_minor), id);
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(mount.map(|mount| Filesystem {
-        mount_point: written(&mount.mount_point),
+        mount_point: text::quote(&mount.mount_point),
         kind: shown(&mount.fs_type),
         source: shown(&mount.source),
         options: shown(&mount.options),

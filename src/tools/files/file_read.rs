@@ -22,7 +22,6 @@ use self::{
 };
 use super::{
     content::{Compression, Content, Encoding, HEAD, Nature, Utf16},
-    name::written,
     patience::Patience,
     stat::time,
 };
@@ -237,7 +236,7 @@ fn read(jail: &Jail, wanted: &Wanted, patience: &Patience) -> Result<Report, Fai
     let before = fstat(&same).map_err(|error| found.failure(error))?;
     let content = Content::open(file, wanted.decompress, patience.clone()).map_err(failed)?;
     let mut report = Report {
-        path: written(found.path().as_os_str().as_encoded_bytes()),
+        path: text::quote(found.path().as_os_str().as_encoded_bytes()),
         size_bytes: before.st_size.unsigned_abs(),
         modified: time(before.st_mtime),
         encoding: None,

@@ -1,7 +1,6 @@
 //! What a search has not looked at, in words.
 
-use super::name::written;
-use crate::jail::walk::Passed;
+use crate::{jail::walk::Passed, text};
 
 /// Clauses that say it.
 #[derive(Debug, Default)]
@@ -15,7 +14,7 @@ impl LeftOut {
         left_out.count(passed.unreadable, "directories that this server may not list");
         if !passed.mounts.is_empty() {
             let mounts: Vec<String> =
-                passed.mounts.iter().map(|path| written(path.as_os_str().as_encoded_bytes())).collect();
+                passed.mounts.iter().map(|path| text::quote(path.as_os_str().as_encoded_bytes())).collect();
             left_out.say(format!("what is mounted at {}", mounts.join(", ")));
         }
         left_out

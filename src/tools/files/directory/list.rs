@@ -12,9 +12,9 @@ use crate::{
     jail::{self, Found},
     page::Page,
     table::Table,
+    text,
     text::{hex, unhex},
     tools::files::{
-        name::written,
         patience::Patience,
         stat::{Kind, Owners, allocated, permissions, time},
     },
@@ -33,7 +33,7 @@ const LONGEST_TARGET: usize = 300;
 /// An entry.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Row {
-    /// $'…' where it has what cannot be shown.
+    /// $'…' where it has what cannot be shown; it is taken back so.
     pub name: String,
     pub kind: Kind,
     /// As `ls -l` has them. Null, with all that follows: not to be known.
@@ -196,7 +196,7 @@ impl Row {
     /// Of what has this name now. One that has gone meanwhile keeps its row: without, a page could end the list.
     fn read(found: &Found, entries: &jail::Entries, owners: &Owners, name: &OsStr, kind: Kind) -> Self {
         let mut row = Self {
-            name: written(name.as_bytes()),
+            name: text::quote(name.as_bytes()),
             kind,
             permissions: None,
             owner: None,
@@ -234,8 +234,10 @@ impl Row {
 
 fn shown_target(target: &[u8]) -> String {
     match target.get(..LONGEST_TARGET) {
-        Some(cut) if target.len() > LONGEST_TARGET => format!("{}…(+{} bytes)", written(cut), target.len() - cut.len()),
-        _ => written(target),
+        Some(cut) if target.len() > LONGEST_TARGET => {
+            format!("{}…(+{} bytes)", text::quote(cut), target.len() - cut.len())
+        }
+        _ => text::quote(target),
     }
 }
 

@@ -13,7 +13,8 @@ use crate::{
         walk::{Go, Passed, Walk},
     },
     page::Page,
-    tools::files::{name::written, patience::Patience, stat::Kind},
+    text,
+    tools::files::{patience::Patience, stat::Kind},
 };
 
 /// Entries between two looks at the time.
@@ -22,7 +23,7 @@ const STRETCH: u64 = 256;
 /// Something in the tree.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Branch {
-    /// From the directory asked for. $'…' where it has what cannot be shown.
+    /// From the directory asked for. $'…' where it has what cannot be shown; it is taken back so.
     pub path: String,
     pub kind: Kind,
     /// Of a file.
@@ -71,7 +72,7 @@ pub(super) fn read(
         if is_shown {
             let size = (kind == Kind::File).then(|| entry.stat().ok()).flatten();
             let branch = Branch {
-                path: written(entry.path.as_os_str().as_encoded_bytes()),
+                path: text::quote(entry.path.as_os_str().as_encoded_bytes()),
                 kind,
                 size_bytes: size.map(|stat| stat.st_size.unsigned_abs()),
                 entries: (kind == Kind::Directory).then_some(0),
@@ -137,7 +138,7 @@ fn left_out(passed: &Passed, total: &Total, is_cut: bool) -> Option<String> {
     }
     if !passed.mounts.is_empty() {
         let mounts: Vec<String> =
-            passed.mounts.iter().map(|path| written(path.as_os_str().as_encoded_bytes())).collect();
+            passed.mounts.iter().map(|path| text::quote(path.as_os_str().as_encoded_bytes())).collect();
         parts.push(format!("what is mounted at {}", mounts.join(", ")));
     }
     (!parts.is_empty()).then(|| parts.join("; "))

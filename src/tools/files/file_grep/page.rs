@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    super::{
-        name::written,
-        place::{Line, Place},
-    },
+    super::place::{Line, Place},
     Wanted,
     file::{Ended, Outcome},
 };
@@ -85,7 +82,7 @@ impl<'a> Assembly<'a> {
         }
         self.count(&outcome);
         if let Ended::Late(line) = outcome.ended {
-            self.stop = Some(Stop::Late(written(outcome.path.as_os_str().as_encoded_bytes())));
+            self.stop = Some(Stop::Late(text::quote(outcome.path.as_os_str().as_encoded_bytes())));
             // where one cannot go on in it, it would end at the same place again; what has not begun has not ended
             match line {
                 Some(line) if line.number > 0 => self.at(outcome.path, Some(line)),
@@ -103,7 +100,7 @@ impl<'a> Assembly<'a> {
 
     /// Puts a file's rows on the page. `false`: not all of them have room.
     fn put(&mut self, outcome: &Outcome) -> bool {
-        let path = written(outcome.path.as_os_str().as_encoded_bytes());
+        let path = text::quote(outcome.path.as_os_str().as_encoded_bytes());
         if self.wanted.counts {
             let row = Row { path: Some(path), line: 0, is_match: true, text: String::new(), count: outcome.count };
             return self.push(row);
