@@ -383,6 +383,13 @@ pub(super) fn is_harmless(value: &[u8]) -> bool {
         || value.len() <= 2 && value.iter().all(u8::is_ascii_digit)
         || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
         || is_path(value)
+        || is_block(value)
+}
+
+/// Whether `value` says that the value stands on the lines that follow: `|`, `>-`, `|2`, as YAML has it.
+pub(super) fn is_block(value: &[u8]) -> bool {
+    let more = matches!(value.first(), Some(b'|' | b'>')).then(|| &value[1..]);
+    more.is_some_and(|more| more.len() <= 2 && more.iter().all(|byte| b"+-123456789".contains(byte)))
 }
 
 /// Whether `value` is surely the path of a file: base64 can begin with a slash too.

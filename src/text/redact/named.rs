@@ -30,7 +30,7 @@ const SIGNATURES: [&str; 4] = ["sig", "signature", "x-amz-signature", "x-goog-si
 
 /// Adds to `found` what is a secret because of its name.
 pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
-    let mut line = Line { text, at: 0, open: None, word: None };
+    let mut line = Line { text, at: 0, open: None, word: None, after: 0 };
     while line.at < text.len() {
         let byte = text[line.at];
         if is_name(byte) {
@@ -44,6 +44,7 @@ pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
         } else {
             step(1);
             line.quote(byte);
+            line.protocol(found);
             line.at += 1;
         }
     }
@@ -56,6 +57,8 @@ struct Line<'a> {
     open: Option<u8>,
     /// Where the word ends that was looked at last, and its last `@`: looked for once per word.
     word: Option<(usize, Option<usize>)>,
+    /// Behind the last `@tcp(`: what stands before it is done with.
+    after: usize,
 }
 
 impl Line<'_> {
@@ -136,7 +139,61 @@ impl Line<'_> {
                 self.at = end;
                 found.push(value.start..end);
             }
+            Name::Secret if !value.quoted && self.is_setting(&name, &value) => {
+                self.hide(value.start..self.phrase(&value), found)
+            }
             Name::Secret | Name::Perhaps => self.hide(value.start..value.end, found),
+        }
+    }
+
+    /// Whether nothing but blanks and signs of a list or a comment stands before the name, and a blank before its value: then the whole line
+    /// is the setting, and its value may have several words.
+    fn is_setting(&self, name: &Range<usize>, value: &Given) -> bool {
+        let sign = |byte: &&u8| b" \t-#;".contains(byte);
+        let before = self.text[..name.start].iter().rev().take_while(sign).count();
+        step(before);
+        let first = name.start - before;
+        let begins = first == 0 || self.text[first - 1] == b'\n';
+        begins && self.text[value.start - 1] == b' ' && !is_harmless(&self.text[value.start..value.end])
+    }
+
+    /// Where a value of several words ends: before a comment, or before what has a value itself.
+    fn phrase(&self, value: &Given) -> usize {
+        let mut end = value.end;
+        loop {
+            let start = self.run(end, |byte| matches!(byte, b' ' | b'\t'));
+            let next = self.run(start, |byte| !byte.is_ascii_whitespace() && Some(byte) != self.open);
+            let word = &self.text[start..next];
+            if word.is_empty()
+                || start == end
+                || matches!(word[0], b'#' | b';')
+                || word.iter().any(|byte| b"=:".contains(byte))
+            {
+                return end;
+            }
+            end = next;
+        }
+    }
+
+    /// `bob:secret@tcp(db:3306)/x`, as Go names a database.
+    fn protocol(&mut self, found: &mut Vec<Range<usize>>) {
+        let text = self.text;
+        if text[self.at] != b'@' {
+            return;
+        }
+        let end = self.run(self.at + 1, |byte| byte.is_ascii_alphanumeric());
+        if end == self.at + 1 || self.byte(end) != Some(b'(') {
+            return;
+        }
+        let from = self.after;
+        self.after = end;
+        let is_word = |byte: &&u8| !byte.is_ascii_whitespace() && !b"\"'`".contains(byte);
+        let length = text[from..self.at].iter().rev().take_while(is_word).count();
+        step(length);
+        let start = self.at - length;
+        let colon = text[start..self.at].iter().position(|byte| *byte == b':').map(|at| start + at);
+        if let Some(colon) = colon.filter(|colon| !text[colon + 1..].starts_with(b"//")) {
+            found.push(colon + 1..self.at);
         }
     }
 

@@ -1,9 +1,10 @@
-//! Secrets that span lines: private keys, and the values of a Kubernetes Secret.
+//! Secrets that span lines: private keys, the values of a Kubernetes Secret, blocks of YAML, and values that stand on a line of their own
+//! after one that names them. A name that stands after its value comes too late.
 
 use std::borrow::Cow;
 
 use super::{MARK, looks::KEYS, redact_line};
-use crate::text::names::is_odd;
+use crate::text::names::{Name, is_block, is_harmless, is_odd, sensitive};
 
 const PEM: &str = "-----BEGIN ";
 const PEM_END: &str = "-----END ";
@@ -20,6 +21,8 @@ const KEY_PART: usize = 16;
 pub struct Redactor {
     in_key: bool,
     manifest: Manifest,
+    pair: Pair,
+    block: Block,
 }
 
 impl Redactor {
@@ -41,7 +44,10 @@ impl Redactor {
         let starts = begins_key(line);
         let hidden = if self.in_key && !starts { key_line(line) } else { None };
         self.in_key = starts || hidden.is_some() && !line.contains(PEM_END);
-        let hidden = hidden.or_else(|| self.manifest.line(line))?;
+        let manifest = self.manifest.line(line);
+        let pair = self.pair.line(line);
+        let block = self.block.line(line, self.pair.is_secret);
+        let hidden = hidden.or(manifest).or(block).or(pair)?;
         Some(redact_line(&hidden).into_owned())
     }
 }
@@ -127,10 +133,79 @@ impl Manifest {
             None if secret => line[indent..].trim_matches(['}', ',', ' ']),
             _ => return None,
         };
-        let value = if matches!(value, "|" | "|-" | ">" | ">-" | "{" | MARK) { "" } else { value };
+        let value = if is_header(value) || matches!(value, "{" | MARK) { "" } else { value };
         let at = if value.is_empty() { return None } else { line.rfind(value)? };
         Some(format!("{}{MARK}{}", &line[..at], &line[at + value.len()..]))
     }
+}
+
+/// A secret's name on one line and its value on another, as in a list of environment variables: `- name: DB_PASSWORD`, `  value: x`.
+#[derive(Debug, Default)]
+struct Pair {
+    /// How far the name is indented.
+    named: Option<usize>,
+    /// The last line is the value.
+    is_secret: bool,
+}
+
+impl Pair {
+    fn line(&mut self, line: &str) -> Option<String> {
+        self.is_secret = false;
+        let key = line.trim_start_matches([' ', '\t', '-']);
+        if key.is_empty() {
+            return None;
+        }
+        let indent = line.len() - key.len();
+        let is_item = line.trim_start().starts_with('-');
+        self.named = self.named.filter(|named| indent >= *named && !is_item);
+        let (name, value) = entry(key)?;
+        let is = |words: &[&str]| words.iter().any(|word| name.eq_ignore_ascii_case(word));
+        if is(&["name", "key"]) {
+            let is_secret = sensitive(value.trim_matches('\'').as_bytes()) == Some(Name::Secret);
+            self.named = is_secret.then_some(indent);
+            return None;
+        }
+        self.is_secret = self.named == Some(indent) && is(&["value"]);
+        let is_open = is_header(value) || matches!(value, "{" | "[" | MARK);
+        if !self.is_secret || is_open || is_harmless(value.as_bytes()) {
+            return None;
+        }
+        let at = line.rfind(value)?;
+        Some(format!("{}{MARK}{}", &line[..at], &line[at + value.len()..]))
+    }
+}
+
+/// A secret of several lines in YAML: `password: |`, and all that is indented further.
+#[derive(Debug, Default)]
+struct Block {
+    /// How far the name is indented.
+    named: Option<usize>,
+}
+
+impl Block {
+    fn line(&mut self, line: &str, is_value: bool) -> Option<String> {
+        let text = line.trim_start_matches([' ', '\t']);
+        if text.is_empty() {
+            return None;
+        }
+        let indent = line.len() - text.len();
+        if self.named.is_some_and(|named| indent > named) {
+            return (text != MARK).then(|| format!("{}{MARK}", &line[..indent]));
+        }
+        let key = line.trim_start_matches([' ', '\t', '-']);
+        let opens = |(name, value): (&str, &str)| {
+            is_header(value) && (is_value || sensitive(name.as_bytes()) == Some(Name::Secret))
+        };
+        self.named = entry(key).is_some_and(opens).then_some(line.len() - key.len());
+        None
+    }
+}
+
+/// What a block of YAML begins with: `|`, `!!binary >-`.
+fn is_header(value: &str) -> bool {
+    let value = value.split(" #").next().unwrap_or_default().trim_end();
+    let header = if value.starts_with('!') { value.rsplit(' ').next().unwrap_or_default() } else { value };
+    is_block(header.as_bytes())
 }
 
 /// `name: value`, without quotes and commas.

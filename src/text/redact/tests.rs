@@ -231,6 +231,17 @@ const SECRETS: &[(&str, &str, &str)] = &[
     ("requirepass hunterhunter", "hunterhunter", "requirepass"),
     ("bind *\nmasterauth hunterhunter\nport 1", "hunterhunter", "bind * masterauth port 1"),
     ("erl -setcookie abcdef0123456789 -name x", "abcdef0123456789", "-setcookie -name x"),
+    // a value of several words
+    ("passphrase: correct horse battery staple", "horse battery staple", "passphrase:"),
+    ("  - passphrase: correct horse battery # new", "correct horse battery", "- passphrase: # new"),
+    ("# db_password = two words here", "two words here", "# db_password ="),
+    ("user = bob\npassword = two words ; comment\nport = 5", "two words", "user = bob password = ; comment port = 5"),
+    ("password: hunter2hunter2 user=bob host=db", "hunter2hunter2", "password: user=bob host=db"),
+    // as Go names a database
+    ("DSN=bob:hunter2hunter2@tcp(db:3306)/app?x=1", "hunter2hunter2", "DSN=bob: @tcp(db:3306)/app?x=1"),
+    ("dsn: \"bob:hun@ter2:hunter2@unix(/run/mysqld.sock)/app\"", "ter2:hunter2", "bob: @unix(/run/mysqld.sock)/app\""),
+    ("a:hunter2hunter2@tcp(x)/,b:xhunter2hunter2@tcp6([::1]:1)/", "hunter2hunter2", "@tcp(x)/,b: @tcp6([::1]:1)/"),
+    ("mysql://bob:hunter2hunter2@tcp(db)/x", "hunter2hunter2", "mysql://bob: @tcp(db)/x"),
 ];
 
 const ORDINARY: &[&str] = &[
@@ -343,6 +354,8 @@ const ORDINARY: &[&str] = &[
     "author: bob",
     "secrets-store-csi-driver ready",
     "auth: pam: user unknown",
+    "bob@tcp(db:3306)/app has no password",
+    "see 12:30 me@host(1)",
 ];
 
 #[test]
@@ -494,6 +507,50 @@ fn the_values_of_a_kubernetes_secret_go() {
     ] {
         assert_eq!(lines(text), redacted);
         assert_eq!(lines(redacted), redacted, "twice");
+    }
+}
+
+#[test]
+fn a_value_on_a_line_of_its_own_goes_with_the_name_before_it() {
+    for (text, shown) in [
+        (
+            "env:\n  - name: DB_PASSWORD\n    value: hunter2\n  - name: MODE\n    value: fast",
+            "env:\n  - name: DB_PASSWORD\n    value: [redacted]\n  - name: MODE\n    value: fast",
+        ),
+        (
+            "- name: 'API_TOKEN'\n  # of the bot\n\n  value: \"a b\" ",
+            "- name: 'API_TOKEN'\n  # of the bot\n\n  value: \"[redacted]\" ",
+        ),
+        (
+            "{\n  \"Name\": \"apiKey\",\n  \"Type\": \"s\",\n  \"Value\": \"hunter2\",\n  \"n\": 1\n}",
+            "{\n  \"Name\": \"apiKey\",\n  \"Type\": \"s\",\n  \"Value\": \"[redacted]\",\n  \"n\": 1\n}",
+        ),
+        ("- name: TOKEN\n  value: |\n    hunter2\n- x", "- name: TOKEN\n  value: |\n    [redacted]\n- x"),
+        // of another
+        ("- name: TOKEN\n- value: fast", "- name: TOKEN\n- value: fast"),
+        ("a:\n  name: TOKEN\nb:\n  value: fast", "a:\n  name: TOKEN\nb:\n  value: fast"),
+        ("- name: TOKEN\n  valueFrom:\n    value: fast", "- name: TOKEN\n  valueFrom:\n    value: fast"),
+    ] {
+        assert_eq!(lines(text), shown);
+        assert_eq!(lines(shown), shown, "and again");
+    }
+}
+
+#[test]
+fn a_block_goes_that_a_secrets_name_begins() {
+    for (text, shown) in [
+        (
+            "db:\n  password: |\n    hunter2\n\n      more: of it\n  user: bob",
+            "db:\n  password: |\n    [redacted]\n\n      [redacted]\n  user: bob",
+        ),
+        ("- token: >-\n   hunter2\n  port: 5", "- token: >-\n   [redacted]\n  port: 5"),
+        ("- token: >-\n    hunter2\n- port: 5", "- token: >-\n    [redacted]\n- port: 5"),
+        ("privateKey: !!binary |2-  # old\n  aGVsbG8\nx: 1", "privateKey: [redacted]  # old\n  [redacted]\nx: 1"),
+        ("notes: |\n  hunter2", "notes: |\n  hunter2"),
+        ("secrets:\n  db:\n    file: /x", "secrets:\n  db:\n    file: /x"),
+    ] {
+        assert_eq!(lines(text), shown);
+        assert_eq!(lines(shown), shown, "and again");
     }
 }
 

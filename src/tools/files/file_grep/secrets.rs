@@ -8,11 +8,12 @@ use regex::bytes::Regex;
 use crate::text::{self, Redactor};
 
 /// Without any of these no line says anything of the next: see [`Redactor`].
-static WORDS: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"PRIVATE KEY|Private-Lines: |Secret|[dD]ata"?:"#).ok());
+static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"(?-u)PRIVATE KEY|Private-Lines: |Secret|[dD]ata"?:|(?i:name|key)"?:|:[ !\w]{0,32}[|>]"#).ok()
+});
 
 /// The longest of the words, so that none is missed between two blocks.
-const LONGEST_WORD: usize = 16;
+const LONGEST_WORD: usize = 40;
 
 /// A line as it may be shown.
 #[derive(Debug)]
@@ -221,7 +222,8 @@ mod tests {
         let filler = "a line of no interest with some words in it\n".repeat(30);
         format!(
             "{filler}-----BEGIN OPENSSH PRIVATE KEY-----\n{KEY}\n{KEY}\n-----END OPENSSH PRIVATE KEY-----\n{filler}\
-             ---\napiVersion: v1\nkind: Secret\n# {filler}data:\n  plain: c29tZXRoaW5nMTIz\nstringData:\n  other: word\n{filler}password=hunter2\n"
+             ---\napiVersion: v1\nkind: Secret\n# {filler}data:\n  plain: c29tZXRoaW5nMTIz\nstringData:\n  other: word\n{filler}password=hunter2\n\
+             {filler}- name: TOKEN\n  value: hunter2\n{filler}- secret: !!str >-\n   hunter2\n{filler}- x: 1\n"
         )
     }
 
