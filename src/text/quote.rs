@@ -39,8 +39,9 @@ fn quoted(name: &[u8]) -> String {
     out + "'"
 }
 
-/// The bytes of a path in which names, or the whole of it, stand as [`quote`] writes them. What does not is taken as it is: [`quote`] writes
-/// no name that begins with `$'` as it stands.
+/// The bytes of a path in which names, or the whole of it, stand as [`quote`] writes them. Whatever else is taken as it is, so that a path
+/// has no second spelling that an audit log would be searched for in vain; and nothing means two files, as [`quote`] leaves no name alone
+/// that begins with `$'`.
 pub fn unquote(path: &str) -> Vec<u8> {
     let (mut out, mut rest) = (vec![], path);
     loop {
@@ -77,7 +78,9 @@ fn quoted_name(text: &str) -> Option<(Vec<u8>, &str)> {
         }
     }
     let after = chars.as_str();
-    (after.is_empty() || after.starts_with('/')).then_some((name, after))
+    let is_end = after.is_empty() || after.starts_with('/');
+    let is_as_written = || quote(&name).get(2..) == text.get(..text.len() - after.len());
+    (is_end && is_as_written()).then_some((name, after))
 }
 
 fn digits(chars: &mut Chars<'_>, count: usize) -> Option<u32> {
@@ -134,6 +137,11 @@ mod tests {
         ] {
             assert_eq!(unquote(path), path.as_bytes(), "{path}");
         }
-        assert_eq!(unquote("$'/a\\x2e\\x2e/b'/$'c\\0'"), b"/a../b/$'c\\0'");
+        // what could be written without
+        for path in ["/$'a'", "/etc/$'\\x70asswd\\n'", "/$'..'", "$'/srv/\\x2e\\x2e/\\n'", "/$'a\\x0a'", "/$'a\\u000a'"]
+        {
+            assert_eq!(unquote(path), path.as_bytes(), "{path}");
+        }
+        assert_eq!(unquote("$'/a../\\n'/$'c\\0'"), b"/a../\n/$'c\\0'");
     }
 }
