@@ -581,33 +581,31 @@ impl Wire {
         self.answer().unwrap_or_else(|| panic!("no answer to {} {}", request.method, request.target))
     }
 
-    /// The next answer; `None` if the connection was closed before it. Panics if neither comes.
+    /// The next answer; `None` if the connection was closed before the end of it. Panics if neither comes.
     pub(crate) fn answer(&mut self) -> Option<Answer> {
-        let mut line = String::new();
-        match self.stream.read_line(&mut line) {
-            Ok(0) => return None,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
-            read => read.expect("an answer, or the end of the connection"),
-        };
+        match self.read_answer() {
+            Ok(answer) => Some(answer),
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => None,
+            Err(error) => panic!("neither an answer nor the end of the connection: {error}"),
+        }
+    }
+
+    fn read_answer(&mut self) -> io::Result<Answer> {
+        let line = self.read_line()?;
         let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{line:?}"));
         let mut headers = vec![];
-        loop {
-            line.clear();
-            self.stream.read_line(&mut line).unwrap();
-            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        while let Some((name, value)) = self.read_line()?.trim_end().split_once(':') {
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         let mut answer = Answer { status, headers, body: vec![] };
         if self.head_only || status == 100 {
-            return Some(answer);
+            return Ok(answer);
         }
         if answer.header("transfer-encoding").is_some_and(|coding| coding == "chunked") {
             loop {
-                line.clear();
-                self.stream.read_line(&mut line).unwrap();
-                let size = usize::from_str_radix(line.trim(), 16).unwrap();
+                let size = usize::from_str_radix(self.read_line()?.trim(), 16).unwrap();
                 let mut chunk = vec![0; size + 2];
-                self.stream.read_exact(&mut chunk).unwrap();
+                self.stream.read_exact(&mut chunk)?;
                 answer.body.extend(&chunk[..size]);
                 if size == 0 {
                     break;
@@ -615,11 +613,19 @@ impl Wire {
             }
         } else if let Some(length) = answer.header("content-length") {
             answer.body = vec![0; length.parse().unwrap()];
-            self.stream.read_exact(&mut answer.body).unwrap();
+            self.stream.read_exact(&mut answer.body)?;
         } else {
-            self.stream.read_to_end(&mut answer.body).unwrap();
+            self.stream.read_to_end(&mut answer.body)?;
         }
-        Some(answer)
+        Ok(answer)
+    }
+
+    fn read_line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(line),
+        }
     }
 
     /// Whether the server closes it. Panics if it does nothing, and if it says something first.
