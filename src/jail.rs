@@ -41,7 +41,7 @@ use own::Inodes;
 pub use own::Own;
 pub use trace::Trace;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, text::quote_path};
 
 /// Links that one path may lead through, as the kernel has it.
 const MOST_LINKS: usize = 40;
@@ -179,7 +179,7 @@ impl Jail {
             FileType::RegularFile | FileType::Directory => Ok(found),
             kind => Err(Failure::Forbidden(format!(
                 "{} is {}; only regular files and directories are opened",
-                found.path().display(),
+                quote_path(found.path()),
                 kind_name(kind)
             ))),
         }
@@ -203,20 +203,20 @@ impl Jail {
         if rest.as_os_str().is_empty() {
             return Err(Failure::Forbidden(format!(
                 "{} is an allowed directory itself, which is not changed",
-                path.display()
+                quote_path(&path)
             )));
         }
         if let Some(inside) = self.inner.directories.iter().find(|one| one.allowed.path.starts_with(&path)) {
             return Err(Failure::Forbidden(format!(
                 "{} holds the allowed directory {}, and is not changed",
-                path.display(),
-                inside.allowed.path.display()
+                quote_path(&path),
+                quote_path(&inside.allowed.path)
             )));
         }
         if directory.allowed.access != Access::Rw {
             return Err(Failure::Forbidden(format!(
                 "{} may only be read: {}",
-                directory.allowed.path.display(),
+                quote_path(&directory.allowed.path),
                 self.list()
             )));
         }
@@ -224,11 +224,11 @@ impl Jail {
         let found = self.open(parent, Last::Target)?.ok_or_else(|| {
             Failure::Forbidden(format!(
                 "{} leads through a symbolic link; what is changed is named by its own path",
-                parent.display()
+                quote_path(parent)
             ))
         })?;
         if found.kind() != FileType::Directory {
-            return Err(Failure::Invalid(format!("{} is no directory", parent.display())));
+            return Err(Failure::Invalid(format!("{} is no directory", quote_path(parent))));
         }
         Ok((found, PathBuf::from(name)))
     }
@@ -258,7 +258,10 @@ impl Jail {
             }
             path = self.follow(path)?;
         }
-        Err(Failure::Refused(format!("{} leads through more than {MOST_LINKS} links, or in a circle", path.display())))
+        Err(Failure::Refused(format!(
+            "{} leads through more than {MOST_LINKS} links, or in a circle",
+            quote_path(&path)
+        )))
     }
 
     /// Opens `path` as it stands. `None`: there is a link in it.
@@ -288,7 +291,7 @@ impl Jail {
         let stat = fstat(&fd).map_err(|error| self.failure(path, error))?;
         self.check_filesystem(path, &fd)?;
         if own.have((stat.st_dev, stat.st_ino)) {
-            return Err(Failure::Forbidden(format!("{} is this server's own and kept from callers", path.display())));
+            return Err(Failure::Forbidden(format!("{} is this server's own and kept from callers", quote_path(path))));
         }
         Ok(Found::new(self.clone(), allowed.clone(), path.to_owned(), fd, stat, Arc::new(own)))
     }
@@ -300,7 +303,7 @@ impl Jail {
         }
         Err(Failure::Forbidden(format!(
             "{} shows the kernel's state and no files; other tools tell of it",
-            path.display()
+            quote_path(path)
         )))
     }
 
@@ -315,7 +318,7 @@ impl Jail {
             None => Ok(()),
             Some(pattern) => Err(Failure::Forbidden(format!(
                 "{} may hold secrets and is kept from callers (the pattern {pattern:?}; files.deny in the config)",
-                path.display()
+                quote_path(path)
             ))),
         }
     }
@@ -334,7 +337,7 @@ impl Jail {
         let within =
             self.inner.directories.iter().filter_map(|one| Some((one, path.strip_prefix(&one.allowed.path).ok()?)));
         within.min_by_key(|(_, rest)| rest.as_os_str().len()).ok_or_else(|| {
-            Failure::Forbidden(format!("{} lies outside of what callers may see; {}", path.display(), self.list()))
+            Failure::Forbidden(format!("{} lies outside of what callers may see; {}", quote_path(path), self.list()))
         })
     }
 
@@ -353,8 +356,9 @@ impl Jail {
             if FileType::from_raw_mode(fstat(&fd).map_err(failed)?.st_mode).is_symlink() {
                 let target = readlinkat(&fd, "", vec![]).map_err(failed)?;
                 let parent = directory.allowed.path.join(&parent);
-                return path::lead(&parent, target.as_bytes(), parts.as_path())
-                    .ok_or_else(|| Failure::Invalid(format!("{} leads to a path that is too long", path.display())));
+                return path::lead(&parent, target.as_bytes(), parts.as_path()).ok_or_else(|| {
+                    Failure::Invalid(format!("{} leads to a path that is too long", quote_path(&path)))
+                });
             }
             parent = here;
         }
@@ -373,13 +377,13 @@ impl Jail {
         }
         Failure::Forbidden(format!(
             "another filesystem is mounted at {}; mounts: true beside {} in the config lets callers see it",
-            directory.allowed.path.join(here).display(),
-            directory.allowed.path.display()
+            quote_path(&directory.allowed.path.join(here)),
+            quote_path(&directory.allowed.path)
         ))
     }
 
     fn failure(&self, path: &Path, error: Errno) -> Failure {
-        let path = path.display();
+        let path = quote_path(path);
         match error {
             Errno::NOSYS | Errno::PERM => {
                 Failure::Unavailable("openat2 (Linux 5.6), without which no file is opened for callers,".into())

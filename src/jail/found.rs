@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use super::{Access, Allowed, Jail, entries::Entries, own::Inodes};
-use crate::failure::Failure;
+use crate::{failure::Failure, text::quote_path};
 
 /// A file, a directory or, where one was asked for, a link or whatever else has the name; permitted, and not yet opened.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Found {
         if self.kind() != FileType::RegularFile {
             return Err(Failure::Invalid(format!(
                 "{} is {}, not a file",
-                self.path.display(),
+                quote_path(&self.path),
                 super::kind_name(self.kind())
             )));
         }
@@ -86,7 +86,7 @@ impl Found {
         if self.kind() != FileType::Directory {
             return Err(Failure::Invalid(format!(
                 "{} is {}, not a directory",
-                self.path.display(),
+                quote_path(&self.path),
                 super::kind_name(self.kind())
             )));
         }
@@ -103,7 +103,7 @@ impl Found {
 
     /// The failure of something that was tried with it.
     pub fn failure(&self, error: Errno) -> Failure {
-        let path = self.path.display();
+        let path = quote_path(&self.path);
         match error {
             Errno::ACCESS | Errno::PERM => {
                 let (uid, gid, mode) = (self.stat.st_uid, self.stat.st_gid, self.stat.st_mode & 0o7777);

@@ -16,10 +16,7 @@ mod tests;
 use std::{
     ffi::OsString,
     io::Read,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -37,7 +34,10 @@ pub(super) use hold::Writers;
 pub use survey::{Below, survey};
 
 use super::{Found, Jail, Who, beneath, kind_name};
-use crate::{failure::Failure, text::hex};
+use crate::{
+    failure::Failure,
+    text::{hex, quote, quote_path},
+};
 
 /// Larger files are not hashed, in bytes.
 pub const MOST_HASHED: u64 = 64 << 20;
@@ -65,7 +65,10 @@ impl Jail {
         let name = name.into_os_string();
         // what is there is known by its inode; here it is about what will be
         if parent.own().have_named((parent.stat().st_dev, parent.stat().st_ino), &name) {
-            return Err(Failure::Forbidden(format!("{} is this server's own and kept from callers", path.display())));
+            return Err(Failure::Forbidden(format!(
+                "{} is this server's own and kept from callers",
+                quote_path(&path)
+            )));
         }
         Ok(Spot { parent, name, path })
     }
@@ -87,7 +90,7 @@ impl Spot {
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::XDEV) => Err(Failure::Forbidden(format!(
                 "something is mounted at {}, which is not changed",
-                self.path.display()
+                quote_path(&self.path)
             ))),
             Err(error) => Err(self.failure(error)),
         }
@@ -95,7 +98,7 @@ impl Spot {
 
     /// The same, where something has to be.
     pub fn there(&self) -> Result<Found, Failure> {
-        self.now()?.ok_or_else(|| Failure::NotFound(self.path.display().to_string()))
+        self.now()?.ok_or_else(|| Failure::NotFound(quote_path(&self.path)))
     }
 
     /// Makes a directory that has these permissions. What its parent hands down to its children (group, ACL) it has as well.
@@ -144,8 +147,8 @@ impl Spot {
         moved.map_err(|error| match error {
             Errno::XDEV => Failure::Refused(format!(
                 "{} and {} lie on two filesystems, and nothing is copied here: write it there and remove it here",
-                self.path.display(),
-                to.path.display()
+                quote_path(&self.path),
+                quote_path(&to.path)
             )),
             Errno::EXIST | Errno::NOTEMPTY | Errno::ISDIR | Errno::NOTDIR => to.failure(error),
             _ => self.failure(error),
@@ -164,8 +167,8 @@ impl Spot {
 
     /// Fails unless what is here is still what was seen, and its path still leads here.
     fn check(&self, seen: Option<&Version>) -> Result<(), Failure> {
-        let path = self.path.display();
-        let again = self.parent.jail().find_parent(&self.path.to_string_lossy())?;
+        let path = quote_path(&self.path);
+        let again = self.parent.jail().find_parent(&quote_path(&self.path))?;
         if (again.0.stat().st_dev, again.0.stat().st_ino) != (self.parent.stat().st_dev, self.parent.stat().st_ino) {
             return Err(Failure::Refused(format!(
                 "{path} lies in another directory than a moment ago; nothing was changed: ask again"
@@ -193,7 +196,7 @@ impl Spot {
 
     /// Why nothing was changed here.
     fn failure(&self, error: Errno) -> Failure {
-        let path = self.path.display();
+        let path = quote_path(&self.path);
         Failure::Refused(match error {
             Errno::NOSPC => {
                 format!("there is no room left where {path} lies, and nothing was changed: make some first")
@@ -306,7 +309,7 @@ fn size(stat: &Stat) -> u64 {
 
 /// Reads a file that nobody writes to meanwhile.
 fn read(found: &Found, most: u64, mut take: impl FnMut(&[u8])) -> Result<Stat, Failure> {
-    let path = found.path().display();
+    let path = quote_path(found.path());
     let mut file = found.open()?;
     let before = fstat(&file).map_err(|error| found.failure(error))?;
     if size(&before) > most {
@@ -338,12 +341,11 @@ fn unsure(error: Errno) -> String {
 
 /// Fails unless it is of one of these kinds.
 pub fn expect(found: &Found, kinds: &[FileType]) -> Result<(), Failure> {
-    let path = found.path().display();
+    let path = quote_path(found.path());
     match found.kind() {
         kind if kinds.contains(&kind) => Ok(()),
         FileType::Symlink => {
-            let target = found.target().unwrap_or_default();
-            let target = Path::new(std::ffi::OsStr::from_bytes(&target)).display().to_string();
+            let target = quote(&found.target().unwrap_or_default());
             Err(Failure::Forbidden(format!("{path} is a symbolic link to {target}: name the file itself")))
         }
         kind => Err(Failure::Forbidden(format!("{path} is {}, which is not changed like this", kind_name(kind)))),

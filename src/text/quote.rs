@@ -1,6 +1,6 @@
 //! Names of files, which may be any bytes, as an answer has them and as a caller gives them back.
 
-use std::{fmt::Write as _, str::Chars};
+use std::{fmt::Write as _, os::unix::ffi::OsStrExt as _, path::Path, str::Chars};
 
 use super::clean;
 
@@ -11,6 +11,11 @@ pub fn quote(name: &[u8]) -> String {
         Ok(plain) if is_plain(plain) => plain.to_owned(),
         _ => quoted(name),
     }
+}
+
+/// The same of a path.
+pub fn quote_path(path: &Path) -> String {
+    quote(path.as_os_str().as_bytes())
 }
 
 fn is_plain(name: &str) -> bool {

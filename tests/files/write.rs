@@ -1,15 +1,22 @@
 //! What changes files: whole or not at all, whatever becomes of the disk, the rights and the server itself.
 
 use std::{
+    ffi::OsStr,
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt, symlink},
+    },
     path::Path,
     process::{Child, Command, Stdio},
     thread,
 };
 
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
+use systemmanager_mcp::{
+    scope::Scope,
+    text::{quote, unquote},
+};
 
 use super::said;
 use crate::common::{Key, Request, Scratch, Server, Setup, USER, Wire, eventually, is_root, refusal, words_of};
@@ -227,6 +234,38 @@ fn what_has_more_names_or_is_no_file_is_said() {
         let words = server.call("file_write", json!({ "path": p(name), "content": "x" }));
         assert!(refusal(&words).starts_with("forbidden: ") && refusal(&words).contains(said), "{words}");
     }
+}
+
+#[test]
+fn a_name_of_any_bytes_is_changed_as_it_was_shown() {
+    let server = server();
+    let rw = server.scratch.path("rw");
+    for name in [&b"bad\xff"[..], b"two\nlines", b"$'x'", "größe".as_bytes()] {
+        let (there, shown) = (rw.join(OsStr::from_bytes(name)), quote(name));
+        let at = |more: &str| format!("{}/{shown}{more}", rw.display());
+        let called = |path: &str, tool: &str, more: Value| {
+            let mut arguments = json!({ "path": path });
+            arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let answer = server.call(tool, arguments);
+            // the answer gives it back in a form that is taken again
+            let said = done(&answer)["path"].as_str().unwrap().to_owned();
+            assert_eq!(unquote(&said), unquote(path), "{tool}");
+        };
+        called(&at(""), "file_write", json!({ "content": "one\n" }));
+        assert_eq!(fs::read(&there).unwrap(), b"one\n");
+        called(&at(""), "file_edit", json!({ "edits": [{ "old": "one", "new": "two" }] }));
+        assert_eq!(fs::read(&there).unwrap(), b"two\n");
+        called(&at(""), "file_move", json!({ "to": format!("{}/g", rw.display()) }));
+        called(&format!("{}/g", rw.display()), "file_move", json!({ "to": at("") }));
+        called(&at(""), "file_remove", json!({}));
+        assert!(!there.exists());
+        called(&at("/a/b"), "directory_create", json!({ "parents": true }));
+        assert!(there.join("a/b").is_dir());
+        called(&at(""), "file_remove", json!({ "count": 2 }));
+        assert!(!there.exists());
+    }
+    let log = server.scratch.read("state/audit.jsonl");
+    assert!(log.contains(r"bad\\xFF") && !log.contains('\u{fffd}'), "no two names are one in the log");
 }
 
 /// `strace` on a running server, ended when dropped.

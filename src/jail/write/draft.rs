@@ -22,7 +22,7 @@ use super::{Hold, Spot, Version, unsure};
 use crate::{
     failure::Failure,
     jail::{Found, entries::Entries},
-    text::hex,
+    text::{hex, quote_path},
 };
 
 /// How what is being written is called until it is whole. 32 hex digits follow.
@@ -117,7 +117,7 @@ impl<'a> Draft<'a> {
                 |error| match error {
                     Errno::PERM | Errno::INVAL => Failure::Unchangeable(format!(
                         "{} belongs to uid {}, gid {} and could not be given back to them, so its content",
-                        self.spot.path.display(),
+                        quote_path(&self.spot.path),
                         then.st_uid,
                         then.st_gid
                     )),

@@ -18,6 +18,7 @@ use crate::{
         Found, Who, beneath,
         walk::{Go, Walk},
     },
+    text::quote_path,
 };
 
 /// How much is looked through: entries, levels, and the bytes of all paths together.
@@ -43,14 +44,14 @@ struct Entry {
 /// Looks through all below `found`. Fails if there is anything that callers may not see or the server cannot, or if it lies on another
 /// filesystem; and if anything would be kept from callers once the directory is at `to`.
 pub fn survey(found: &Found, to: Option<&Spot>) -> Result<Below, Failure> {
-    let top = found.path().display();
+    let top = quote_path(found.path());
     let refused = |why: String| Err(Failure::Forbidden(format!("{top} is left as it is: {why}")));
     let (mut below, mut bytes, mut why) = (Below { entries: vec![] }, 0, None);
     let passed = Walk::new(found, DEEPEST)?.on_one_mount().each(|entry| {
         let stat = match entry.stat() {
             Ok(stat) => stat,
             Err(error) => {
-                why = Some(format!("{} cannot be looked at: {error}", entry.path.display()));
+                why = Some(format!("{} cannot be looked at: {error}", quote_path(entry.path)));
                 return Go::Stop;
             }
         };
@@ -64,9 +65,9 @@ pub fn survey(found: &Found, to: Option<&Spot>) -> Result<Below, Failure> {
         why = if found.own().have((stat.st_dev, stat.st_ino)) {
             Some("it holds what is this server's own".into())
         } else if stat.st_dev != found.stat().st_dev {
-            Some(format!("another filesystem is mounted at {}", entry.path.display()))
+            Some(format!("another filesystem is mounted at {}", quote_path(entry.path)))
         } else if to.is_some_and(|to| found.jail().denies(&to.path.join(entry.path))) {
-            Some(format!("{} would be kept from callers there", entry.path.display()))
+            Some(format!("{} would be kept from callers there", quote_path(entry.path)))
         } else if below.entries.len() == MOST || bytes > PATHS {
             Some(format!("it holds more than {MOST} entries, or too long paths; take parts of it first"))
         } else {
@@ -82,7 +83,7 @@ pub fn survey(found: &Found, to: Option<&Spot>) -> Result<Below, Failure> {
         return refused("it holds what is kept from callers".into());
     }
     if let Some(mount) = passed.mounts.first() {
-        return refused(format!("another filesystem is mounted at {}", mount.display()));
+        return refused(format!("another filesystem is mounted at {}", quote_path(mount)));
     }
     if passed.unreadable > 0 {
         return refused(format!("{} directories in it cannot be read by this server", passed.unreadable));
@@ -108,7 +109,7 @@ impl Below {
                 let left = all - removed;
                 Failure::Refused(format!(
                     "stopped at {}: {why}; {removed} of {all} entries are gone, {left} and what came meanwhile are left",
-                    path.display()
+                    quote_path(&path)
                 ))
             };
             let (Some(above), Some(name)) = (entry.path.parent(), entry.path.file_name()) else { continue };

@@ -1,6 +1,6 @@
 //! What the tools that change files have in common: how they know a file, and how the record names what they did to it.
 
-use std::{os::unix::ffi::OsStrExt, path::Path};
+use std::path::Path;
 
 use rustix::fs::Stat;
 
@@ -15,20 +15,15 @@ pub(super) fn record(before: Option<&str>, after: Option<&str>, what: &str) -> S
     format!("{}..{} {what}", before.unwrap_or("none"), after.unwrap_or("none"))
 }
 
-/// A path in an answer.
-pub(super) fn shown(path: &Path) -> String {
-    text::quote(path.as_os_str().as_bytes())
-}
-
 /// A path in the log, where it may stand beside another.
 pub(super) fn quoted(path: &Path) -> String {
-    format!("{:?}", path.display().to_string())
+    format!("{path:?}")
 }
 
 /// Fails unless `if_unchanged` is the hash of what is there.
 pub(super) fn check_unchanged(spot: &Spot, now: Option<&Version>, if_unchanged: Option<&str>) -> Result<(), Failure> {
     let Some(expected) = if_unchanged else { return Ok(()) };
-    let path = spot.path().display();
+    let path = text::quote_path(spot.path());
     Err(Failure::Refused(match now {
         None => format!("{path} does not exist any more; leave if_unchanged out to make it anew"),
         Some(now) => match now.sha256() {
@@ -48,7 +43,7 @@ pub(super) fn check_links(spot: &Spot, old: &Stat, break_links: bool) -> Result<
     }
     Err(Failure::Refused(format!(
         "{} has {} names (hard links), and the others would keep the old content; break_links: true accepts that",
-        spot.path().display(),
+        text::quote_path(spot.path()),
         old.st_nlink
     )))
 }

@@ -207,7 +207,7 @@ fn fitting<'a, R: Serialize + 'a>(rows: impl IntoIterator<Item = &'a R>) -> usiz
 
 fn read(jail: &Jail, owners: &Owners, wanted: &Wanted, patience: &Patience) -> Result<Report, Failure> {
     let found = jail.find(&wanted.path)?;
-    let path = text::quote(found.path().as_os_str().as_encoded_bytes());
+    let path = text::quote_path(found.path());
     match &wanted.how {
         How::List(sort, page) => list::read(&found, owners, wanted, *sort, page, patience, path),
         How::Tree(depth, page) => tree::read(jail, &found, wanted, *depth, page, patience, path),

@@ -1,16 +1,21 @@
 //! Make a directory.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStringExt as _,
+    path::{Path, PathBuf},
+};
 
 use rustix::fs::FileType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::change::{permissions, quoted, shown};
+use super::change::{permissions, quoted};
 use crate::{
     failure::Failure,
     jail::Jail,
     scope::Scope,
+    text,
     tool::{Acting, Aim, Turn},
 };
 
@@ -72,17 +77,22 @@ impl DirectoryCreate {
         Ok(Aim { name, target: missing })
     }
 
+    /// What is asked for, whose parents may be asked for as well.
+    fn path(&self) -> PathBuf {
+        OsString::from_vec(text::unquote(&self.path)).into()
+    }
+
     fn missing(&self, jail: &Jail) -> Result<Vec<PathBuf>, Failure> {
-        let (mut missing, mut path) = (vec![], PathBuf::from(&self.path));
+        let (mut missing, mut path) = (vec![], self.path());
         while missing.len() < MOST {
             let above = path.parent().map(Path::to_owned);
-            match (jail.spot(&path.to_string_lossy()), above) {
+            match (jail.spot(&text::quote_path(&path)), above) {
                 (Ok(spot), _) => {
                     match spot.now()? {
                         None => missing.push(spot.path().to_owned()),
                         Some(found) if found.kind() == FileType::Directory => (),
                         Some(_) => {
-                            let path = spot.path().display();
+                            let path = text::quote_path(spot.path());
                             return Err(Failure::Refused(format!("{path} exists and is no directory")));
                         }
                     }
@@ -104,13 +114,13 @@ impl DirectoryCreate {
         let mode = self.mode.as_deref().map_or(Ok(MODE), permissions)?;
         let mut created: Vec<String> = vec![];
         for path in missing.into_iter().rev() {
-            let made = jail.spot(&path.to_string_lossy()).and_then(|spot| spot.make_directory(mode));
+            let made = jail.spot(&text::quote_path(&path)).and_then(|spot| spot.make_directory(mode));
             made.map_err(|failure| match created.last() {
                 Some(last) => Failure::Refused(format!("{failure}; those down to {last} were made")),
                 None => failure,
             })?;
-            created.push(shown(&path));
+            created.push(text::quote_path(&path));
         }
-        Ok(Report { path: shown(Path::new(&self.path)), created })
+        Ok(Report { path: text::quote_path(&self.path()), created })
     }
 }

@@ -262,7 +262,7 @@ impl Sums {
                 mount.entries += 1;
             }
             None if self.filesystems.len() < MOST_FILESYSTEMS => {
-                let path = text::quote(path.as_os_str().as_encoded_bytes());
+                let path = text::quote_path(path);
                 self.filesystems.push((device, Mount { path, allocated_bytes: bytes, entries: 1 }));
             }
             None => (),
@@ -297,7 +297,7 @@ fn read(jail: &Jail, request: &DirectoryUsage, patience: &Patience) -> Result<Re
     }
     let mut left_out = LeftOut::of(&passed);
     if let Some(stopped) = &passed.stopped {
-        let at = text::quote(stopped.as_os_str().as_encoded_bytes());
+        let at = text::quote_path(stopped);
         left_out
             .say_first(format!("time ran out at {at}, what comes after it is not counted: ask of a directory in it"));
     }
@@ -308,20 +308,20 @@ fn read(jail: &Jail, request: &DirectoryUsage, patience: &Patience) -> Result<Re
     let is_one = sums.filesystems.len() < 2;
     let (directories, files) = (sums.directories.sorted(), sums.files.sorted());
     Ok(Report {
-        path: text::quote(found.path().as_os_str().as_encoded_bytes()),
+        path: text::quote_path(found.path()),
         total: sums.total,
         filesystem: filesystem(&found),
         left_out: left_out.told(),
         directories: directories
             .map(|(allocated_bytes, (Reverse(path), entries))| DirectoryRow {
-                path: text::quote(path.as_os_str().as_encoded_bytes()),
+                path: text::quote_path(&path),
                 allocated_bytes,
                 entries,
             })
             .collect(),
         files: files
             .map(|(allocated_bytes, (Reverse(path), size_bytes, modified))| FileRow {
-                path: text::quote(path.as_os_str().as_encoded_bytes()),
+                path: text::quote_path(&path),
                 allocated_bytes,
                 size_bytes,
                 modified: time(modified),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use similar::{DiffOp, TextDiff};
 
 use super::{
-    change::{check_links, check_unchanged, note, quoted, record, shown},
+    change::{check_links, check_unchanged, note, quoted, record},
     file_read::TAB,
     seen::{Seen, lines},
 };
@@ -19,6 +19,7 @@ use crate::{
         write::{Hold, Spot, Version, expect, sha256},
     },
     scope::Scope,
+    text,
     text::{MARK, clean, tokens_at_most},
     tool::{Acting, Aim, Turn},
 };
@@ -128,7 +129,7 @@ impl FileEdit {
         let (content, old) = Version::read(&found, MOST)?;
         check_unchanged(&spot, Some(&old), self.if_unchanged.as_deref())?;
         check_links(&spot, old.stat(), self.break_links)?;
-        let path = shown(spot.path());
+        let path = text::quote_path(spot.path());
         let before = String::from_utf8(content).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             Failure::Refused(format!("{path} is not UTF-8 (byte {at}), and only text is edited"))

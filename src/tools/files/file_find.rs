@@ -242,7 +242,7 @@ fn read(jail: &Jail, wanted: &Wanted, uid: Option<u32>, patience: &Patience) -> 
     let place = stopped.map(|path| Place { path, line: None });
     let next_cursor = place.as_ref().filter(|place| place.is_short()).map(|place| wanted.page.cursor(place));
     if let Some(place) = place {
-        let at = text::quote(place.path.as_os_str().as_encoded_bytes());
+        let at = text::quote_path(&place.path);
         match (is_full, place.is_short()) {
             (true, true) => left_out.say_first("what comes after these: ask with next_cursor"),
             (false, true) => {
@@ -254,7 +254,7 @@ fn read(jail: &Jail, wanted: &Wanted, uid: Option<u32>, patience: &Patience) -> 
         }
     }
     Ok(Report {
-        path: text::quote(found.path().as_os_str().as_encoded_bytes()),
+        path: text::quote_path(found.path()),
         looked_at,
         left_out: left_out.told(),
         found: rows.into_iter().collect(),
@@ -265,7 +265,7 @@ fn read(jail: &Jail, wanted: &Wanted, uid: Option<u32>, patience: &Patience) -> 
 impl Row {
     fn of(path: &Path, kind: Kind, stat: Option<&Stat>) -> Self {
         Self {
-            path: text::quote(path.as_os_str().as_encoded_bytes()),
+            path: text::quote_path(path),
             kind,
             size_bytes: stat.filter(|_| kind == Kind::File).map(size),
             modified: stat.and_then(|stat| time(stat.st_mtime)),

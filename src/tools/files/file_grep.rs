@@ -319,7 +319,7 @@ fn report(found: &Found, wanted: &Wanted, page: Assembly<'_>, passed: Option<&Pa
         left_out.say_first(stopped(wanted, stop, place.as_ref()));
     }
     Report {
-        path: text::quote(found.path().as_os_str().as_encoded_bytes()),
+        path: text::quote_path(found.path()),
         searched: Searched { files: tally.files, bytes: tally.bytes, matching: tally.lines },
         left_out: left_out.told(),
         lines: Lines::of(wanted, rows),
@@ -329,7 +329,7 @@ fn report(found: &Found, wanted: &Wanted, page: Assembly<'_>, passed: Option<&Pa
 
 /// Why the page ends here, and how to go on.
 fn stopped(wanted: &Wanted, stop: Option<Stop>, place: Option<&Place>) -> String {
-    let at = place.map(|place| text::quote(place.path.as_os_str().as_encoded_bytes()));
+    let at = place.map(|place| text::quote_path(&place.path));
     let line = place.and_then(|place| place.line).map(|line| line.number);
     let what = match stop {
         None => "what comes after these: time ran out".to_owned(),

@@ -173,7 +173,7 @@ fn read(
         let target = found.target()?;
         report.target = Some(text::quote(&target));
         report.leads_to = Some(match jail.find(&wanted.path) {
-            Ok(end) => text::quote(end.path().as_os_str().as_bytes()),
+            Ok(end) => text::quote_path(end.path()),
             Err(failure) => failure.to_string(),
         });
     }
@@ -222,7 +222,7 @@ impl Report {
         let kind = found.kind();
         let is_device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
         Self {
-            path: text::quote(found.path().as_os_str().as_bytes()),
+            path: text::quote_path(found.path()),
             kind: kind.into(),
             content: None,
             permissions: permissions(mode),
@@ -333,7 +333,7 @@ fn mount_of<'a>(mounts: &'a [Mount], path: &Path, device: (u32, u32), id: Option
 }
 
 fn content(found: &Found, patience: &Patience) -> Result<String, Failure> {
-    let failed = |error: std::io::Error| Failure::from_io(found.path().display().to_string(), error);
+    let failed = |error: std::io::Error| Failure::from_io(text::quote_path(found.path()), error);
     let content = Content::open(found.open()?, true, patience.clone()).map_err(failed)?;
     let nature = match content.nature() {
         _ if found.stat().st_size == 0 => return Ok("nothing".into()),
@@ -361,7 +361,7 @@ fn checksum(found: &Found, mut file: File, patience: &Patience) -> Result<Checks
                 read_bytes += read as u64;
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(Failure::from_io(found.path().display().to_string(), error)),
+            Err(error) => return Err(Failure::from_io(text::quote_path(found.path()), error)),
         }
     }
     Ok(Checksum { sha256: Some(hex(context.finish().as_ref())), read_bytes })

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::{quoted, record, shown},
+    change::{quoted, record},
     stat::Kind,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         write::{Hold, Spot, Version, expect, survey},
     },
     scope::Scope,
+    text,
     tool::{Acting, Aim, Turn},
 };
 
@@ -88,8 +89,8 @@ impl FileMove {
         if to.path().starts_with(from.path()) {
             return Err(Failure::Invalid(format!(
                 "{} is itself, or lies in what is moved: {}",
-                to.path().display(),
-                from.path().display()
+                text::quote_path(to.path()),
+                text::quote_path(from.path())
             )));
         }
         let replaced = match to.now()? {
@@ -109,7 +110,7 @@ impl FileMove {
 
     /// What is there already, if it may be replaced.
     fn over(&self, to: &Spot, there: &Found, kind: FileType) -> Result<Version, Failure> {
-        let path = to.path().display();
+        let path = text::quote_path(to.path());
         match there.kind() {
             FileType::RegularFile | FileType::Symlink if self.replace && kind != FileType::Directory => {
                 Version::of(there)
@@ -129,8 +130,8 @@ impl Plan {
         let Self { from, to, hold, version, replaced, entries } = self;
         let note = from.rename(&to, &hold, &version, replaced.as_ref())?;
         Ok(Report {
-            path: shown(from.path()),
-            to: shown(to.path()),
+            path: text::quote_path(from.path()),
+            to: text::quote_path(to.path()),
             kind: version.kind().into(),
             sha256: version.sha256().map(str::to_owned),
             replaced: replaced.is_some(),

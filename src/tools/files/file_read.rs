@@ -236,7 +236,7 @@ fn read(jail: &Jail, wanted: &Wanted, patience: &Patience) -> Result<Report, Fai
     let before = fstat(&same).map_err(|error| found.failure(error))?;
     let content = Content::open(file, wanted.decompress, patience.clone()).map_err(failed)?;
     let mut report = Report {
-        path: text::quote(found.path().as_os_str().as_encoded_bytes()),
+        path: text::quote_path(found.path()),
         size_bytes: before.st_size.unsigned_abs(),
         modified: time(before.st_mtime),
         encoding: None,
@@ -295,7 +295,7 @@ fn nature(content: &Content, file: &File, size: u64, part: Wish) -> io::Result<N
 fn failure(found: &Found, error: &io::Error) -> Failure {
     match rustix::io::Errno::from_io_error(error) {
         Some(errno) => found.failure(errno),
-        None => Failure::internal(format!("{}: {error}", found.path().display())),
+        None => Failure::internal(format!("{}: {error}", text::quote_path(found.path()))),
     }
 }
 

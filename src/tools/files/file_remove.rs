@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::{quoted, record, shown},
+    change::{quoted, record},
     stat::Kind,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         write::{Below, Hold, Spot, Version, survey},
     },
     scope::Scope,
+    text,
     tool::{Acting, Aim, Turn},
 };
 
@@ -76,7 +77,7 @@ impl FileRemove {
         let spot = jail.spot(&self.path)?;
         let hold = Hold::of(&[&spot])?;
         let found = spot.there()?;
-        let path = shown(spot.path());
+        let path = text::quote_path(spot.path());
         let below = match (found.kind(), self.count) {
             (FileType::Directory, count) => Some(counted(&found, count)?),
             (FileType::RegularFile | FileType::Symlink, None) => None,
@@ -98,7 +99,7 @@ impl FileRemove {
 /// What lies below a directory, if it is as much as the caller says.
 fn counted(found: &Found, count: Option<usize>) -> Result<Below, Failure> {
     let below = survey(found, None)?;
-    let path = found.path().display();
+    let path = text::quote_path(found.path());
     match (below.count(), count) {
         (0, None) => Ok(below),
         (all, Some(count)) if all == count => Ok(below),
@@ -119,7 +120,7 @@ impl Plan {
         }
         let note = spot.remove(&hold, &version)?;
         Ok(Report {
-            path: shown(spot.path()),
+            path: text::quote_path(spot.path()),
             kind: version.kind().into(),
             sha256_before: version.sha256().map(str::to_owned),
             entries: below.map_or(0, |below| below.count()),

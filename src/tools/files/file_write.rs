@@ -4,7 +4,7 @@ use rustix::fs::FileType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::change::{check_links, check_unchanged, note, permissions, quoted, record, shown};
+use super::change::{check_links, check_unchanged, note, permissions, quoted, record};
 use crate::{
     failure::Failure,
     jail::{
@@ -12,6 +12,7 @@ use crate::{
         write::{Hold, Spot, Version, expect, sha256},
     },
     scope::Scope,
+    text,
     text::MARK,
     tool::{Acting, Aim, Turn},
 };
@@ -101,7 +102,7 @@ impl FileWrite {
                 if self.create {
                     return Err(Failure::Refused(format!(
                         "{} exists; without create it is replaced",
-                        spot.path().display()
+                        text::quote_path(spot.path())
                     )));
                 }
                 check_links(&spot, old.stat(), self.break_links)?;
@@ -111,7 +112,7 @@ impl FileWrite {
                     let mode = old.stat().st_mode & 0o7777;
                     return Err(Failure::Invalid(format!(
                         "mode is for new files: {} exists and keeps its {mode:04o}",
-                        spot.path().display()
+                        text::quote_path(spot.path())
                     )));
                 }
                 if self.content.contains(MARK) {
@@ -135,7 +136,7 @@ impl FileWrite {
         }
         Err(Failure::Refused(format!(
             "content has {MARK} where {} has what callers do not see, and would lose it: use file_edit, which leaves the rest alone",
-            spot.path().display()
+            text::quote_path(spot.path())
         )))
     }
 
@@ -145,7 +146,7 @@ impl FileWrite {
         let changed = sha256_before.as_deref() != Some(&*sha256);
         let notes = if changed { spot.put(&hold, old.as_ref(), self.content.as_bytes(), mode)? } else { vec![] };
         Ok(Report {
-            path: shown(spot.path()),
+            path: text::quote_path(spot.path()),
             created: old.is_none(),
             changed,
             size_bytes: self.content.len(),

@@ -13,8 +13,7 @@ impl LeftOut {
         left_out.count(passed.denied, "kept from callers");
         left_out.count(passed.unreadable, "directories that this server may not list");
         if !passed.mounts.is_empty() {
-            let mounts: Vec<String> =
-                passed.mounts.iter().map(|path| text::quote(path.as_os_str().as_encoded_bytes())).collect();
+            let mounts: Vec<String> = passed.mounts.iter().map(|path| text::quote_path(path)).collect();
             left_out.say(format!("what is mounted at {}", mounts.join(", ")));
         }
         left_out

@@ -72,7 +72,7 @@ pub(super) fn read(
         if is_shown {
             let size = (kind == Kind::File).then(|| entry.stat().ok()).flatten();
             let branch = Branch {
-                path: text::quote(entry.path.as_os_str().as_encoded_bytes()),
+                path: text::quote_path(entry.path),
                 kind,
                 size_bytes: size.map(|stat| stat.st_size.unsigned_abs()),
                 entries: (kind == Kind::Directory).then_some(0),
@@ -137,8 +137,7 @@ fn left_out(passed: &Passed, total: &Total, is_cut: bool) -> Option<String> {
         parts.push(format!("what is in {} directories that this server may not list", passed.unreadable));
     }
     if !passed.mounts.is_empty() {
-        let mounts: Vec<String> =
-            passed.mounts.iter().map(|path| text::quote(path.as_os_str().as_encoded_bytes())).collect();
+        let mounts: Vec<String> = passed.mounts.iter().map(|path| text::quote_path(path)).collect();
         parts.push(format!("what is mounted at {}", mounts.join(", ")));
     }
     (!parts.is_empty()).then(|| parts.join("; "))

@@ -82,7 +82,7 @@ impl<'a> Assembly<'a> {
         }
         self.count(&outcome);
         if let Ended::Late(line) = outcome.ended {
-            self.stop = Some(Stop::Late(text::quote(outcome.path.as_os_str().as_encoded_bytes())));
+            self.stop = Some(Stop::Late(text::quote_path(&outcome.path)));
             // where one cannot go on in it, it would end at the same place again; what has not begun has not ended
             match line {
                 Some(line) if line.number > 0 => self.at(outcome.path, Some(line)),
@@ -100,7 +100,7 @@ impl<'a> Assembly<'a> {
 
     /// Puts a file's rows on the page. `false`: not all of them have room.
     fn put(&mut self, outcome: &Outcome) -> bool {
-        let path = text::quote(outcome.path.as_os_str().as_encoded_bytes());
+        let path = text::quote_path(&outcome.path);
         if self.wanted.counts {
             let row = Row { path: Some(path), line: 0, is_match: true, text: String::new(), count: outcome.count };
             return self.push(row);
