@@ -417,15 +417,19 @@ fn an_engine_that_is_away_or_hangs_is_said_to_be_and_the_server_understands() {
             stream
         })
         .collect();
-    let held: Vec<UnixStream> = (0..5).map(|_| listener.accept().unwrap().0).collect();
+    let mut held: Vec<UnixStream> = (0..5).map(|_| listener.accept().unwrap().0).collect();
     assert!(is_refused(&guard.request("GET /containers/x/export")));
+    // a connection is accepted before the question is on it: who goes in between has not asked
+    for stream in &mut held {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut asked = [0; 14];
+        stream.read_exact(&mut asked).unwrap();
+        assert_eq!(&asked, b"GET /networks ");
+    }
     // whoever goes takes his question along
     drop(waiting);
     for mut stream in held {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut asked = vec![];
-        stream.read_to_end(&mut asked).unwrap();
-        assert!(asked.starts_with(b"GET /networks "));
+        stream.read_to_end(&mut vec![]).unwrap();
     }
 }
 
