@@ -21,6 +21,7 @@ pub mod walk;
 pub mod write;
 
 use std::{
+    cmp::Reverse,
     fmt,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
@@ -199,27 +200,8 @@ impl Jail {
             return Err(Failure::Invalid("/ itself cannot be changed".into()));
         };
         // the name decides too: a rw directory inside of a ro one may not be replaced
-        let (directory, rest) = self.allowing(&path)?;
-        if rest.as_os_str().is_empty() {
-            return Err(Failure::Forbidden(format!(
-                "{} is an allowed directory itself, which is not changed",
-                quote_path(&path)
-            )));
-        }
-        if let Some(inside) = self.inner.directories.iter().find(|one| one.allowed.path.starts_with(&path)) {
-            return Err(Failure::Forbidden(format!(
-                "{} holds the allowed directory {}, and is not changed",
-                quote_path(&path),
-                quote_path(&inside.allowed.path)
-            )));
-        }
-        if directory.allowed.access != Access::Rw {
-            return Err(Failure::Forbidden(format!(
-                "{} may only be read: {}",
-                quote_path(&directory.allowed.path),
-                self.list()
-            )));
-        }
+        let (directory, _) = self.allowing(&path)?;
+        self.check_changeable(&path, directory)?;
         self.check_name(directory, &path)?;
         let found = self.open(parent, Last::Target)?.ok_or_else(|| {
             Failure::Forbidden(format!(
@@ -231,6 +213,37 @@ impl Jail {
             return Err(Failure::Invalid(format!("{} is no directory", quote_path(parent))));
         }
         Ok((found, PathBuf::from(name)))
+    }
+
+    /// Whether what has this `path`, in `directory`, may be changed. Where links lead from one allowed directory into another, the rights
+    /// of both count: what may only be read is not changed by another path to it.
+    fn check_changeable(&self, path: &Path, directory: &Directory) -> Result<(), Failure> {
+        let root = &self.inner.settings.root;
+        let (allowed, mut names) = (&directory.allowed, vec![]);
+        for one in &self.inner.directories {
+            names.push((one.allowed.path.clone(), one.allowed.access));
+            names.extend(one.truth(root).map(|truth| (truth, one.allowed.access)));
+        }
+        let truth = directory.truth(root).zip(path.strip_prefix(&allowed.path).ok()).map(|(to, rest)| to.join(rest));
+        for here in [Some(path), truth.as_deref()].into_iter().flatten() {
+            if let Some((name, _)) = names.iter().find(|(name, _)| name.starts_with(here)) {
+                let shown = quote_path(path);
+                return Err(Failure::Forbidden(if name == here {
+                    format!("{shown} is an allowed directory itself ({}), which is not changed", quote_path(name))
+                } else {
+                    format!("{shown} holds the allowed directory {}, and is not changed", quote_path(name))
+                }));
+            }
+            let around = names.iter().filter(|(name, _)| here.starts_with(name));
+            // of two names of one directory the stricter one
+            let innermost = around.min_by_key(|(name, access)| (Reverse(name.as_os_str().len()), *access));
+            let by_name = (allowed.access == Access::Ro).then_some(&allowed.path);
+            let by_place = innermost.and_then(|(name, access)| (*access == Access::Ro).then_some(name));
+            if let Some(name) = by_name.or(by_place) {
+                return Err(Failure::Forbidden(format!("{} may only be read: {}", quote_path(name), self.list())));
+            }
+        }
+        Ok(())
     }
 
     fn parse(&self, path: &str) -> Result<PathBuf, Failure> {

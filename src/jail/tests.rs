@@ -234,6 +234,11 @@ fn a_trace_names_every_link_on_the_way() {
     assert_eq!(trace("in/sub/file"), is("in/sub/file", ""));
     assert_eq!(trace("two/back"), is("in/sub/file", "two in/back one two"));
     assert_eq!(trace("one/not/there"), is("in/sub/not/there", "one two"));
+    // `..` goes back from where a link has led to
+    assert_eq!(trace("one/../file"), is("in/file", "one two"));
+    assert_eq!(trace("in/sub/../back"), is("in/sub/file", "in/back one two"));
+    tree.link("nested", "one/../out");
+    assert_eq!(trace("nested/x"), is("in/out/x", "nested one two"));
     assert_eq!(trace("loop").1.split(' ').count(), MOST_LINKS);
     // another root has links of its own
     let below = Trace::of(&tree.0, Path::new("/two/back"));
@@ -416,6 +421,40 @@ fn changing_needs_a_plain_path_in_a_directory_that_may_be_changed() {
     assert_eq!(parent("in/none/x").unwrap_err().kind(), "not_found");
     assert_eq!(parent("in/file/x").unwrap_err().kind(), "invalid");
     assert_eq!(jail.find_parent("/").unwrap_err().kind(), "invalid");
+}
+
+#[test]
+fn what_may_only_be_read_is_not_changed_by_another_path_to_it() {
+    let tree = Tree::new();
+    fs::create_dir_all(tree.0.join("in/sub/deep")).unwrap();
+    tree.link("data", "in");
+    tree.link("other", "in/sub");
+    let parent = |jail: &Jail, path: &str| jail.find_parent(&tree.path(path)).map(|(parent, _)| parent);
+    let jail = tree.jail_of(&[("data", Access::Rw), ("in/sub", Access::Ro)]);
+    parent(&jail, "data/x").unwrap();
+    for path in ["data/sub/x", "data/sub/deep/x", "data/sub"] {
+        let failure = parent(&jail, path).unwrap_err();
+        assert_eq!(failure.kind(), "forbidden", "{path}: {failure}");
+        assert!(failure.to_string().contains(&tree.path("in/sub")), "{path}: {failure}");
+    }
+    // the inner one by another path, and both
+    for outer in ["data", "in"] {
+        let jail = tree.jail_of(&[(outer, Access::Rw), ("other", Access::Ro)]);
+        for path in ["sub/x", "sub"] {
+            let path = format!("{outer}/{path}");
+            assert_eq!(parent(&jail, &path).unwrap_err().kind(), "forbidden", "{path}");
+        }
+        parent(&jail, &format!("{outer}/x")).unwrap();
+    }
+    // one directory by two paths may be changed if both say so
+    for (access, may) in [(Access::Ro, false), (Access::Rw, true)] {
+        let jail = tree.jail_of(&[("data", Access::Rw), ("in", access)]);
+        assert_eq!((parent(&jail, "data/x").is_ok(), parent(&jail, "in/x").is_ok()), (may, may), "{access}");
+    }
+    // the other way round the inner one may be changed, by its own path
+    let jail = tree.jail_of(&[("in", Access::Ro), ("other", Access::Rw)]);
+    parent(&jail, "other/x").unwrap();
+    assert_eq!(parent(&jail, "in/sub/x").unwrap_err().kind(), "forbidden");
 }
 
 #[test]

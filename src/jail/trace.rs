@@ -1,11 +1,15 @@
 //! Where a path of the operator's leads, and what lies on the way. For what is decided about paths when the server starts; nothing is
 //! opened by it.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use rustix::fs::readlink;
 
-use super::{MOST_LINKS, path};
+use super::MOST_LINKS;
 
 /// The way of a path through the symbolic links that there are now.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,31 +21,36 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Follows the absolute `path`, which has no `..`, below `root`.
+    /// Follows the absolute `path` below `root`.
     pub fn of(root: &Path, path: &Path) -> Self {
-        let mut trace = Self { end: path.to_owned(), links: vec![] };
-        while trace.links.len() < MOST_LINKS {
-            let Some((link, led)) = trace.next(root) else { break };
-            trace.links.push(link);
-            trace.end = led;
+        let mut trace = Self { end: PathBuf::from("/"), links: vec![] };
+        let mut left = Self::backwards(path);
+        while let Some(part) = left.pop() {
+            match part.as_bytes() {
+                b"/" => trace.end = PathBuf::from("/"),
+                b"." => (),
+                // all before it is without links by now
+                b".." => drop(trace.end.pop()),
+                _ => trace.step(root, &part, &mut left),
+            }
         }
         trace
     }
 
-    /// The first link in the path, and the path that it makes of it.
-    fn next(&self, root: &Path) -> Option<(PathBuf, PathBuf)> {
-        let mut here = PathBuf::from("/");
-        let mut parts = self.end.components();
-        while let Some(part) = parts.next() {
-            let Component::Normal(name) = part else { continue };
-            let parent = here.clone();
-            here.push(name);
-            let below = here.strip_prefix("/").unwrap_or(&here);
-            if let Ok(target) = readlink(root.join(below), vec![]) {
-                let led = path::lead(&parent, target.as_bytes(), parts.as_path())?;
-                return Some((here, led));
+    /// Goes on to `part`, which if it is a link puts the way that it stands for before what is `left`.
+    fn step(&mut self, root: &Path, part: &OsStr, left: &mut Vec<OsString>) {
+        let here = self.end.join(part);
+        let below = here.strip_prefix("/").unwrap_or(&here);
+        match readlink(root.join(below), vec![]) {
+            Ok(target) if self.links.len() < MOST_LINKS => {
+                left.extend(Self::backwards(Path::new(OsStr::from_bytes(target.as_bytes()))));
+                self.links.push(here);
             }
+            _ => self.end = here,
         }
-        None
+    }
+
+    fn backwards(path: &Path) -> Vec<OsString> {
+        path.components().rev().map(|part| part.as_os_str().to_owned()).collect()
     }
 }
