@@ -210,13 +210,24 @@ fn what_does_not_read_well_on_sighup_changes_nothing() {
 }
 
 #[test]
-fn directories_that_are_allowed_later_need_a_restart_and_it_says_so() {
+fn what_a_running_server_cannot_take_up_needs_a_restart_and_it_says_so() {
     let server = Server::new();
     let config = server.scratch.read("config.ron");
-    for files in ["directories: [(path: \"/srv\")]", "deny: [\"*.bak\"]", "default_deny: false"] {
-        server.scratch.write("config.ron", config.replace("limits:", &format!("files: ({files}), limits:")));
+    let with = |text: &str| config.replace("limits:", &format!("{text}, limits:"));
+    server.scratch.write("elsewhere.ron", server.scratch.read("tokens.ron"));
+    for (key, text) in [
+        ("files", with("files: (directories: [(path: \"/srv\")])")),
+        ("files", with("files: (deny: [\"*.bak\"])")),
+        ("files", with("files: (default_deny: false)")),
+        ("docker", with("docker: (binds: [\"/srv/data\"])")),
+        ("docker", with("docker: (off: true)")),
+        ("log", with("log: Debug")),
+        // they would be let in, and their file not be kept from callers
+        ("tokens", config.replace("/tokens.ron", "/elsewhere.ron")),
+    ] {
+        server.scratch.write("config.ron", &text);
         let said = server.reload();
-        assert!(said.contains("not reloaded") && said.contains("files") && said.contains("restart"), "{said}");
+        assert!(said.contains("not reloaded") && said.contains("restart") && said.contains(key), "{text}: {said}");
     }
     server.scratch.write("config.ron", &config);
     assert!(server.reload().contains("read anew"));

@@ -74,6 +74,13 @@ fn one_address_does_not_take_every_place() {
     server.answers();
     eventually("no more than its share is open", || (open_files(&server) <= before + 22).then_some(()));
     assert_eq!(elsewhere.ask(&good).status, 200);
+
+    // the operator thinks better of it
+    let config = server.scratch.read("config.ron").replace("per_peer: 20", "per_peer: 60");
+    server.scratch.write("config.ron", config);
+    assert!(server.reload().contains("read anew"));
+    let _more: Vec<TcpStream> = (0..300).map(|_| Wire::tcp(server.address)).collect();
+    eventually("its greater share is open", || (open_files(&server) > before + 40).then_some(()));
 }
 
 #[test]
@@ -298,6 +305,25 @@ fn what_is_held_for_speed_never_costs_an_answer() {
     let answer = wire.ask(&processes);
     assert_eq!(answer.rpc()["result"]["isError"], false, "{}", answer.text());
     assert!(open_files(&server) as u64 <= limit);
+}
+
+/// Connections that the kernel has taken and the server has not, with what is asked on them.
+#[test]
+fn who_waits_to_be_let_in_at_the_end_is_answered() {
+    let mut server = Server::new();
+    let request = Request::rpc("tools/list", json!({})).token(server.token());
+    server.answers();
+    server.signal(Signal::STOP);
+    let mut wires: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    for wire in &mut wires {
+        wire.send(request.bytes()).unwrap();
+    }
+    server.signal(Signal::TERM);
+    server.signal(Signal::CONT);
+    for wire in &mut wires {
+        assert_eq!(wire.answer().expect("an answer, not the end").status, 200);
+    }
+    assert!(server.wait().success());
 }
 
 /// A request that has come when the server is told to end, on a connection that was idle, is not lost.

@@ -15,7 +15,7 @@ use crate::{
     host::{First, most_held},
     server::{
         http::{Bounds, Guard, Http},
-        listen::{Listeners, Most, Tls},
+        listen::{BACKLOG, Listeners, Most, Tls},
     },
 };
 
@@ -36,11 +36,7 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
         sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().map_err(Error::other)?;
 
     let http = Http::new(Arc::clone(&machinery.gate), Arc::clone(&auth), guard(&settings), bounds(&settings));
-    // where there are few files to open, a quarter of them is for connections: one place would go to whoever knocked last
-    let reserved = RESERVED + most_held(Some(most_files as u64));
-    let in_all = settings.limits.connections.min(most_files.saturating_sub(reserved).max(most_files / 4));
-    let most = Most { in_all, per_peer: settings.limits.connections_per_peer };
-    let listeners = Listeners::new(http.clone(), tls, most);
+    let listeners = Listeners::new(http.clone(), tls, most(&settings, most_files));
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
     let started = settings.clone();
@@ -51,6 +47,7 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
         Arc::clone(&auth),
         http,
         listeners.clone(),
+        most_files,
         Arc::clone(&machinery.gate),
     )?);
     let sampling = tokio::spawn({
@@ -104,21 +101,29 @@ fn credentials(settings: &Settings) -> Result<(Auth, Option<Token>), Error> {
     }
 }
 
-/// Refuses settings that a running server cannot take up: with the sockets that are bound they would mean something else than they say
-/// (a listener without the TLS it was opened with, a trial's token beside those of a file).
+/// Refuses settings that a running server cannot take up: with the sockets that are bound and the directories, the log and Docker as they
+/// were opened they would mean something else than they say (a listener without the TLS it was opened with, a trial's token beside those
+/// of a file, a key in a place that is not kept from callers).
 fn fits(started: &Settings, now: &Settings) -> Result<(), Error> {
-    let fixed = |settings: &Settings| {
-        let is_trial = matches!(settings.tokens, Tokens::Trial(_));
-        let (listen, audit) = (settings.listen.clone(), settings.audit.clone());
-        (listen, settings.tls.is_some(), settings.root.clone(), settings.files.clone(), audit, is_trial)
-    };
-    if fixed(started) == fixed(now) {
+    let is_trial = |settings: &Settings| matches!(settings.tokens, Tokens::Trial(_));
+    let opened = |settings: &Settings| settings.tls.is_some();
+    let own = |settings: &Settings| settings.own().into_iter().map(Path::to_owned).collect::<Vec<_>>();
+    let changed = [
+        ("listen", started.listen != now.listen),
+        ("tls (on or off)", opened(started) != opened(now)),
+        ("root", started.root != now.root),
+        ("files", started.files != now.files),
+        ("docker", started.docker != now.docker),
+        ("audit", started.audit != now.audit),
+        ("log", started.log != now.log),
+        ("whether there is a config at all", is_trial(started) != is_trial(now)),
+        ("where state, tokens or the key are", own(started) != own(now)),
+    ];
+    let changed: Vec<_> = changed.into_iter().filter_map(|(what, has)| has.then_some(what)).collect();
+    if changed.is_empty() {
         return Ok(());
     }
-    Err(Error::Other(
-        "listen, tls on or off, root, files, audit, or whether there is a config at all has changed: that needs a restart"
-            .into(),
-    ))
+    Err(Error::Other(format!("changed: {}; that needs a restart", changed.join(", "))))
 }
 
 fn certificate(settings: &Settings) -> Result<Option<Tls>, Error> {
@@ -133,6 +138,14 @@ fn guard(settings: &Settings) -> Guard {
 fn bounds(settings: &Settings) -> Bounds {
     let limits = &settings.limits;
     Bounds { body: limits.body_bytes, body_time: limits.body, header_time: limits.header, idle_time: limits.idle }
+}
+
+/// How many connections there may be where so many files may be open.
+fn most(settings: &Settings, most_files: usize) -> Most {
+    // where there are few, a quarter of them is for connections: one place would go to whoever knocked last
+    let reserved = RESERVED + most_held(Some(most_files as u64));
+    let in_all = settings.limits.connections.min(most_files.saturating_sub(reserved).max(most_files / 4));
+    Most { in_all, per_peer: settings.limits.connections_per_peer }
 }
 
 /// A socket for each address: the one that systemd holds open for it, or one of its own. What it holds for another address would be
@@ -166,7 +179,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        socket.listen(1024)
+        socket.listen(BACKLOG)
     };
     bind().map_err(|error| Error::Other(format!("cannot listen on {address}: {error}")))
 }
@@ -179,6 +192,7 @@ fn reload(
     auth: Arc<Auth>,
     http: Http,
     listeners: Listeners,
+    most_files: usize,
     gate: Arc<crate::gate::Gate>,
 ) -> Result<impl Future<Output = ()>, Error> {
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::other)?;
@@ -201,14 +215,14 @@ fn reload(
                 if let Some(store) = store {
                     auth.reload(&store);
                 }
-                listeners.reload(tls);
+                listeners.reload(tls, most(&settings, most_files));
                 http.reload(guard(&settings), bounds(&settings));
                 gate.set_limits(super::machinery::limits(&settings));
                 Ok(())
             };
             match again() {
                 Ok(()) => {
-                    tracing::info!("tokens, limits of calls, allowed hosts and the certificate were read anew");
+                    tracing::info!("tokens, limits, allowed hosts and the certificate were read anew");
                     systemd::ready(&serving(&started));
                 }
                 Err(error) => {

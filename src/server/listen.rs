@@ -51,6 +51,9 @@ const ON_ITS_WAY: Duration = Duration::from_millis(200);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How many connections the kernel accepts before the server takes them.
+pub const BACKLOG: u32 = 1024;
+
 /// How many idle connections make room at a time, at most.
 const SHED: usize = 32;
 
@@ -111,9 +114,10 @@ impl Listeners {
         Self { inner: Arc::new(Inner { http, tls: RwLock::new(tls), connections: Connections::new(most) }) }
     }
 
-    /// Shows another certificate to those who come from now on.
-    pub fn reload(&self, tls: Option<Tls>) {
+    /// Shows another certificate to those who come from now on, who may be so many.
+    pub fn reload(&self, tls: Option<Tls>, most: Most) {
         *self.inner.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        self.inner.connections.lock().most = most;
     }
 
     /// Serves these sockets until told to stop, then lets calls end for at most 0.7 s.
@@ -127,19 +131,10 @@ impl Listeners {
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let Some(connection) = self.inner.connections.enter(peer.ip().to_canonical()) else {
-                        // all of them are busy: the newest has to go
-                        tracing::warn!(%peer, "too many connections, none of them idle");
-                        continue;
-                    };
-                    let listeners = self.clone();
-                    let stop = stop.clone();
-                    tokio::spawn(async move { listeners.connection(stream, peer, connection, stop).await });
-                }
+                Ok((stream, peer)) => self.take(stream, peer, &stop),
                 Err(error) => {
                     let shed = match Errno::from_io_error(&error) {
                         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
@@ -153,6 +148,25 @@ impl Listeners {
                 }
             }
         }
+        // those that the kernel has accepted already would be reset with the socket, and could not know whether they were heard
+        let Ok(socket) = socket.into_std() else { return };
+        for _ in 0..BACKLOG {
+            let Ok((stream, peer)) = socket.accept() else { return };
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                self.take(stream, peer, &stop);
+            }
+        }
+    }
+
+    fn take(&self, stream: TcpStream, peer: SocketAddr, stop: &CancellationToken) {
+        let Some(connection) = self.inner.connections.enter(peer.ip().to_canonical()) else {
+            // all of them are busy: the newest has to go
+            return tracing::warn!(%peer, "too many connections, none of them idle");
+        };
+        let (listeners, stop) = (self.clone(), stop.clone());
+        tokio::spawn(async move { listeners.connection(stream, peer, connection, stop).await });
     }
 
     async fn connection(
@@ -259,11 +273,10 @@ fn batch(most: usize) -> usize {
 struct Connections {
     open: Arc<Mutex<Open>>,
     gone: Arc<Notify>,
-    most: Most,
 }
 
-#[derive(Default)]
 struct Open {
+    most: Most,
     next: u64,
     states: HashMap<u64, Arc<State>>,
     /// How many were not told to leave. Those that were and have not gone yet do not count, or a burst of newcomers would send
@@ -287,19 +300,20 @@ impl Open {
 
 impl Connections {
     fn new(most: Most) -> Self {
-        Self { open: Arc::default(), gone: Arc::default(), most }
+        let open = Open { most, next: 0, states: HashMap::new(), staying: 0, peers: HashMap::new() };
+        Self { open: Arc::new(Mutex::new(open)), gone: Arc::default() }
     }
 
     /// A place for one more from `peer`, for which idle ones make room if need be. `None`: all are busy.
     fn enter(&self, peer: IpAddr) -> Option<Connection> {
-        let (in_all, from_peer) = {
+        let (most, in_all, from_peer) = {
             let open = self.lock();
-            (open.staying, open.peers.get(&peer).copied().unwrap_or(0))
+            (open.most, open.staying, open.peers.get(&peer).copied().unwrap_or(0))
         };
-        if from_peer >= self.most.per_peer && self.shed(batch(self.most.per_peer), |state| state.peer == peer) == 0 {
+        if from_peer >= most.per_peer && self.shed(batch(most.per_peer), |state| state.peer == peer) == 0 {
             return None;
         }
-        if in_all >= self.most.in_all && self.shed(batch(self.most.in_all), |_| true) == 0 {
+        if in_all >= most.in_all && self.shed(batch(most.in_all), |_| true) == 0 {
             return None;
         }
         let mut open = self.lock();
@@ -315,10 +329,14 @@ impl Connections {
     /// Tells some idle connections to leave, unless others are about to. Says how many.
     fn make_room(&self) -> usize {
         let going = |state: &Arc<State>| state.leaving.load(Ordering::Relaxed) && !state.is_busy();
-        if self.lock().states.values().any(going) {
-            return 0;
-        }
-        self.shed(batch(self.most.in_all), |_| true)
+        let most = {
+            let open = self.lock();
+            if open.states.values().any(going) {
+                return 0;
+            }
+            open.most
+        };
+        self.shed(batch(most.in_all), |_| true)
     }
 
     /// Tells up to `count` idle connections of these to leave: first those that never showed good credentials, then the longest idle.
