@@ -104,8 +104,6 @@ pub fn run() -> Result<(), Error> {
     {
         record.say(&format!("the host name: {error}"));
     }
-    first_token(&record);
-
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Signals)?;
     let end = LocalSet::new().block_on(&runtime, live(init, &record))?;
     record.say("the end");
@@ -124,6 +122,8 @@ async fn live(init: Init, record: &Rc<Record>) -> Result<End, Error> {
     let mut terminate = on(SignalKind::terminate())?;
     let mut hangup = on(SignalKind::hangup())?;
 
+    // it takes a while; who wants the end in the meantime is heard after it
+    first_token(record);
     network::bring_up(init, record).await;
     let mut children = Children::new(Rc::clone(record));
     if let Some(guard) = docker_guard(record) {
