@@ -214,7 +214,7 @@ async fn a_caller_who_leaves_does_not_stop_it() {
     let bench = Bench::usual();
     let before = DONE.load(Ordering::SeqCst);
     let leaves = tokio::time::sleep(Duration::from_millis(50));
-    let failure = bench.call(json!({ "by": 5, "millis": 400 }), leaves).await.unwrap_err();
+    let failure = bench.call(json!({ "by": 5, "millis": 2000 }), leaves).await.unwrap_err();
     assert_eq!(failure.kind(), "cancelled");
     assert_eq!((DONE.load(Ordering::SeqCst), bench.gate.acting()), (before, 1));
     bench.gate.rest().await;

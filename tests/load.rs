@@ -251,7 +251,7 @@ fn it_ends_at_once_under_load_and_starts_again_on_its_port() {
         let status = server.wait();
         let took = began.elapsed();
         stop.store(true, Ordering::Relaxed);
-        assert!(took < Duration::from_secs(3), "it took {took:?}");
+        assert!(took < Duration::from_secs(10), "it took {took:?}");
         status
     });
     assert_eq!(status.code(), Some(0), "{}", server.log());
