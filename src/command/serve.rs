@@ -12,6 +12,7 @@ use super::{Error, client_config, end, machinery::Machinery, repair::repair_fore
 use crate::{
     auth::{Auth, store::Store, token::Token},
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
+    gate::Gate,
     host::{First, most_held},
     server::{
         http::{Bounds, Guard, Http},
@@ -39,17 +40,17 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     let listeners = Listeners::new(http.clone(), tls, most(&settings, most_files));
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
-    let started = settings.clone();
-    let reloading = tokio::spawn(reload(
-        started,
-        source.clone(),
-        environment.clone(),
-        Arc::clone(&auth),
-        http,
-        listeners.clone(),
+    let at_work = Serving {
+        settings: settings.clone(),
+        source: source.clone(),
+        environment: environment.clone(),
         most_files,
-        Arc::clone(&machinery.gate),
-    )?);
+        auth,
+        http,
+        listeners: listeners.clone(),
+        gate: Arc::clone(&machinery.gate),
+    };
+    let reloading = tokio::spawn(at_work.reload_forever()?);
     let sampling = tokio::spawn({
         let gate = Arc::clone(&machinery.gate);
         async move { tokio::join!(gate.host().sample_forever(), gate.sweep_forever()) }
@@ -184,54 +185,61 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     bind().map_err(|error| Error::Other(format!("cannot listen on {address}: {error}")))
 }
 
-/// On SIGHUP reads config, tokens and certificate anew. What does not read well stays as it was.
-fn reload(
-    started: Settings,
+/// A server at work, and what it was started with.
+struct Serving {
+    settings: Settings,
     source: Source,
     environment: Environment,
+    /// How many files may be open.
+    most_files: usize,
     auth: Arc<Auth>,
     http: Http,
     listeners: Listeners,
-    most_files: usize,
-    gate: Arc<crate::gate::Gate>,
-) -> Result<impl Future<Output = ()>, Error> {
-    let mut hangup = signal(SignalKind::hangup()).map_err(Error::other)?;
-    Ok(async move {
-        while hangup.recv().await.is_some() {
-            systemd::reloading();
-            let again = || -> Result<(), Error> {
-                let settings = Settings::of(&source, Path::new(DEFAULT_FILE), &environment)?;
-                fits(&started, &settings)?;
-                let store = match &settings.tokens {
-                    // a missing file holds no tokens, which is right at the start and a mishap later
-                    Tokens::Store(file) if rustix::fs::stat(file).is_err() => {
-                        return Err(Error::Other(format!("{}: is gone", file.display())));
+    gate: Arc<Gate>,
+}
+
+impl Serving {
+    /// On SIGHUP reads config, tokens and certificate anew. What does not read well stays as it was.
+    fn reload_forever(self) -> Result<impl Future<Output = ()>, Error> {
+        let mut hangup = signal(SignalKind::hangup()).map_err(Error::other)?;
+        Ok(async move {
+            while hangup.recv().await.is_some() {
+                systemd::reloading();
+                match self.reload() {
+                    Ok(()) => {
+                        tracing::info!("tokens, limits, allowed hosts and the certificate were read anew");
+                        systemd::ready(&serving(&self.settings));
                     }
-                    Tokens::Store(file) => Some(Store::load(file).map_err(Error::other)?),
-                    Tokens::Trial(_) => None,
-                };
-                let tls = certificate(&settings)?;
-                // nothing is changed before all of it is known to be good
-                if let Some(store) = store {
-                    auth.reload(&store);
-                }
-                listeners.reload(tls, most(&settings, most_files));
-                http.reload(guard(&settings), bounds(&settings));
-                gate.set_limits(super::machinery::limits(&settings));
-                Ok(())
-            };
-            match again() {
-                Ok(()) => {
-                    tracing::info!("tokens, limits, allowed hosts and the certificate were read anew");
-                    systemd::ready(&serving(&started));
-                }
-                Err(error) => {
-                    tracing::error!(%error, "not reloaded, everything stays as it was");
-                    systemd::ready(&format!("{}; not reloaded, the log says why", serving(&started)));
+                    Err(error) => {
+                        tracing::error!(%error, "not reloaded, everything stays as it was");
+                        systemd::ready(&format!("{}; not reloaded, the log says why", serving(&self.settings)));
+                    }
                 }
             }
+        })
+    }
+
+    fn reload(&self) -> Result<(), Error> {
+        let settings = Settings::of(&self.source, Path::new(DEFAULT_FILE), &self.environment)?;
+        fits(&self.settings, &settings)?;
+        let store = match &settings.tokens {
+            // a missing file holds no tokens, which is right at the start and a mishap later
+            Tokens::Store(file) if rustix::fs::stat(file).is_err() => {
+                return Err(Error::Other(format!("{}: is gone", file.display())));
+            }
+            Tokens::Store(file) => Some(Store::load(file).map_err(Error::other)?),
+            Tokens::Trial(_) => None,
+        };
+        let tls = certificate(&settings)?;
+        // nothing is changed before all of it is known to be good
+        if let Some(store) = store {
+            self.auth.reload(&store);
         }
-    })
+        self.listeners.reload(tls, most(&settings, self.most_files));
+        self.http.reload(guard(&settings), bounds(&settings));
+        self.gate.set_limits(super::machinery::limits(&settings));
+        Ok(())
+    }
 }
 
 /// Raises the soft limit of open files to the hard one, and says what it is now.
