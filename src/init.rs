@@ -19,6 +19,7 @@ mod link;
 mod mounts;
 mod network;
 mod record;
+mod rp_filter;
 
 use std::{
     path::Path,

@@ -6,7 +6,6 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
-    path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
 };
@@ -19,10 +18,10 @@ use tokio::{
 
 use super::{
     dhcp::{self, Answer, Ask, Lease},
-    etc,
     link::Link,
     network::Resolver,
     record::Record,
+    rp_filter::Checks,
 };
 use crate::{auth::token, proc::rtnetlink::Change, root::Root};
 
@@ -48,6 +47,7 @@ pub(super) struct Client {
     pub(super) root: Rc<Root>,
     pub(super) record: Rc<Record>,
     pub(super) resolver: Rc<Resolver>,
+    pub(super) checks: Rc<Checks>,
 }
 
 impl Client {
@@ -85,7 +85,7 @@ impl Client {
 
     /// From the first question to the end of a lease.
     async fn once(&self) -> io::Result<()> {
-        let unchecked = Unchecked::of(&self.root, &self.link.name);
+        let unchecked = self.checks.without(&self.root, &self.link.name);
         let socket = self.socket()?;
         let began = Instant::now();
         // one for all attempts: a server may take longer to look whether an address is free than a client has patience
@@ -238,30 +238,5 @@ impl Client {
             }
         }
         Ok(None)
-    }
-}
-
-/// The kernel's check of where packets come from, switched off until this is dropped: an interface without an address has no route back to
-/// anybody, and an answer would be taken for forged.
-struct Unchecked(Vec<(PathBuf, String)>);
-
-impl Unchecked {
-    fn of(root: &Root, interface: &str) -> Self {
-        let checks = ["all", interface].map(|name| format!("proc/sys/net/ipv4/conf/{name}/rp_filter"));
-        let on = checks.into_iter().filter_map(|check| {
-            let was = root.word(&check).ok().flatten().filter(|was| was != "0")?;
-            let check = Path::new("/").join(check);
-            // without this right it still tries: many kernels do not check
-            etc::write(&check, "0").ok().map(|()| (check, was))
-        });
-        Self(on.collect())
-    }
-}
-
-impl Drop for Unchecked {
-    fn drop(&mut self) {
-        for (check, was) in &self.0 {
-            let _ = etc::write(check, was);
-        }
     }
 }

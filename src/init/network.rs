@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, io, net::IpAddr, path::Path, rc::Rc};
 
-use super::{etc, lease, link::Link, record::Record};
+use super::{etc, lease, link::Link, record::Record, rp_filter::Checks};
 use crate::{
     config::{Given, Init},
     proc::rtnetlink::Change,
@@ -55,6 +55,7 @@ pub(super) async fn bring_up(init: Init, record: &Rc<Record>) {
     if resolver.fixed {
         resolver.write(&init.dns, &init.search).unwrap_or_else(|error| failed("/etc/resolv.conf", error));
     }
+    let checks = Rc::new(Checks::of(Path::new("/")));
     let links = Link::all(&root);
     for name in init.interfaces.keys().filter(|name| links.iter().all(|link| link.name != **name)) {
         record.say(&format!("{name} is configured, and there is no such interface"));
@@ -92,6 +93,7 @@ pub(super) async fn bring_up(init: Init, record: &Rc<Record>) {
                     root: Rc::clone(&root),
                     record: Rc::clone(record),
                     resolver: Rc::clone(&resolver),
+                    checks: Rc::clone(&checks),
                 };
                 tokio::task::spawn_local(client.live());
             }
