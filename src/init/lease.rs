@@ -13,7 +13,7 @@ use std::{
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt::set_socket_reuseaddr};
 use tokio::{
     net::UdpSocket,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
@@ -90,19 +90,16 @@ impl Client {
         let began = Instant::now();
         // one for all attempts: a server may take longer to look whether an address is free than a client has patience
         let transaction = self.transaction()?;
-        let mut patience = PATIENCE;
-        let mut lease = loop {
-            if let Some(lease) = self.attempt(&socket, transaction, began, patience).await? {
-                break lease;
-            }
+        let found = persist(PATIENCE, async |patience| {
             if self.is_given() {
-                return Ok(());
+                return Ok(Some(None));
             }
-            if patience == PATIENCE * 4 {
-                self.say("nobody answers DHCP yet; it keeps asking");
+            if patience == PATIENCE * 8 {
+                self.say("no address by DHCP yet; it keeps asking");
             }
-            patience = (patience * 2).min(LONGEST);
-        };
+            Ok(self.attempt(&socket, transaction, began, patience).await?.map(Some))
+        });
+        let Some(mut lease) = found.await? else { return Ok(()) };
         drop(unchecked);
         let result = self.keep(&socket, &mut lease).await;
         // the kernel may have been faster
@@ -139,7 +136,11 @@ impl Client {
         self.send(socket, ask, transaction, began, Ipv4Addr::BROADCAST).await?;
         match self.hear(socket, transaction, patience, |answer| !is_offer(answer)).await? {
             Some(Answer::Ack(lease)) => Ok(Some(lease)),
-            Some(Answer::Nak | Answer::Offer(_)) | None => Ok(None),
+            Some(Answer::Nak) => {
+                self.say("the address that DHCP offered is refused");
+                Ok(None)
+            }
+            Some(Answer::Offer(_)) | None => Ok(None),
         }
     }
 
@@ -154,11 +155,11 @@ impl Client {
             let mut next = began + Duration::from_secs(lease.renew.into()).max(SHORTEST);
             let renewed = loop {
                 if next >= end {
-                    tokio::time::sleep_until(end).await;
+                    sleep_until(end).await;
                     self.say("the lease has run out");
                     break None;
                 }
-                tokio::time::sleep_until(next).await;
+                sleep_until(next).await;
                 let transaction = self.transaction()?;
                 let to = if Instant::now() < rebind { lease.server } else { Ipv4Addr::BROADCAST };
                 // the network may be away for a while; the lease is still good
@@ -238,5 +239,58 @@ impl Client {
             }
         }
         Ok(None)
+    }
+}
+
+/// Attempts until one gives something, each with twice the patience of the one before. None begins before the patience with the one before is
+/// over, so that a server that refuses at once is not asked again at once.
+async fn persist<T>(first: Duration, mut attempt: impl AsyncFnMut(Duration) -> io::Result<Option<T>>) -> io::Result<T> {
+    let mut patience = first;
+    loop {
+        let over = Instant::now() + patience;
+        if let Some(found) = attempt(patience).await? {
+            return Ok(found);
+        }
+        sleep_until(over).await;
+        patience = (patience * 2).min(LONGEST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_refused_at_once_asks_less_and_less_often() {
+        let (first, asked) = (Duration::from_millis(20), RefCell::new(vec![]));
+        let refused = persist(first, async |patience| {
+            asked.borrow_mut().push((Instant::now(), patience));
+            Ok(None::<()>)
+        });
+        assert!(timeout(first * 16, refused).await.is_err());
+        let asked = asked.into_inner();
+        assert!(asked.len() > 1 && asked.len() <= 5, "{asked:?}");
+        for pair in asked.windows(2) {
+            assert!(pair[1].0 - pair[0].0 >= pair[0].1, "{asked:?}");
+            assert_eq!(pair[1].1, pair[0].1 * 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_found_is_had_at_once_and_so_is_what_ails() {
+        let long = Duration::from_secs(600);
+        let mut left = 0;
+        let found = persist(long, async |_| Ok(Some(1))).await;
+        assert_eq!(found.unwrap(), 1);
+        let failed = persist(long, async |_| {
+            left += 1;
+            Err::<Option<()>, _>(io::Error::other("the interface is gone"))
+        });
+        assert!(failed.await.is_err());
+        assert_eq!(left, 1);
     }
 }
