@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use super::{
     ConfigError, Misread,
     address::is_host,
-    bytes_of, understood,
+    bytes_of, fault, understood,
     value::{As, FromText},
 };
 
@@ -49,7 +49,7 @@ pub enum Given {
         /// Address and prefix.
         #[serde(deserialize_with = "list::<Own, _, _>")]
         addresses: Vec<(IpAddr, u8)>,
-        /// The way to everywhere else, one of each family at most.
+        /// The way to everywhere else, one of each family at most, of all interfaces together.
         #[serde(default, deserialize_with = "list::<IpAddr, _, _>")]
         gateways: Vec<IpAddr>,
     },
@@ -69,7 +69,23 @@ impl Init {
 
     /// What a file of this content says; or the place and what was expected there.
     pub fn parse(bytes: &[u8]) -> Result<Self, Misread> {
-        understood(bytes).map(|(init, _)| init)
+        let (init, text) = understood::<Self>(bytes)?;
+        init.check().map_err(|(key, why)| (Some(fault::place_of(text, key)), why.to_owned()))?;
+        Ok(init)
+    }
+
+    /// The kernel has one way to everywhere: a second one would take the place of the first without a word.
+    fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let gateways = self.interfaces.values().flat_map(|given| match given {
+            Given::Static { gateways, .. } => gateways.as_slice(),
+            Given::Auto | Given::Dhcp | Given::Untouched => &[],
+        });
+        let v4 = gateways.clone().filter(|gateway| gateway.is_ipv4()).count();
+        if v4 > 1 || gateways.count() - v4 > 1 {
+            let why = "expected in the gateways of all interfaces together at most one of IPv4 and one of IPv6; remove the others";
+            return Err(("gateways", why));
+        }
+        Ok(())
     }
 }
 
@@ -155,6 +171,17 @@ mod tests {
             ("(\n interfaces: {\"eth0\": Static()})", 2, "the key addresses"),
             ("(\n interfaces: {\"eth0\": Static(addresses: [\"192.0.2.7\"])})", 2, "its prefix"),
             ("(\n interfaces: {\"eth0\": Static(addresses: [\"192.0.2.7/33\"])})", 2, "its prefix"),
+            (
+                "(interfaces: {\"eth0\": Static(addresses: [\"192.0.2.7/24\"],\n gateways: [\"192.0.2.1\", \"192.0.2.2\"])})",
+                2,
+                "gateways of all interfaces together at most one",
+            ),
+            (
+                "(interfaces: {\"eth1\": Static(addresses: [],\n gateways: [\"2001:db8::1\"]),
+                \"eth0\": Static(addresses: [], gateways: [\"192.0.2.1\", \"fe80::1\"])})",
+                2,
+                "remove the others",
+            ),
             ("(\n dns: [\"one.example\"])", 2, "an address like"),
             ("(\n search: [\"a\\nnameserver 192.0.2.1\"])", 2, "a name like"),
         ] {
@@ -162,5 +189,12 @@ mod tests {
             assert!(said.contains(why), "{text}: {said}");
             assert_eq!(place.map(|(line, _)| line), Some(line), "{text}: {said}");
         }
+    }
+
+    #[test]
+    fn each_family_may_have_its_gateway_on_another_interface() {
+        let text = "(interfaces: {\"eth0\": Static(addresses: [], gateways: [\"192.0.2.1\"]),
+            \"eth1\": Static(addresses: [], gateways: [\"fe80::1\"]), \"eth2\": Static(addresses: [])})";
+        assert!(Init::parse(text.as_bytes()).is_ok());
     }
 }
