@@ -30,6 +30,7 @@ let
     in
     known
     // {
+      inherit docker;
       log = ron.variant cfg.settings.log null;
       files = cfg.settings.files // {
         directories = map (directory: directory // { access = ron.variant directory.access null; }) directories;
@@ -39,6 +40,17 @@ let
       audit =
         if cfg.settings.audit == "stderr" then ron.variant "Stderr" null else ron.variant "File" cfg.settings.audit;
     };
+
+  # each key by itself: one that is said leaves the others as they are
+  docker =
+    let
+      said = lib.filterAttrs (_: value: value != null) cfg.settings.docker;
+      own = {
+        socket = guardSocket;
+        inherit (cfg.docker) binds;
+      };
+    in
+    (if cfg.docker.enable then own else lib.optionalAttrs (!(said ? socket)) { off = true; }) // said;
 
   directories = cfg.settings.files.directories;
   changed = map (directory: directory.path) (lib.filter (directory: directory.access == "Rw") directories);
@@ -102,6 +114,12 @@ in
             default = "Info";
             description = "How much the program says about itself in the journal.";
           };
+          docker = mkOption {
+            type = types.attrsOf types.anything;
+            default = { };
+            example = lib.literalExpression ''{ allow = [ { scope = "docker:control"; names = [ "web-*" ]; } ]; }'';
+            description = "Which containers callers reach. Unless they are said here, `socket` and `binds` are docker-guard's; without docker-guard Docker is left alone, unless there is a `socket` here.";
+          };
           files = mkOption {
             default = { };
             description = "Which files callers may see and change.";
@@ -148,7 +166,7 @@ in
       binds = mkOption {
         type = types.listOf types.path;
         default = [ ];
-        description = "Directories that a new container may be given, each by itself.";
+        description = "Directories that a new container may be given, each by itself. The server and docker-guard are both told.";
       };
       socket = mkOption {
         type = types.path;
@@ -226,7 +244,6 @@ in
           key = credential "tls.key";
         };
       })
-      { docker = lib.mkDefault (if cfg.docker.enable then { socket = guardSocket; } else { off = true; }); }
     ];
 
     # as in images/systemd/sysusers.d: the server, and docker-guard, which shares its group and nothing else
@@ -288,7 +305,7 @@ in
           serviceConfig.ExecStart = lib.escapeShellArgs (
             [ (lib.getExe cfg.package) "docker-guard" "--docker" cfg.docker.socket "--listen" guardSocket ]
             ++ lib.optional cfg.docker.readOnly "--read-only"
-            ++ lib.concatMap (bind: [ "--bind" bind ]) cfg.docker.binds
+            ++ lib.concatMap (bind: [ "--bind" bind ]) docker.binds
           );
           serviceConfig.SupplementaryGroups = [ cfg.docker.group ];
         };
