@@ -30,7 +30,7 @@ const SIGNATURES: [&str; 4] = ["sig", "signature", "x-amz-signature", "x-goog-si
 
 /// Adds to `found` what is a secret because of its name.
 pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
-    let mut line = Line { text, at: 0, open: None, word: None, after: 0 };
+    let mut line = Line::new(text);
     while line.at < text.len() {
         let byte = text[line.at];
         if is_name(byte) {
@@ -45,6 +45,9 @@ pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
             step(1);
             line.quote(byte);
             line.protocol(found);
+            if matches!(byte, b'{' | b'}' | b'\n') {
+                line.pair = Pair::Open;
+            }
             line.at += 1;
         }
     }
@@ -59,9 +62,42 @@ struct Line<'a> {
     word: Option<(usize, Option<usize>)>,
     /// Behind the last `@tcp(`: what stands before it is done with.
     after: usize,
+    pair: Pair,
 }
 
-impl Line<'_> {
+/// What of `name: DB_PASSWORD, value: x` has been seen, in the one order or in the other.
+enum Pair {
+    Open,
+    /// The name, and whether it is a secret's.
+    Name(bool),
+    /// Where the value's key stands.
+    Value(Range<usize>),
+}
+
+/// What a key says of its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It is the name of something.
+    Name,
+    /// It is the value of what is named beside it.
+    Value,
+}
+
+/// The keys of a pair: in a list of environment variables, in XML, for CloudFormation.
+fn role(key: &[u8]) -> Option<Role> {
+    let is = |words: &[&[u8]]| words.iter().any(|word| key.eq_ignore_ascii_case(word));
+    match key.len() {
+        3..=14 if is(&[b"name", b"key", b"variable", b"ParameterKey"]) => Some(Role::Name),
+        5..=14 if is(&[b"value", b"ParameterValue"]) => Some(Role::Value),
+        _ => None,
+    }
+}
+
+impl<'a> Line<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0, open: None, word: None, after: 0, pair: Pair::Open }
+    }
+
     fn quote(&mut self, byte: u8) {
         if !matches!(byte, b'"' | b'\'') {
             return;
@@ -121,6 +157,11 @@ impl Line<'_> {
         if !self.is_given(name.end) {
             return;
         }
+        // not where a tag closes
+        let opens = !self.text[..name.start].ends_with(b"/");
+        if let Some(role) = role(text).filter(|_| opens) {
+            return self.pair(role, name, found);
+        }
         let in_query = name.start.checked_sub(1).is_some_and(|at| matches!(self.text[at], b'?' | b'&'));
         let signature = || in_query && SIGNATURES.iter().any(|name| text.eq_ignore_ascii_case(name.as_bytes()));
         let Some(kind) = sensitive(text).or_else(|| signature().then_some(Name::Secret)) else { return };
@@ -134,7 +175,8 @@ impl Line<'_> {
             Name::Authorization => self.authorization(value, found),
             Name::Cookie => self.hide(value.start..self.rest(&value), found),
             Name::Perhaps if !value.quoted && !is_odd(&self.text[value.start..value.end]) && value.colon => {}
-            Name::Secret if !value.quoted && matches!(self.byte(value.start), Some(b'{' | b'[')) => {
+            Name::Perhaps => self.hide(value.start..value.end, found),
+            Name::Secret if self.is_structure(&value) => {
                 let end = self.structure(value.start).max(value.end);
                 self.at = end;
                 found.push(value.start..end);
@@ -142,8 +184,47 @@ impl Line<'_> {
             Name::Secret if !value.quoted && self.is_setting(&name, &value) => {
                 self.hide(value.start..self.phrase(&value), found)
             }
-            Name::Secret | Name::Perhaps => self.hide(value.start..value.end, found),
+            Name::Secret => self.hide(value.start..value.end, found),
         }
+    }
+
+    /// One half of `name: DB_PASSWORD, value: x`.
+    fn pair(&mut self, role: Role, key: Range<usize>, found: &mut Vec<Range<usize>>) {
+        let before = std::mem::replace(&mut self.pair, Pair::Open);
+        match (role, before) {
+            (Role::Name, Pair::Value(value)) if self.names_secret(&key) => {
+                // no further than to here: looking on from every key would cost the square
+                let line = Line { text: &self.text[..key.start], ..Line::new(&[]) };
+                found.extend(line.paired(&value).and_then(|value| self.bare(value)));
+            }
+            (Role::Name, Pair::Value(_)) | (Role::Value, Pair::Name(false)) => {}
+            (Role::Name, _) => self.pair = Pair::Name(self.names_secret(&key)),
+            (Role::Value, Pair::Name(true)) => {
+                if let Some(value) = self.paired(&key) {
+                    self.hide(value, found);
+                }
+            }
+            (Role::Value, _) => self.pair = Pair::Value(key),
+        }
+    }
+
+    /// Whether what `key` is given is a secret's name.
+    fn names_secret(&self, key: &Range<usize>) -> bool {
+        let filling =
+            |byte: u8| byte.is_ascii_punctuation() && !matches!(byte, b',' | b';') || matches!(byte, b' ' | b'\t');
+        let start = self.run(key.end, filling);
+        sensitive(&self.text[start..self.run(start, is_name)]).is_some()
+    }
+
+    /// What `key` is given.
+    fn paired(&self, key: &Range<usize>) -> Option<Range<usize>> {
+        let value = self.value(key)?;
+        let end = if self.is_structure(&value) { self.structure(value.start) } else { value.end };
+        Some(value.start..end)
+    }
+
+    fn is_structure(&self, value: &Given) -> bool {
+        !value.quoted && matches!(self.byte(value.start), Some(b'{' | b'['))
     }
 
     /// Whether nothing but blanks and signs of a list or a comment stands before the name, and a blank before its value: then the whole line
@@ -197,47 +278,37 @@ impl Line<'_> {
         }
     }
 
-    fn hide(&mut self, mut secret: Range<usize>, found: &mut Vec<Range<usize>>) {
+    fn hide(&mut self, secret: Range<usize>, found: &mut Vec<Range<usize>>) {
+        if let Some(secret) = self.bare(secret) {
+            self.at = secret.end;
+            found.push(secret);
+        }
+    }
+
+    /// `secret` without the signs that end it, if it is one.
+    fn bare(&self, mut secret: Range<usize>) -> Option<Range<usize>> {
         let text = self.text;
         while text[secret.clone()] != *MARK.as_bytes()
             && text[secret.clone()].last().is_some_and(|byte| b",;)}]\\".contains(byte))
         {
             secret.end -= 1;
         }
-        if !is_harmless(&text[secret.clone()]) {
-            self.at = secret.end;
-            found.push(secret);
-        }
+        (!is_harmless(&text[secret.clone()])).then_some(secret)
     }
 
-    /// The value of a name in quotes that has its value beside it and not after it: `"name": "N", "value": "V"`, `key="N" value="V"`,
-    /// `define('N', 'V')`.
+    /// The value of a name that has it beside it and not after it: `define('N', 'V')`.
     fn beside(&self, name: &Range<usize>) -> Option<Range<usize>> {
         let quote = self.byte(name.end).filter(|byte| matches!(byte, b'"' | b'\''))?;
         let opens = name.start.checked_sub(1).filter(|at| self.text[*at] == quote)?;
-        let mut at = self.blanks(name.end + 1);
-        let comma = self.byte(at) == Some(b',');
-        if comma {
-            at = self.blanks(at + 1);
+        let comma = self.blanks(name.end + 1);
+        let before = self.text[..opens].iter().rev().find(|byte| **byte != b' ');
+        if self.byte(comma) != Some(b',') || before != Some(&b'(') {
+            return None;
         }
-        let key = at + usize::from(matches!(self.byte(at), Some(b'"' | b'\'')));
-        let is_value = self.text.get(key..key + 5).is_some_and(|word| word.eq_ignore_ascii_case(b"value"));
-        if is_value {
-            at = key + 5 + usize::from(key > at);
-            at = self.blanks(at);
-            at = self.blanks(self.byte(at).filter(|byte| matches!(byte, b':' | b'=')).map(|_| at + 1)?);
-        } else {
-            let before = self.text[..opens].iter().rev().find(|byte| **byte != b' ');
-            (comma && before == Some(&b'(')).then_some(())?;
-        }
+        let at = self.blanks(comma + 1);
         let quote = self.byte(at).filter(|byte| matches!(byte, b'"' | b'\''))?;
-        let mut escaped = false;
-        let end = self.run(at + 1, |byte| {
-            let ends = byte == quote && !escaped || byte == b'\n';
-            escaped = byte == b'\\' && !escaped;
-            !ends
-        });
-        Some(at + 1..end)
+        let value = self.quoted_value(at, 0, quote, false);
+        Some(value.start..value.end)
     }
 
     fn blanks(&self, from: usize) -> usize {

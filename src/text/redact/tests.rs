@@ -96,6 +96,18 @@ const SECRETS: &[(&str, &str, &str)] = &[
     (r#"{"name":"DB_PASSWORD","value":"hunter2hunter2"}"#, "hunter2hunter2", r#"{"name":"DB_PASSWORD","value":"#),
     (r#"{"key": "apiToken", "value": "hunter2 \" hunter2"}"#, "hunter2", r#""apiToken", "value": }"#),
     (r#"<add key="Password" value="hunter2hunter2" />"#, "hunter2hunter2", r#"<add key="Password" value= />"#),
+    // a name and its value, side by side
+    ("- {name: DB_PASSWORD, value: hunter2hunter2}", "hunter2hunter2", "- {name: DB_PASSWORD, value: }"),
+    ("{name: DB_PASSWORD, value: [hunter2hunter2, x]}, y", "hunter2hunter2", "{name: DB_PASSWORD, value: }, y"),
+    (r#"{"name": "PIN_CODE_SECRET", "value": 1234567}"#, "1234567", r#""PIN_CODE_SECRET", "value": }"#),
+    (r#"{"value": "hunter2hunter2", "name": "DB_PASSWORD"}"#, "hunter2hunter2", r#"{"value": "DB_PASSWORD"}"#),
+    (r#"{"name":"A","value":"fast"},{"value":"hunter2hunter2","name":"PW"}"#, "hunter2hunter2", r#""fast" "PW""#),
+    (r#"{\"name\":\"DB_PASSWORD\",\"value\":\"hunter2hunter2\"}"#, "hunter2hunter2", r#"{\"name\":\"DB_PASSWORD\""#),
+    (r#"<property name="password" type="string" value="hunter2hunter2"/>"#, "hunter2hunter2", r#"type="string" "/>"#),
+    ("<entry><key>password</key><value>hunter2 hunter2</value></entry>", "hunter2", "</value></entry>"),
+    ("ParameterKey=DBPassword,ParameterValue=hunter2hunter2 x", "hunter2hunter2", "ParameterKey=DBPassword x"),
+    ("{variable: API_TOKEN, value: hunter2hunter2}", "hunter2hunter2", "{variable: API_TOKEN, value: }"),
+    (r#"{"name":"Authorization","value":"Bearer abcdef0123456789"}"#, "abcdef0123456789", r#"{"name":"Authorization""#),
     ("define('DB_PASSWORD', 'hunter2hunter2');", "hunter2hunter2", "define('DB_PASSWORD', );"),
     ("setenv( \"API_KEY\",\"hunter2hunter2\", 1)", "hunter2hunter2", "setenv( \"API_KEY\", 1)"),
     (
@@ -356,6 +368,10 @@ const ORDINARY: &[&str] = &[
     "auth: pam: user unknown",
     "bob@tcp(db:3306)/app has no password",
     "see 12:30 me@host(1)",
+    "{name: DB_PASSWORD, valueFrom: {secretKeyRef: db}}, {name: MODE, value: fast}",
+    "{\"value\":\"fast\"},{\"name\":\"DB_PASSWORD\"}",
+    "name=token_type value=access",
+    "the key: password, the value: none",
 ];
 
 #[test]
@@ -632,6 +648,10 @@ const PIECES: &[&str] = &[
     "~",
     "_PROD",
     ":5432:",
+    "name",
+    "value",
+    "{",
+    "}",
     "data:",
     "kind: Secret",
 ];
@@ -680,6 +700,13 @@ fn hostile_text_costs_no_more_than_its_length() {
         "a:5432:",
         "TOKEN_A_B_",
         "vault login ",
+        "name:pw,value:\"",
+        "value:{name:pw ",
+        "value:\"name:pw ",
+        "value='",
+        "name='",
+        "name:pw,value:/etc/",
+        "<value><name>pw",
     ] {
         texts.push(pair.repeat((1 << 16) / pair.len()));
     }
