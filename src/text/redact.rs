@@ -22,7 +22,7 @@ pub use stream::Redactor;
 use super::{
     arguments::{self, Command},
     clean::clean,
-    names::{is_harmless, is_name, sensitive},
+    names::{Name, is_harmless, is_name, sensitive},
 };
 
 /// What stands in the place of a secret.
@@ -59,6 +59,11 @@ fn assigned(word: &[u8]) -> Option<usize> {
     let value = end + 1;
     let secret = word[end] == b'=' && sensitive(&word[..end]).is_some() && !is_harmless(&word[value..]);
     secret.then_some(value)
+}
+
+/// Whether all that is given to `name` is a secret.
+fn is_secret(name: &str) -> bool {
+    matches!(sensitive(name.as_bytes()), Some(Name::Secret | Name::Authorization | Name::Cookie))
 }
 
 fn quoted(word: Cow<'_, str>) -> String {

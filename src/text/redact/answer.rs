@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{MARK, PASSES, Redactor, assigned, redact_line};
+use super::{MARK, PASSES, Redactor, assigned, is_secret, redact_line};
 use crate::text::{
     arguments::Command,
     clean::{clean, each_string, rename},
-    names::{Name, is_harmless, sensitive},
+    names::is_harmless,
 };
 
 /// Takes the secrets out of every string of an answer, cleaned first: what hides from a reader hides a secret, too. Looks
@@ -59,10 +59,6 @@ fn once(value: &mut Value) -> bool {
         }
     }
     changed
-}
-
-fn is_secret(key: &str) -> bool {
-    matches!(sensitive(key.as_bytes()), Some(Name::Secret | Name::Authorization | Name::Cookie))
 }
 
 fn hide(value: &mut Value) -> bool {

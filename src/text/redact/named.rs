@@ -53,6 +53,16 @@ pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
     }
 }
 
+/// What the key at `start` is in a pair that has a line for each half, and what it is given: without its quotes, or all to the line's end.
+pub(super) fn half(line: &str, start: usize) -> Option<(Role, Range<usize>)> {
+    let text = Line::new(line.as_bytes());
+    let key = start..text.run(start, is_name);
+    let role = role(&text.text[key.clone()])?;
+    let value = text.value(&key)?;
+    let rest = line.trim_end_matches([' ', ',', '\r']).len();
+    Some((role, value.start..if value.quoted { value.end } else { rest.max(value.end) }))
+}
+
 struct Line<'a> {
     text: &'a [u8],
     at: usize,

@@ -3,7 +3,12 @@
 
 use std::borrow::Cow;
 
-use super::{MARK, looks::KEYS, redact_line};
+use super::{
+    MARK, is_secret,
+    looks::KEYS,
+    named::{Role, half},
+    redact_line,
+};
 use crate::text::names::{Name, is_block, is_harmless, is_odd, sensitive};
 
 const PEM: &str = "-----BEGIN ";
@@ -139,7 +144,8 @@ impl Manifest {
     }
 }
 
-/// A secret's name on one line and its value on another, as in a list of environment variables: `- name: DB_PASSWORD`, `  value: x`.
+/// A secret's name on one line and its value on another, as in a list of environment variables: `- name: DB_PASSWORD`, `  value: x`; in
+/// YAML, JSON, HCL or XML.
 #[derive(Debug, Default)]
 struct Pair {
     /// How far the name is indented.
@@ -151,27 +157,26 @@ struct Pair {
 impl Pair {
     fn line(&mut self, line: &str) -> Option<String> {
         self.is_secret = false;
-        let key = line.trim_start_matches([' ', '\t', '-']);
+        let key = line.trim_start_matches([' ', '\t', '-', '{', '<', '"', '\'']);
         if key.is_empty() {
             return None;
         }
         let indent = line.len() - key.len();
-        let is_item = line.trim_start().starts_with('-');
+        let is_item = line.trim_start().starts_with(['-', '{']);
         self.named = self.named.filter(|named| indent >= *named && !is_item);
-        let (name, value) = entry(key)?;
-        let is = |words: &[&str]| words.iter().any(|word| name.eq_ignore_ascii_case(word));
-        if is(&["name", "key"]) {
-            let is_secret = sensitive(value.trim_matches('\'').as_bytes()) == Some(Name::Secret);
-            self.named = is_secret.then_some(indent);
+        let (role, range) = half(line, indent)?;
+        let value = &line[range.clone()];
+        if role == Role::Name {
+            let name = value.split(" #").next().unwrap_or_default().trim_end();
+            self.named = is_secret(name).then_some(indent);
             return None;
         }
-        self.is_secret = self.named == Some(indent) && is(&["value"]);
+        self.is_secret = self.named == Some(indent);
         let is_open = is_header(value) || matches!(value, "{" | "[" | MARK);
         if !self.is_secret || is_open || is_harmless(value.as_bytes()) {
             return None;
         }
-        let at = line.rfind(value)?;
-        Some(format!("{}{MARK}{}", &line[..at], &line[at + value.len()..]))
+        Some(format!("{}{MARK}{}", &line[..range.start], &line[range.end..]))
     }
 }
 

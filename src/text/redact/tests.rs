@@ -542,6 +542,23 @@ fn a_value_on_a_line_of_its_own_goes_with_the_name_before_it() {
             "{\n  \"Name\": \"apiKey\",\n  \"Type\": \"s\",\n  \"Value\": \"[redacted]\",\n  \"n\": 1\n}",
         ),
         ("- name: TOKEN\n  value: |\n    hunter2\n- x", "- name: TOKEN\n  value: |\n    [redacted]\n- x"),
+        (
+            "- {\"name\": \"DB_PASSWORD\",\n   \"value\": 123456}\n  {\"name\": \"A\",\n   \"value\": 123456}",
+            "- {\"name\": \"DB_PASSWORD\",\n   \"value\": [redacted]\n  {\"name\": \"A\",\n   \"value\": 123456}",
+        ),
+        (
+            "- name: DB_PASSWORD # of the app\n  value: two words",
+            "- name: DB_PASSWORD # of the app\n  value: [redacted]",
+        ),
+        ("  name  = \"API_KEY\"\n  value = \"x y\"\n}", "  name  = \"API_KEY\"\n  value = \"[redacted]\"\n}"),
+        (
+            "- ParameterKey: DBPassword\n  ParameterValue: x y\n- variable: PIN_SECRET\n  value: 'x y' # z",
+            "- ParameterKey: DBPassword\n  ParameterValue: [redacted]\n- variable: PIN_SECRET\n  value: '[redacted]' # z",
+        ),
+        (
+            "<property>\n  <name>fs.secret.key</name>\n  <value>x y</value>\n</property>",
+            "<property>\n  <name>fs.secret.key</name>\n  <value>[redacted]</value>\n</property>",
+        ),
         // of another
         ("- name: TOKEN\n- value: fast", "- name: TOKEN\n- value: fast"),
         ("a:\n  name: TOKEN\nb:\n  value: fast", "a:\n  name: TOKEN\nb:\n  value: fast"),

@@ -9,7 +9,11 @@ use crate::text::{self, Redactor};
 
 /// Without any of these no line says anything of the next: see [`Redactor`].
 static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?-u)PRIVATE KEY|Private-Lines: |Secret|[dD]ata"?:|(?i:name|key)"?:|:[ !\w]{0,32}[|>]"#).ok()
+    Regex::new(concat!(
+        r#"(?m-u)PRIVATE KEY|Private-Lines: |Secret|[dD]ata"?:|:[ !\w]{0,32}[|>]|"#,
+        r#"^[^\w\n]*(?i:name|key|variable|parameterkey)["']?[ \t]{0,16}[:=>]"#,
+    ))
+    .ok()
 });
 
 /// The longest of the words, so that none is missed between two blocks.
@@ -223,7 +227,8 @@ mod tests {
         format!(
             "{filler}-----BEGIN OPENSSH PRIVATE KEY-----\n{KEY}\n{KEY}\n-----END OPENSSH PRIVATE KEY-----\n{filler}\
              ---\napiVersion: v1\nkind: Secret\n# {filler}data:\n  plain: c29tZXRoaW5nMTIz\nstringData:\n  other: word\n{filler}password=hunter2\n\
-             {filler}- name: TOKEN\n  value: hunter2\n{filler}- secret: !!str >-\n   hunter2\n{filler}- x: 1\n"
+             {filler}- name: TOKEN\n  value: hunter2\n{filler}  name  = \"TOKEN\"\n  value = \"hunter2\"\n{filler}<name>TOKEN</name>\n<value>hunter2</value>\n\
+             {filler}- secret: !!str >-\n   hunter2\n{filler}- x: 1\n"
         )
     }
 
@@ -242,6 +247,18 @@ mod tests {
         secrets.whole(text.as_bytes());
         let at = text.find(KEY).unwrap();
         assert_eq!(secrets.line(at as u64, KEY.as_bytes()).shown(), text::MARK);
+    }
+
+    #[test]
+    fn each_word_is_one_without_the_others() {
+        for text in [
+            "- name: TOKEN\n  value: hunter2",
+            "key = TOKEN\nvalue = hunter2",
+            "\u{feff}\"key\": \"TOKEN\",\n\"value\": \"hunter2\"",
+        ] {
+            assert_eq!(shown(text, 5, |_| true), expected(text, |_| true));
+            assert!(!expected(text, |_| true).concat().contains("hunter2"), "{text}");
+        }
     }
 
     #[test]
