@@ -374,16 +374,22 @@ fn begins_word(name: &[u8], at: usize) -> bool {
 
 /// Values that are no secret whatever they are called, and of which logs and settings are full.
 pub(super) fn is_harmless(value: &[u8]) -> bool {
-    const WORDS: [&str; 30] = [
-        "true", "false", "yes", "no", "on", "off", "none", "null", "nil", "required", "optional", "enabled",
-        "disabled", "ok", "failed", "failure", "missing", "invalid", "expired", "accepted", "rejected", "unknown",
-        "default", "files", "compat", "systemd", "password", "basic", "prompt", "stdin",
+    const WORDS: [&str; 24] = [
+        "none", "null", "nil", "required", "optional", "enabled", "disabled", "ok", "failed", "failure", "missing",
+        "invalid", "expired", "accepted", "rejected", "unknown", "default", "files", "compat", "systemd", "password",
+        "basic", "prompt", "stdin",
     ];
     value.is_empty()
+        || is_bool(value)
         || value.len() <= 2 && value.iter().all(u8::is_ascii_digit)
         || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
         || is_path(value)
         || is_block(value)
+}
+
+/// Whether `value` says yes or no, if it stands alone: before other words it is a word like them.
+pub(super) fn is_bool(value: &[u8]) -> bool {
+    ["true", "false", "yes", "no", "on", "off"].iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Whether `value` says that the value stands on the lines that follow: `|`, `>-`, `|2`, as YAML has it.

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{MARK, step};
-use crate::text::names::{Name, is_harmless, is_name, is_odd, sensitive};
+use crate::text::names::{Name, is_bool, is_harmless, is_name, is_odd, sensitive};
 
 /// Schemes of an `Authorization` that are followed by one word.
 const SCHEMES: [&str; 9] = ["bearer", "basic", "token", "negotiate", "ntlm", "apikey", "bot", "key", "splunk"];
@@ -237,15 +237,19 @@ impl<'a> Line<'a> {
         !value.quoted && matches!(self.byte(value.start), Some(b'{' | b'['))
     }
 
-    /// Whether nothing but blanks and signs of a list or a comment stands before the name, and a blank before its value: then the whole line
-    /// is the setting, and its value may have several words.
+    /// Whether the whole line is the setting, so that its value may have several words: nothing but blanks, quotes and signs of a list or a
+    /// comment stands before the name, and a blank before the value, or else it is `passphrase=`, as programs have it and shells do not.
     fn is_setting(&self, name: &Range<usize>, value: &Given) -> bool {
-        let sign = |byte: &&u8| b" \t-#;".contains(byte);
+        let sign = |byte: &&u8| b" \t-#;\"'".contains(byte);
         let before = self.text[..name.start].iter().rev().take_while(sign).count();
         step(before);
         let first = name.start - before;
         let begins = first == 0 || self.text[first - 1] == b'\n';
-        begins && self.text[value.start - 1] == b' ' && !is_harmless(&self.text[value.start..value.end])
+        let given = &self.text[value.start..value.end];
+        let parted = || matches!(self.text[value.start - 1], b' ' | b'\t');
+        begins
+            && (parted() || !value.colon && is_phrase(&self.text[name.clone()]))
+            && (!is_harmless(given) || is_bool(given))
     }
 
     /// Where a value of several words ends: before a comment, or before what has a value itself.
@@ -255,25 +259,22 @@ impl<'a> Line<'a> {
             let start = self.run(end, |byte| matches!(byte, b' ' | b'\t'));
             let next = self.run(start, |byte| !byte.is_ascii_whitespace() && Some(byte) != self.open);
             let word = &self.text[start..next];
-            if word.is_empty()
-                || start == end
-                || matches!(word[0], b'#' | b';')
-                || word.iter().any(|byte| b"=:".contains(byte))
-            {
+            if word.is_empty() || start == end || matches!(word[0], b'#' | b';') || has_value(word) {
                 return end;
             }
             end = next;
         }
     }
 
-    /// `bob:secret@tcp(db:3306)/x`, as Go names a database.
+    /// `bob:secret@tcp(db:3306)/x` and `bob:secret@/x`, as Go names a database.
     fn protocol(&mut self, found: &mut Vec<Range<usize>>) {
         let text = self.text;
         if text[self.at] != b'@' {
             return;
         }
-        let end = self.run(self.at + 1, |byte| byte.is_ascii_alphanumeric());
-        if end == self.at + 1 || self.byte(end) != Some(b'(') {
+        let end = self.run(self.at + 1, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let no_host = end == self.at + 1;
+        if self.byte(end) != Some(if no_host { b'/' } else { b'(' }) {
             return;
         }
         let from = self.after;
@@ -282,9 +283,13 @@ impl<'a> Line<'a> {
         let length = text[from..self.at].iter().rev().take_while(is_word).count();
         step(length);
         let start = self.at - length;
-        let colon = text[start..self.at].iter().position(|byte| *byte == b':').map(|at| start + at);
-        if let Some(colon) = colon.filter(|colon| !text[colon + 1..].starts_with(b"//")) {
-            found.push(colon + 1..self.at);
+        let Some(colon) = text[start..self.at].iter().position(|byte| *byte == b':').map(|at| start + at) else {
+            return;
+        };
+        let secret = colon + 1..self.at;
+        // a path may have an `@` between its slashes
+        if !(text[secret.clone()].starts_with(b"//") || no_host && text[secret.clone()].contains(&b'/')) {
+            found.push(secret);
         }
     }
 
@@ -622,6 +627,23 @@ impl<'a> Line<'a> {
     fn reads(&self, word: &Range<usize>, wanted: &[u8]) -> bool {
         self.text[word.clone()].eq_ignore_ascii_case(wanted)
     }
+}
+
+/// Whether a program's own file may have a value of several words after this name and `=`. `PASSWORD=x psql` is a shell's.
+fn is_phrase(name: &[u8]) -> bool {
+    name[0].is_ascii_alphabetic()
+        && name.iter().any(u8::is_ascii_lowercase)
+        && name.windows(4).any(|word| word.eq_ignore_ascii_case(b"pass"))
+}
+
+/// Whether `word` is a name and what is given to it, or will be.
+fn has_value(word: &[u8]) -> bool {
+    let word = &word[word.iter().take_while(|byte| b"\"'{[(,".contains(byte)).count()..];
+    let name = word.iter().take_while(|byte| is_name(**byte)).count();
+    let after = &word[name..];
+    let after = after.strip_prefix(b"\"").or(after.strip_prefix(b"'")).unwrap_or(after);
+    word.first().is_some_and(u8::is_ascii_alphabetic)
+        && (matches!(after, [b':', ..]) || matches!(after, [b'=', next, ..] if *next != b'='))
 }
 
 /// A value, without its quotes.
