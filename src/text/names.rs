@@ -380,6 +380,8 @@ pub(super) fn is_harmless(value: &[u8]) -> bool {
         "basic", "prompt", "stdin",
     ];
     value.is_empty()
+        // a comment begins
+        || value == b"#"
         || is_bool(value)
         || value.len() <= 2 && value.iter().all(u8::is_ascii_digit)
         || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))

@@ -9,7 +9,7 @@ use super::{
     named::{Role, half},
     redact_line,
 };
-use crate::text::names::{Name, is_block, is_harmless, is_odd, sensitive};
+use crate::text::names::{is_block, is_harmless, is_odd};
 
 const PEM: &str = "-----BEGIN ";
 const PEM_END: &str = "-----END ";
@@ -167,8 +167,7 @@ impl Pair {
         let (role, range) = half(line, indent)?;
         let value = &line[range.clone()];
         if role == Role::Name {
-            let name = value.split(" #").next().unwrap_or_default().trim_end();
-            self.named = is_secret(name).then_some(indent);
+            self.named = is_secret(without_comment(value)).then_some(indent);
             return None;
         }
         self.is_secret = self.named == Some(indent);
@@ -180,11 +179,14 @@ impl Pair {
     }
 }
 
-/// A secret of several lines in YAML: `password: |`, and all that is indented further.
+/// A secret of several lines in YAML: `password: |` or `password: "x`, and all that is indented further; or `password:` alone, and a
+/// single word below.
 #[derive(Debug, Default)]
 struct Block {
     /// How far the name is indented.
     named: Option<usize>,
+    /// Nothing was said yet of what stands below.
+    is_bare: bool,
 }
 
 impl Block {
@@ -194,23 +196,50 @@ impl Block {
             return None;
         }
         let indent = line.len() - text.len();
-        if self.named.is_some_and(|named| indent > named) {
+        let is_bare = std::mem::take(&mut self.is_bare);
+        if self.named.is_some_and(|named| indent > named) && (!is_bare || is_scalar(text)) {
             return (text != MARK).then(|| format!("{}{MARK}", &line[..indent]));
         }
+        self.named = None;
         let key = line.trim_start_matches([' ', '\t', '-']);
-        let opens = |(name, value): (&str, &str)| {
-            is_header(value) && (is_value || sensitive(name.as_bytes()) == Some(Name::Secret))
-        };
-        self.named = entry(key).is_some_and(opens).then_some(line.len() - key.len());
+        let (name, value) = entry(key)?;
+        let is_secret = is_value || is_secret(name);
+        self.is_bare = is_secret && is_bare_value(value);
+        if is_secret && (self.is_bare || is_header(value) || is_unclosed(value)) {
+            self.named = Some(line.len() - key.len());
+        }
         None
     }
 }
 
-/// What a block of YAML begins with: `|`, `!!binary >-`.
+/// What a block of YAML begins with: `|`, `!!binary >-`, `&anchor |`.
 fn is_header(value: &str) -> bool {
-    let value = value.split(" #").next().unwrap_or_default().trim_end();
-    let header = if value.starts_with('!') { value.rsplit(' ').next().unwrap_or_default() } else { value };
+    let value = without_comment(value);
+    let header = if value.starts_with(['!', '&']) { value.rsplit(' ').next().unwrap_or_default() } else { value };
     is_block(header.as_bytes())
+}
+
+/// Whether nothing is given on this line.
+fn is_bare_value(value: &str) -> bool {
+    let value = without_comment(value);
+    value.is_empty() || value.starts_with('#') || value.starts_with(['!', '&']) && !value.contains(' ')
+}
+
+/// Whether `value` goes on below.
+fn is_unclosed(value: &str) -> bool {
+    ['"', '\''].iter().any(|quote| value.strip_prefix(*quote).is_some_and(|rest| !rest.contains(*quote)))
+}
+
+/// A value alone, that is neither a key nor an item of a list.
+fn is_scalar(text: &str) -> bool {
+    let text = without_comment(text).trim_end_matches(['\r', ',']);
+    let quoted = ['"', '\''].iter().any(|quote| text.starts_with(*quote) && text.len() > 1 && text.ends_with(*quote));
+    let word = || !text.contains(' ') && !text.starts_with(['-', '{', '[', '}', ']', '#', '<']);
+    (quoted || word()) && !text.ends_with([':', '{', '[', '(']) && !is_harmless(text.as_bytes())
+}
+
+fn without_comment(value: &str) -> &str {
+    value.split(" #").next().unwrap_or_default().trim_end()
 }
 
 /// `name: value`, without quotes and commas.

@@ -10,14 +10,15 @@ use crate::text::{self, Redactor};
 /// Without any of these no line says anything of the next: see [`Redactor`].
 static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
-        r#"(?m-u)PRIVATE KEY|Private-Lines: |Secret|[dD]ata"?:|:[ !\w]{0,32}[|>]|"#,
-        r#"^[^\w\n]*(?i:name|key|variable|parameterkey)["']?[ \t]{0,16}[:=>]"#,
+        r#"(?m-u)PRIVATE KEY|Private-Lines: |Secret|[dD]ata"?:|:[ !&\w.-]{0,32}[|>]|"#,
+        r#"^[^\w\n]*(?i:name|key|variable|parameterkey)["']?[ \t]{0,16}[:=>]|"#,
+        r#"(?i:pass|secret|token|key|mnemonic|sess|cred|auth|pw|psk|bearer|cookie)[\w.-]{0,32}"?:[ \t\r]*[!&#"'\n]"#,
     ))
     .ok()
 });
 
 /// The longest of the words, so that none is missed between two blocks.
-const LONGEST_WORD: usize = 40;
+const LONGEST_WORD: usize = 64;
 
 /// A line as it may be shown.
 #[derive(Debug)]
@@ -252,6 +253,10 @@ mod tests {
     #[test]
     fn each_word_is_one_without_the_others() {
         for text in [
+            "password:\n  hunter2",
+            "- DB_TOKEN_OLD: &a # of the app\n    hunter2",
+            "\"api-key\": \"two\n    hunter2\"",
+            "authorization: &a.b |\n  hunter2",
             "- name: TOKEN\n  value: hunter2",
             "key = TOKEN\nvalue = hunter2",
             "\u{feff}\"key\": \"TOKEN\",\n\"value\": \"hunter2\"",
