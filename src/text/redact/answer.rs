@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{MARK, PASSES, Redactor, assigned, is_secret, redact_line};
+use super::{MARK, PASSES, Redactor, assigned, is_secret, redact_line, stream::PrivateKey};
 use crate::text::{
     arguments::Command,
     clean::{clean, each_string, rename},
@@ -101,18 +101,19 @@ fn argument(command: &mut Command, line: &str) -> Option<usize> {
     command.word(line.as_bytes()).or_else(|| assigned(line.as_bytes()).filter(|_| line.starts_with('-')))
 }
 
-/// What spans several cells of a column.
+/// A key that spans several cells of a column. Nothing else does: rows that follow each other need not be of one text, and an indented one
+/// is no sign that it belongs to the one before.
 fn columns(rows: &mut [Value]) -> bool {
     let mut changed = false;
     let width = rows.iter().filter_map(Value::as_array).map(Vec::len).max().unwrap_or(0);
     for column in 0..width {
-        let mut redactor = Redactor::default();
+        let mut key = PrivateKey::default();
         for row in rows.iter_mut() {
             let cell = row.as_array_mut().and_then(|row| row.get_mut(column));
             if let Some(Value::String(text)) = cell
-                && let Some(carried) = redactor.carried(text)
+                && let Some(hidden) = key.line(text)
             {
-                changed |= put(text, carried);
+                changed |= put(text, redact_line(&hidden).into_owned());
             }
         }
     }

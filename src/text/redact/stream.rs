@@ -24,7 +24,7 @@ const KEY_PART: usize = 16;
 /// each text.
 #[derive(Debug, Default)]
 pub struct Redactor {
-    in_key: bool,
+    key: PrivateKey,
     manifest: Manifest,
     pair: Pair,
     block: Block,
@@ -46,24 +46,41 @@ impl Redactor {
 
     /// `line` without its secrets, if the lines before say that it has some.
     pub(super) fn carried(&mut self, line: &str) -> Option<String> {
-        let starts = begins_key(line);
-        let hidden = if self.in_key && !starts { key_line(line) } else { None };
-        self.in_key = starts || hidden.is_some() && !line.contains(PEM_END);
+        let key = self.key.line(line);
         let manifest = self.manifest.line(line);
         let pair = self.pair.line(line);
         let block = self.block.line(line, self.pair.is_secret);
-        let hidden = hidden.or(manifest).or(block).or(pair)?;
+        let hidden = block.or(key).or(manifest).or(pair)?;
         Some(redact_line(&hidden).into_owned())
+    }
+}
+
+/// A private key of several lines.
+#[derive(Debug, Default)]
+pub(super) struct PrivateKey {
+    is_open: bool,
+}
+
+impl PrivateKey {
+    /// `line` without what of the key is in it, if that began before. Its other secrets stay.
+    pub(super) fn line(&mut self, line: &str) -> Option<String> {
+        // what ends the key may be hidden with a secret: then it began for whoever looks at the line as it is shown
+        let starts = line.contains(PEM) && (begins_key(line) || begins_key(&redact_line(line))) || is_putty(line);
+        let ends = line.contains(PEM_END);
+        let hidden = if self.is_open && (ends || !starts) { key_line(line) } else { None };
+        self.is_open = starts || hidden.is_some() && !ends;
+        hidden.filter(|hidden| hidden != line)
     }
 }
 
 /// Whether a private key begins in `line` and does not end there.
 fn begins_key(line: &str) -> bool {
-    let pem = line
-        .rfind(PEM)
-        .is_some_and(|at| KEYS.iter().any(|kind| line[at..].contains(kind)) && !line[at..].contains(PEM_END));
-    // as PuTTY writes one
-    pem || line.starts_with("Private-Lines: ")
+    line.rfind(PEM).is_some_and(|at| KEYS.iter().any(|kind| line[at..].contains(kind)) && !line[at..].contains(PEM_END))
+}
+
+/// Whether the next line is one of a private key, as PuTTY writes it.
+fn is_putty(line: &str) -> bool {
+    line.starts_with("Private-Lines: ")
 }
 
 /// A further line of a private key, perhaps with a time and a name before it.
@@ -72,7 +89,9 @@ fn key_line(line: &str) -> Option<String> {
         return Some(format!("{}{}", if end == 0 { "" } else { MARK }, &line[end..]));
     }
     let word = line.rsplit(' ').next().unwrap_or_default();
-    if word.is_empty() || word == MARK || HEADERS.iter().any(|header| line.contains(header)) {
+    // a mark ends it: whatever line it stands for is hidden already, and so are those of the key after it
+    let is_header = |header: &&str| line.find(*header).is_some_and(|at| at == 0 || line[..at].ends_with(' '));
+    if word.is_empty() || HEADERS.iter().any(is_header) {
         return Some(line.to_owned());
     }
     let base64 = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_:,".contains(&byte));
@@ -225,16 +244,17 @@ fn is_bare_value(value: &str) -> bool {
     value.is_empty() || value.starts_with('#') || value.starts_with(['!', '&']) && !value.contains(' ')
 }
 
-/// Whether `value` goes on below.
+/// Whether `value` goes on below. A mark may stand for the quote that closes it.
 fn is_unclosed(value: &str) -> bool {
-    ['"', '\''].iter().any(|quote| value.strip_prefix(*quote).is_some_and(|rest| !rest.contains(*quote)))
+    let goes_on = |rest: &str, quote| !rest.contains(quote) && !rest.starts_with(MARK);
+    ['"', '\''].into_iter().any(|quote| value.strip_prefix(quote).is_some_and(|rest| goes_on(rest, quote)))
 }
 
 /// A value alone, that is neither a key nor an item of a list.
 fn is_scalar(text: &str) -> bool {
     let text = without_comment(text).trim_end_matches(['\r', ',']);
     let quoted = ['"', '\''].iter().any(|quote| text.starts_with(*quote) && text.len() > 1 && text.ends_with(*quote));
-    let word = || !text.contains(' ') && !text.starts_with(['-', '{', '[', '}', ']', '#', '<']);
+    let word = || !text.contains(' ') && !text.contains(MARK) && !text.starts_with(['-', '{', '[', '}', ']', '#', '<']);
     (quoted || word()) && !text.ends_with([':', '{', '[', '(']) && !is_harmless(text.as_bytes())
 }
 

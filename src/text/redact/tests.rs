@@ -469,6 +469,16 @@ fn every_string_of_an_answer_is_redacted() {
     assert_eq!(value["table"]["rows"][2][1], "fine here");
 }
 
+#[test]
+fn a_row_says_nothing_of_the_next_but_for_a_key() {
+    let mut value = json!({"columns": ["file", "text"], "rows": [
+        ["a", "password: |"], ["b", "  fine here"], ["c", "- name: TOKEN"], ["d", "  value: fine"],
+    ]});
+    let before = value.clone();
+    redact_value(&mut value);
+    assert_eq!(value, before);
+}
+
 fn lines(text: &str) -> String {
     let mut redactor = Redactor::default();
     text.lines().map(|line| redactor.line(line).into_owned()).collect::<Vec<_>>().join("\n")
@@ -514,6 +524,78 @@ MIIBszCCAVmgAwIBAgIUQ0
     );
     assert_eq!(lines(&redacted), redacted);
 }
+
+#[test]
+fn a_key_without_its_end_is_hidden_as_far_the_second_time() {
+    let key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC";
+    let text = format!("-----BEGIN PRIVATE KEY-----\n{key}\npassword: it's\n{key}\n");
+    let redacted = lines(&text);
+    assert_eq!(redacted, format!("-----BEGIN PRIVATE KEY-----\n{MARK}\npassword: {MARK}\n{key}"));
+    assert_eq!(lines(&redacted), redacted);
+}
+
+/// It holds for what people and programs write. Of a heading in the middle of a secret in the middle of a key it need not: some ten in
+/// 400 000 of these texts.
+#[test]
+fn redacting_lines_again_changes_nothing() {
+    let mut seed = 0x1234_5678_9abc_def1;
+    let all = [LINE_PIECES, PIECES].concat();
+    for round in 0..4_000 {
+        let text = pieces(&mut seed, if round % 4 == 0 { &all } else { LINE_PIECES }, 24);
+        let text = text.trim_end();
+        let once = lines(text);
+        assert_eq!(once.split('\n').count(), text.split('\n').count(), "{text:?}");
+        assert_eq!(lines(&once), once, "{text:?}");
+    }
+}
+
+/// What says something of the line after it.
+const LINE_PIECES: &[&str] = &[
+    "\n",
+    "\n",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "\n  - ",
+    "\n- ",
+    "password: ",
+    "token: |",
+    "secret:",
+    "name: ",
+    "value: ",
+    "DB_PASSWORD",
+    "name = ",
+    "value = ",
+    "<name>",
+    "</name>",
+    "{\"name\": \"",
+    "\", ",
+    "hunter2",
+    "two words",
+    "\"",
+    "'",
+    "kind: Secret",
+    "\ndata:",
+    "user: Ym9iYm9iCg==",
+    "-----BEGIN PRIVATE KEY-----",
+    "-----END PRIVATE KEY-----",
+    "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+    "Private-Lines: ",
+    "Comment: ",
+    "apiVersion: v1",
+    "---",
+    "[redacted]",
+    "# ",
+    " # x",
+    ">-",
+    "&a ",
+    "!!binary ",
+    "Authorization: ",
+    "Bearer ",
+    "}",
+    "{",
+    ",",
+];
 
 #[test]
 fn the_values_of_a_kubernetes_secret_go() {

@@ -493,17 +493,16 @@ mod tests {
         let scratch = Scratch::new();
         let filler = "a line of no interest\n".repeat(5_000);
         let end = "-----END OPENSSH PRIVATE KEY-----";
-        scratch.write("conf", "before\npassword=hunter2 in conf\nafter\n");
+        scratch.write("conf", "before\npassword=hunter2 # in conf\nafter\n");
         scratch.write("key", format!("{BEGIN}\n{KEY}\n{KEY}\n{end}\nafter\n"));
         scratch.write("long", format!("{filler}{BEGIN}\n{KEY}\n{end}\n{filler}token: hunter2abc\n"));
-        for pattern in ["hunter2", "hunter", "=h", "=[^x]", "b3Bl", "AAAA", "[^r]unter", "^.{70}$", "password=.{7} in"]
-        {
+        for pattern in ["hunter2", "hunter", "=h", "=[^x]", "b3Bl", "AAAA", "[^r]unter", "^.{70}$", "password=.{7} #"] {
             for more in [json!({}), json!({ "context": 1 }), json!({ "count": true })] {
                 let question = with(json!({ "pattern": pattern }), &more);
                 assert_eq!(found(&scratch, question.clone()), Vec::<String>::new(), "{question}");
             }
         }
-        assert_eq!(found(&scratch, json!({ "pattern": "password" })), ["conf:2:password=[redacted] in conf"]);
+        assert_eq!(found(&scratch, json!({ "pattern": "password" })), ["conf:2:password=[redacted] # in conf"]);
         // what is redacted is shown beside what is found
         assert_eq!(
             found(&scratch, json!({ "pattern": "BEGIN", "include": ["key"], "context": 2 })),

@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn each_word_is_one_without_the_others() {
         for text in [
-            "password:\n  hunter2",
+            "password:\n  hunter2\n",
             "- DB_TOKEN_OLD: &a # of the app\n    hunter2",
             "\"api-key\": \"two\n    hunter2\"",
             "authorization: &a.b |\n  hunter2",
@@ -261,8 +261,8 @@ mod tests {
             "key = TOKEN\nvalue = hunter2",
             "\u{feff}\"key\": \"TOKEN\",\n\"value\": \"hunter2\"",
         ] {
-            assert_eq!(shown(text, 5, |_| true), expected(text, |_| true));
-            assert!(!expected(text, |_| true).concat().contains("hunter2"), "{text}");
+            let shown = shown(text, 5, |_| true).join("\n");
+            assert!(shown.contains(text::MARK) && !shown.contains("hunter2"), "{shown}");
         }
     }
 
