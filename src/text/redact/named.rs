@@ -636,8 +636,11 @@ fn is_phrase(name: &[u8]) -> bool {
         && name.windows(4).any(|word| word.eq_ignore_ascii_case(b"pass"))
 }
 
-/// Whether `word` is a name and what is given to it, or will be.
+/// Whether `word` is a name and what is given to it, or will be; or the sign that gives it.
 fn has_value(word: &[u8]) -> bool {
+    if word.iter().all(|byte| b"=:".contains(byte)) {
+        return true;
+    }
     let word = &word[word.iter().take_while(|byte| b"\"'{[(,".contains(byte)).count()..];
     let name = word.iter().take_while(|byte| is_name(**byte)).count();
     let after = &word[name..];

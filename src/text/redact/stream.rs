@@ -1,5 +1,5 @@
 //! Secrets that span lines: private keys, the values of a Kubernetes Secret, blocks of YAML, and values that stand on a line of their own
-//! after one that names them. A name that stands after its value comes too late.
+//! after one that names them. A name that stands a line after its value comes too late.
 
 use std::borrow::Cow;
 

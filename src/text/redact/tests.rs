@@ -256,6 +256,7 @@ const SECRETS: &[(&str, &str, &str)] = &[
     ("# keyPassword=several words here", "several words here", "keyPassword="),
     ("password: a hunter2== 12:30 =hunter2", "hunter2", "password:"),
     ("password: hunter2hunter2 user=bob host=db", "hunter2hunter2", "password: user=bob host=db"),
+    ("    password: Optional[hunter2] = None,", "hunter2", "password: = None,"),
     ("password=hunter2hunter2 dbname=x", "hunter2hunter2", "password= dbname=x"),
     ("PGPASSWORD=hunter2hunter2 psql db", "hunter2hunter2", "PGPASSWORD= psql db"),
     ("\"password\": hunter2hunter2, \"user\": bob", "hunter2hunter2", "\"password\": \"user\": bob"),
@@ -844,9 +845,10 @@ fn hostile_text_costs_no_more_than_its_length() {
     for text in texts {
         STEPS.with(|steps| steps.set(0));
         let _ = redact_line(&text);
+        let _ = lines(&text);
         let steps = STEPS.with(Cell::get);
         assert!(
-            steps <= 16 * text.len(),
+            steps <= 48 * text.len(),
             "{steps} steps for {} bytes of {:?}",
             text.len(),
             &text[..text.floor_char_boundary(20)]
