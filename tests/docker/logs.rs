@@ -154,6 +154,7 @@ fn filters_find_what_is_far_back_and_say_how_far_they_came() {
         assert_eq!(lines(&report).last().unwrap(), "level=warn last", "{}", engine.name);
         let report = logs(&server, &container, json!({ "until": "1h" }));
         assert_eq!(lines(&report).len(), 0, "{}: {report}", engine.name);
+        assert_eq!(report["searched"]["to_the_beginning"], true, "{}: it went on for nothing: {report}", engine.name);
         // by default the answer is short, and has the newest
         let said = server.call("container_logs", json!({ "name": container.name, "grep": "(?i)info|level" }));
         let text = said["result"]["content"][0]["text"].as_str().unwrap();

@@ -276,6 +276,8 @@ struct Search {
     full: bool,
     /// Nothing older fits.
     covered: bool,
+    /// What came last is later than what is wanted, and the rest was not read.
+    over: bool,
     /// Time ran out before the newest came.
     late: bool,
     entries: u64,
@@ -301,7 +303,7 @@ async fn search(
     let mut best: Option<Search> = None;
     loop {
         let started = Instant::now();
-        let search = match read(docker, container, wanted, asked, deadline, stop).await {
+        let mut search = match read(docker, container, wanted, asked, deadline, stop).await {
             Ok(search) => search,
             // a small part of the log is better than none
             Err(Failure::TimedOut(_)) if best.is_some() => break,
@@ -311,6 +313,8 @@ async fn search(
             break;
         }
         bytes += search.bytes;
+        // all of it is too late, more of it was asked for, and nothing older came
+        search.covered |= search.over && best.as_ref().is_some_and(|best| best.first == search.first);
         let enough = search.full || search.covered || search.late;
         let (entries, piece) = (search.entries, search.bytes);
         best = Some(search);
@@ -385,7 +389,20 @@ async fn read(
     let (full, unlevelled) = (sieve.is_full(), sieve.unlevelled);
     let (first, lines, said) = (sieve.first, sieve.lines, sieve.said.take());
     let (kept, older) = sieve.into_kept(whole);
-    Ok(Search { kept, older, unlevelled, first, lines, said, full, covered: whole || before, late, entries, bytes })
+    Ok(Search {
+        kept,
+        older,
+        unlevelled,
+        first,
+        lines,
+        said,
+        full,
+        covered: whole || before,
+        over,
+        late,
+        entries,
+        bytes,
+    })
 }
 
 /// Why a log cannot be read: most often because the container's logging driver keeps none.
