@@ -251,7 +251,7 @@ fn it_ends_at_once_under_load_and_starts_again_on_its_port() {
         let status = server.wait();
         let took = began.elapsed();
         stop.store(true, Ordering::Relaxed);
-        assert!(took < Duration::from_secs(10), "it took {took:?}");
+        assert!(took < Duration::from_secs(3), "it took {took:?}");
         status
     });
     assert_eq!(status.code(), Some(0), "{}", server.log());
@@ -307,14 +307,8 @@ fn what_is_held_for_speed_never_costs_an_answer() {
     assert!(open_files(&server) as u64 <= limit);
 }
 
-/// Connections that the kernel has taken and the server has not, with what is asked on them.
-#[test]
-fn who_waits_to_be_let_in_at_the_end_is_answered() {
-    let mut server = Server::new();
-    let request = Request::rpc("tools/list", json!({})).token(server.token());
-    server.answers();
-    server.signal(Signal::STOP);
-    let mut wires: Vec<_> = (0..20).map(|_| server.connect()).collect();
+/// Of a stopped server: asks on all of these and tells it to end, so that both are there when it goes on.
+fn answered_at_the_end(mut server: Server, mut wires: Vec<Wire>, request: &Request) {
     for wire in &mut wires {
         wire.send(request.bytes()).unwrap();
     }
@@ -326,24 +320,26 @@ fn who_waits_to_be_let_in_at_the_end_is_answered() {
     assert!(server.wait().success());
 }
 
+/// Connections that the kernel has taken and the server has not, with what is asked on them.
+#[test]
+fn who_waits_to_be_let_in_at_the_end_is_answered() {
+    let server = Server::new();
+    let request = Request::rpc("tools/list", json!({})).token(server.token());
+    server.answers();
+    server.signal(Signal::STOP);
+    let wires = (0..20).map(|_| server.connect()).collect();
+    answered_at_the_end(server, wires, &request);
+}
+
 /// A request that has come when the server is told to end, on a connection that was idle, is not lost.
 #[test]
 fn what_was_asked_before_the_end_is_answered() {
-    let mut server = Server::new();
+    let server = Server::new();
     let request = Request::rpc("tools/list", json!({})).token(server.token());
     let mut wires: Vec<_> = (0..20).map(|_| server.connect()).collect();
     for wire in &mut wires {
         assert_eq!(wire.ask(&request).status, 200);
     }
-    // both are there when it goes on
     server.signal(Signal::STOP);
-    for wire in &mut wires {
-        wire.send(request.bytes()).unwrap();
-    }
-    server.signal(Signal::TERM);
-    server.signal(Signal::CONT);
-    for wire in &mut wires {
-        assert_eq!(wire.answer().expect("an answer, not the end").status, 200);
-    }
-    assert!(server.wait().success());
+    answered_at_the_end(server, wires, &request);
 }

@@ -27,7 +27,7 @@ use systemmanager_mcp::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{PATIENCE, Request, Scratch, Wire, eventually, refusal};
+use crate::common::{Request, Scratch, Wire, eventually, refusal};
 
 const SECRET: &str = "hunter2-in-a-panic";
 
@@ -338,8 +338,10 @@ async fn a_panic_behind_http_is_an_answer_and_the_connection_lives() {
 async fn a_tool_that_never_ends_is_ended() {
     let bench = Bench::hasty();
     for tool in ["endless", "shared_endless", "shared_endless"] {
-        let failure = tokio::time::timeout(PATIENCE, bench.call(tool, json!({}))).await.expect("an end").unwrap_err();
+        let began = Instant::now();
+        let failure = bench.call(tool, json!({})).await.unwrap_err();
         assert_eq!(failure.kind(), "timed_out", "{tool}: {failure}");
+        assert!(began.elapsed() < Duration::from_secs(5));
         assert_eq!(bench.audit().pop().unwrap()["kind"], "timed_out");
     }
     assert!(bench.call("echo", json!({ "text": "alive" })).await.is_ok());
@@ -349,7 +351,8 @@ async fn a_tool_that_never_ends_is_ended() {
 async fn a_tool_that_hangs_on_a_thread_keeps_nobody_waiting() {
     let bench = Bench::hasty();
     let calls = futures_util::future::join_all((0..10).map(|_| bench.call("stuck", json!({}))));
-    let answers = tokio::time::timeout(PATIENCE, calls).await.expect("the deadline holds for threads too");
+    let answers =
+        tokio::time::timeout(Duration::from_secs(4), calls).await.expect("the deadline holds for threads too");
     assert!(answers.into_iter().all(|answer| answer.unwrap_err().kind() == "timed_out"));
     assert!(bench.call("echo", json!({ "text": "alive" })).await.is_ok());
     STUCK.store(false, Ordering::Relaxed);
@@ -390,7 +393,7 @@ async fn work_that_outlives_its_caller_keeps_its_place() {
     LEFT_BEHIND.store(false, Ordering::Relaxed);
     let began = Instant::now();
     while bench.call("echo", json!({ "text": "x" })).await.is_err() {
-        assert!(began.elapsed() < PATIENCE, "the places never came back");
+        assert!(began.elapsed() < Duration::from_secs(20), "the places never came back");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

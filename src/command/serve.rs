@@ -107,11 +107,11 @@ fn credentials(settings: &Settings) -> Result<(Auth, Option<Token>), Error> {
 /// of a file, a key in a place that is not kept from callers).
 fn fits(started: &Settings, now: &Settings) -> Result<(), Error> {
     let is_trial = |settings: &Settings| matches!(settings.tokens, Tokens::Trial(_));
-    let opened = |settings: &Settings| settings.tls.is_some();
+    let is_encrypted = |settings: &Settings| settings.tls.is_some();
     let own = |settings: &Settings| settings.own().into_iter().map(Path::to_owned).collect::<Vec<_>>();
     let changed = [
         ("listen", started.listen != now.listen),
-        ("tls (on or off)", opened(started) != opened(now)),
+        ("tls (on or off)", is_encrypted(started) != is_encrypted(now)),
         ("root", started.root != now.root),
         ("files", started.files != now.files),
         ("docker", started.docker != now.docker),

@@ -151,7 +151,12 @@ impl Listeners {
         // those that the kernel has accepted already would be reset with the socket, and could not know whether they were heard
         let Ok(socket) = socket.into_std() else { return };
         for _ in 0..BACKLOG {
-            let Ok((stream, peer)) = socket.accept() else { return };
+            let (stream, peer) = match socket.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // gone again, or no file left to be had: the next one may fare better
+                Err(_) => continue,
+            };
             if stream.set_nonblocking(true).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
