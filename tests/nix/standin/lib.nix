@@ -25,6 +25,9 @@ let
     hasSuffix = p: s: stringLength s >= stringLength p && substring (stringLength s - stringLength p) (-1) s == p;
     removePrefix = p: s: if hasPrefix p s then substring (stringLength p) (-1) s else s;
     splitString = sep: s: filter isString (split (replaceStrings [ "." "[" "]" "+" "*" "?" "(" ")" "|" "\\" "^" "$" ] [ "\\." "\\[" "]" "\\+" "\\*" "\\?" "\\(" "\\)" "\\|" "\\\\" "\\^" "\\$" ] sep) s);
+    inherit replaceStrings;
+    toUpper = replaceStrings (splitChars "abcdefghijklmnopqrstuvwxyz") (splitChars "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    splitChars = s: genList (n: substring n 1 s) (stringLength s);
     toInt = builtins.fromJSON;
     boolToString = b: if b then "true" else "false";
     escapeShellArg = s: let t = toString s; in if match "[[:alnum:],._+:@%/-]+" t != null then t else "'${replaceStrings [ "'" ] [ "'\\''" ] t}'";

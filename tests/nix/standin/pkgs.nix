@@ -7,15 +7,17 @@ let
       inherit name system; builder = "/bin/bash"; PATH = hostPath; passAsFile = [ "script" ] ++ (env.passAsFile or [ ]); inherit script;
       args = [ "-euc" "set -o pipefail; export TMPDIR=$NIX_BUILD_TOP HOME=$NIX_BUILD_TOP; cd $NIX_BUILD_TOP; source $scriptPath; exit 0" ];
     }); in d // { pname = name; } // (env.passthru or { }) // { meta = env.meta or { }; };
-  platform = { inherit system; isStatic = true; };
+  rustcTarget = lib.head (lib.splitString "-" system) + "-unknown-linux-musl";
+  platform = { inherit system; isStatic = true; rust = { inherit rustcTarget; cargoEnvVarTarget = lib.toUpper (lib.replaceStrings [ "-" ] [ "_" ] rustcTarget); }; };
   callPackageWith = scope: f: args: let g = if lib.isAttrs f || builtins.isFunction f then f else import f; fa = builtins.functionArgs g; in g (builtins.intersectAttrs fa scope // args);
   tool = name: run name { } "mkdir -p $out/bin; ln -s $(command -v ${name}) $out/bin/${name}";
   pkgs = {
     inherit lib; callPackage = callPackageWith pkgs;
-    stdenv = { hostPlatform = platform; buildPlatform = platform // { canExecute = other: other.system == system; }; };
+    stdenv = { hostPlatform = platform; buildPlatform = platform // { canExecute = other: other.system == system; }; cc = tool "musl-gcc" // { targetPrefix = "musl-g"; }; };
     runCommand = run; file = tool "file"; zstd = tool "zstd"; gnutar = tool "tar"; gzip = tool "gzip"; jq = tool "jq"; fakeroot = tool "fakeroot"; binutils = tool "readelf"; skopeo = tool "skopeo";
-    nixfmt-tree = tool "nixfmt"; mkShell = { packages }: run "shell" { inherit packages; } "touch $out";
+    nixfmt-tree = tool "nixfmt"; mkShell = env: run "shell" env "touch $out";
     cargo = tool "cargo"; clippy = tool "cargo-clippy"; rustc = tool "rustc"; rustfmt = tool "rustfmt"; rust-analyzer = tool "rust-analyzer";
+    check-jsonschema = tool "check-jsonschema"; git = tool "git"; procps = tool "pgrep"; shellcheck = tool "shellcheck"; util-linux = tool "prlimit";
     writeText = name: text: run name { inherit text; passAsFile = [ "text" ]; } "cp $textPath $out";
     cacert = run "cacert" { } "mkdir -p $out/etc/ssl/certs; cp -L /etc/ssl/certs/ca-certificates.crt $out/etc/ssl/certs/ca-bundle.crt";
     # cargo, offline, crates out of cargo's own download cache (fill it with `cargo fetch --locked` before)
@@ -42,6 +44,6 @@ let
       jq -ncS --arg l $sum/layer.tar '[{Config:"config.json",RepoTags:["${a.name}:${a.tag}"],Layers:[$l]}]' > img/manifest.json
       tar --sort=name --mtime=@1 --owner=0 --group=0 -C img -cf - . | gzip -n > $out
     '';
-    pkgsStatic = pkgs;
+    pkgsStatic = pkgs; buildPackages = pkgs;
   };
 in pkgs
