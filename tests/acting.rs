@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use schemars::JsonSchema;
@@ -22,16 +22,16 @@ use systemmanager_mcp::{
 };
 use tokio::sync::mpsc;
 
-use crate::common::Scratch;
+use crate::common::{PATIENCE, Scratch, Sign};
 
 static DONE: AtomicUsize = AtomicUsize::new(0);
 
-/// Changes a number, after a while.
+/// Changes a number, once it may.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Counts {
     by: usize,
     #[serde(default)]
-    millis: u64,
+    sign: usize,
     #[serde(default)]
     aims_wrong: bool,
     #[serde(default)]
@@ -62,7 +62,7 @@ impl Acting for Counts {
 
     async fn act(self, turn: &Turn, by: usize) -> Result<Counted, Failure> {
         turn.tell(Step { done: 0.0, of: Some(1.0), words: "begins".to_owned() });
-        tokio::time::sleep(Duration::from_millis(self.millis)).await;
+        Sign::wait(self.sign).await;
         assert!(!self.panics, "in the middle");
         DONE.fetch_add(by, Ordering::SeqCst);
         Ok(Counted { by })
@@ -73,7 +73,7 @@ impl Acting for Counts {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Number {
     #[serde(default)]
-    millis: u64,
+    sign: usize,
 }
 
 impl Tool for Number {
@@ -85,7 +85,7 @@ impl Tool for Number {
 
     async fn run(self, _: &Turn) -> Result<Counted, Failure> {
         let by = DONE.load(Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(self.millis)).await;
+        Sign::wait(self.sign).await;
         Ok(Counted { by })
     }
 }
@@ -123,8 +123,8 @@ impl Bench {
         self.tool("counts", arguments, cancelled, steps).await
     }
 
-    async fn number(&self, millis: u64) -> Value {
-        let answer = self.tool("number", json!({ "millis": millis }), std::future::pending(), None).await.unwrap();
+    async fn number(&self, sign: usize) -> Value {
+        let answer = self.tool("number", json!({ "sign": sign }), std::future::pending(), None).await.unwrap();
         answer.structured["by"].clone()
     }
 
@@ -141,6 +141,16 @@ impl Bench {
             Refusal::Failed(failure) => failure,
             Refusal::NoSuchTool => panic!("it is there"),
         })
+    }
+
+    /// Waits for a first record.
+    async fn until_recorded(&self) {
+        let wait = async {
+            while !self.scratch.read("audit.jsonl").contains('\n') {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("something is on record");
     }
 
     /// Phase, outcome and target of each record.
@@ -193,14 +203,14 @@ async fn what_was_done_and_could_not_be_recorded_is_said_to_be_done() {
     let bench = Bench::usual();
     let before = DONE.load(Ordering::SeqCst);
     let log = bench.scratch.path("audit.jsonl");
-    let call = bench.call(json!({ "by": 1, "millis": 400 }), std::future::pending());
+    let sign = Sign::new();
+    let call = bench.call(json!({ "by": 1, "sign": sign.number }), std::future::pending());
     let spoil = async {
         // between the attempt and the result
-        while bench.records().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        bench.until_recorded().await;
         std::fs::remove_file(&log).unwrap();
         std::fs::create_dir(&log).unwrap();
+        sign.release();
     };
     let (answer, ()) = tokio::join!(call, spoil);
     let failure = answer.unwrap_err();
@@ -213,10 +223,12 @@ async fn a_caller_who_leaves_does_not_stop_it() {
     let _alone = ALONE.lock().await;
     let bench = Bench::usual();
     let before = DONE.load(Ordering::SeqCst);
-    let leaves = tokio::time::sleep(Duration::from_millis(50));
-    let failure = bench.call(json!({ "by": 5, "millis": 2000 }), leaves).await.unwrap_err();
+    let sign = Sign::new();
+    let call = bench.call(json!({ "by": 5, "sign": sign.number }), bench.until_recorded());
+    let failure = call.await.unwrap_err();
     assert_eq!(failure.kind(), "cancelled");
     assert_eq!((DONE.load(Ordering::SeqCst), bench.gate.acting()), (before, 1));
+    sign.release();
     bench.gate.rest().await;
     assert_eq!((DONE.load(Ordering::SeqCst), bench.gate.acting()), (before + 5, 0));
     assert_eq!(bench.records()[1].1, "ok", "what became of it is on record");
@@ -228,11 +240,18 @@ async fn who_has_acted_sees_what_came_of_it_and_not_what_was_read_a_moment_befor
     let bench = Bench::usual();
     let before = bench.number(0).await.as_u64().unwrap();
     // this one reads before the act, and is still at it after
-    let slow = bench.number(300);
+    let sign = Sign::new();
+    let slow = bench.number(sign.number);
     let act = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        sign.until_begun(1).await;
         bench.call(json!({ "by": 7 }), std::future::pending()).await.unwrap();
-        (bench.number(0).await, bench.number(300).await)
+        let at_once = bench.number(0).await;
+        let (again, ()) = tokio::join!(bench.number(sign.number), async {
+            // it reads for itself, while the one from before is still at it
+            sign.until_begun(2).await;
+            sign.release();
+        });
+        (at_once, again)
     };
     let (slow, after) = tokio::join!(slow, act);
     assert_eq!((slow, after), (json!(before), (json!(before + 7), json!(before + 7))));
@@ -255,8 +274,22 @@ async fn so_many_act_at_once_and_no_more() {
     let _alone = ALONE.lock().await;
     let bench = Bench::usual();
     let before = DONE.load(Ordering::SeqCst);
-    let calls = (0..40).map(|_| bench.call(json!({ "by": 1, "millis": 300 }), std::future::pending()));
-    let answers = futures_util::future::join_all(calls).await;
+    let (sign, ended) = (Sign::new(), AtomicUsize::new(0));
+    let calls = (0..40).map(|_| async {
+        let answer = bench.call(json!({ "by": 1, "sign": sign.number }), std::future::pending()).await;
+        ended.fetch_add(1, Ordering::SeqCst);
+        answer
+    });
+    let then_end = async {
+        let all = async {
+            while sign.begun() + ended.load(Ordering::SeqCst) < 40 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, all).await.expect("each acts or is refused");
+        sign.release();
+    };
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(calls), then_end);
     let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert_eq!(DONE.load(Ordering::SeqCst), before + done.len());
     assert!(!done.is_empty() && !refused.is_empty());
@@ -280,8 +313,7 @@ async fn whoever_asks_is_told_how_far_it_has_come() {
     let _alone = ALONE.lock().await;
     let bench = Bench::usual();
     let (steps, mut told) = mpsc::channel(4);
-    let began = Instant::now();
-    bench.told(json!({ "by": 1, "millis": 10 }), std::future::pending(), Some(steps)).await.unwrap();
-    assert_eq!(told.recv().await.map(|step| step.words), Some("begins".to_owned()), "{:?}", began.elapsed());
+    bench.told(json!({ "by": 1 }), std::future::pending(), Some(steps)).await.unwrap();
+    assert_eq!(told.recv().await.map(|step| step.words), Some("begins".to_owned()));
     assert_eq!(told.recv().await, None, "nothing is told of a call that has ended");
 }

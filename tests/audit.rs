@@ -7,13 +7,14 @@ use std::{
     path::PathBuf,
     process::Stdio,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
 
 use serde_json::{Value, json};
 
 use crate::common::{
-    Key, Program, Request, Scratch, Server, Setup, USER, eventually, is_root, refusal, run, token_file,
+    Key, Port, Program, Request, Scratch, Server, Setup, USER, eventually, is_root, needs_root, refusal, run,
+    token_file,
 };
 
 /// The fields of a call's record, in the order that is the format.
@@ -62,7 +63,9 @@ fn every_call_has_one_record_with_its_fields_in_order() {
     for (number, (tool, arguments, decision, outcome, kind)) in calls.into_iter().enumerate() {
         let id = format!("call {number}");
         let call = Request::modern(id.clone(), "tools/call", json!({ "name": tool, "arguments": arguments }));
+        let before = SystemTime::now();
         server.ask(&call.token(server.token()));
+        let after = SystemTime::now();
         let records = server.audit();
         assert_eq!(records.len(), number + 1, "{}", server.audit_text());
         let record = records.last().unwrap();
@@ -77,8 +80,9 @@ fn every_call_has_one_record_with_its_fields_in_order() {
         assert_eq!((record["decision"].as_str(), record["phase"].as_str()), (Some(decision), Some("result")));
         assert_eq!((record["outcome"].as_str(), record["kind"].as_str()), (outcome, kind), "{record}");
         let time = record["time"].as_str().unwrap();
-        let age = std::time::SystemTime::now().duration_since(humantime::parse_rfc3339(time).unwrap()).unwrap();
-        assert!(age < Duration::from_secs(60), "{time}");
+        // it is in milliseconds, rounded down
+        let at = humantime::parse_rfc3339(time).unwrap() + Duration::from_millis(1);
+        assert!(at > before && at <= after + Duration::from_millis(1), "{time}");
         assert!(record["ms"].is_u64(), "{record}");
     }
     let answer = server.ask(&Request::call("memory", json!({})).token(server.token())).rpc();
@@ -228,7 +232,7 @@ fn a_flood_of_bad_credentials_is_counted_and_does_not_fill_the_log() {
 /// Needs a file system of a size of its own, so only root can try it.
 #[test]
 fn on_a_full_disk_calls_are_refused_and_go_on_when_there_is_room_again() {
-    if !is_root() {
+    if !needs_root() {
         return;
     }
     let mounts = Some(
@@ -288,15 +292,15 @@ fn a_stream_that_takes_nothing_refuses_calls_too() {
     let scratch = Scratch::new();
     let key = Key::new("agent");
     scratch.write("tokens.ron", token_file(&[&key]));
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = Port::new();
     let directory = scratch.0.display();
-    let config = format!("(listen: [\"{port}\"], state_directory: \"{directory}\", audit: Stderr)");
+    let config = format!("(listen: [\"{}\"], state_directory: \"{directory}\", audit: Stderr)", port.address);
     let config = scratch.write("config.ron", config).display().to_string();
     let program = Program::get();
     let mut command = program.command((1024, None));
     command.args(["serve", "--config", &config]).stdout(Stdio::null()).stderr(fs::File::create("/dev/full").unwrap());
     let mut child = command.spawn().unwrap();
-    let stream = eventually("it listens", || std::net::TcpStream::connect(port).ok());
+    let stream = eventually("it listens", || std::net::TcpStream::connect(port.address).ok());
     let call = Request::call("memory", json!({})).token(key.text());
     let answer = crate::common::Wire::over(stream).ask(&call).rpc();
     let alive = child.try_wait().unwrap().is_none();
@@ -324,9 +328,8 @@ fn another_program_with_the_lock_does_not_hang_the_server() {
     server.call("memory", json!({}));
     let log = fs::File::open(server.scratch.path("state/audit.jsonl")).unwrap();
     log.lock().unwrap();
-    let began = Instant::now();
+    // it is answered while the other still has the lock
     let answer = server.call("memory", json!({}));
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert!(refusal(&answer).contains("audit"), "{answer}");
     log.unlock().unwrap();
     assert_eq!(server.call("memory", json!({}))["result"]["isError"], false);

@@ -1,6 +1,6 @@
 //! Who is let in, on which route, and what the rest learns: nothing.
 
-use std::time::{Duration, Instant};
+use std::{io::ErrorKind, net::TcpStream};
 
 use serde_json::json;
 
@@ -248,11 +248,31 @@ fn what_a_token_may_not_do_is_not_there() {
     assert_eq!(real.to_string().replace("memory", "mammoth"), unreal.to_string(), "the tool shows by its refusal");
 }
 
+/// Whether nothing has come on it so far.
+fn is_silent(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let peeked = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).unwrap();
+    peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
 #[test]
 fn bad_tokens_never_slow_a_good_one() {
-    let keys = vec![Key::new("remembered").dear(), Key::new("unproven").dear()];
+    let keys = vec![Key::new("remembered").dear(), Key::new("unproven").dear(), Key::new("slow").that_takes_long()];
     let server = Setup { keys, ..Setup::default() }.start();
     server.answers();
+    // answered before a bad one that came before them; on a machine where argon2 was through with it first, once more
+    let mut numbers = 1_000..;
+    eventually("20 good calls overtake a bad one", || {
+        let bad = Wire::tcp(server.address);
+        let mut wire = Wire::over(bad.try_clone().unwrap());
+        let token = wrong_secret(&server.keys[2], numbers.next().unwrap());
+        wire.send(Request::post("{}").token(&token).bytes()).unwrap();
+        (0..20).for_each(|_| server.answers());
+        let is_overtaken = is_silent(&bad);
+        assert_eq!(wire.answer().expect("an answer").status, 401);
+        is_overtaken.then_some(())
+    });
     let mut attack: Vec<Wire> = (0..500)
         .map(|number| {
             let mut wire = server.connect();
@@ -261,11 +281,9 @@ fn bad_tokens_never_slow_a_good_one() {
             wire
         })
         .collect();
-    let began = Instant::now();
     for _ in 0..20 {
         server.answers();
     }
-    assert!(began.elapsed() < Duration::from_secs(5), "20 calls took {:?}", began.elapsed());
     for wire in &mut attack {
         let answer = wire.answer().expect("an answer");
         match answer.status {

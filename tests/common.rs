@@ -4,30 +4,38 @@
 //! soft limit of 1,024 open files: what is denied must be seen to be denied. It ends, by its pid, when its [`Server`] is dropped.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    os::unix::fs::{PermissionsExt, chown},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{PermissionsExt, chown},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, OnceLock, Weak,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
 use argon2::{Argon2, PasswordHasher};
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, socket, socket_with,
+    sockopt::set_socket_reuseaddr,
+};
 use serde_json::{Value, json};
 use systemmanager_mcp::{auth::token::Token, scope::Scope};
+use tokio::sync::Semaphore;
 
 /// Who the program runs as, when the tests run as root.
 pub(crate) const USER: u32 = 65_532;
 
 /// Longer than anything takes on a machine that is busy with other things. No test waits that long unless it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
 
 /// Asks until there is an answer.
 pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
@@ -43,6 +51,106 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
 
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Says that a test did nothing, and why. It goes past what the test runner keeps back of a test that passes.
+pub(crate) fn ignored(why: &str) {
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(io::stderr(), "ignored: {test}: {why}");
+}
+
+/// Whether this test runs as root. If not, says that it is ignored.
+pub(crate) fn needs_root() -> bool {
+    if !is_root() {
+        ignored("it needs root");
+    }
+    is_root()
+}
+
+/// A port of this machine that nobody else is given while this is held, and that a server can listen at: it is bound and does not listen,
+/// with SO_REUSEADDR, as servers bind theirs.
+pub(crate) struct Port {
+    pub(crate) address: SocketAddr,
+    _held: OwnedFd,
+}
+
+impl Port {
+    pub(crate) fn new() -> Self {
+        let held = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        set_socket_reuseaddr(&held, true).unwrap();
+        bind(&held, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Self { address: getsockname(&held).unwrap().try_into().unwrap(), _held: held }
+    }
+}
+
+/// What the tools of one test count and wait for. A call names it by its number, so that no two tests share one. When dropped, nothing waits
+/// for it any more.
+pub(crate) struct Sign {
+    pub(crate) number: usize,
+    state: Arc<Awaited>,
+}
+
+/// How many calls have begun, and a semaphore without permits that is closed once they may end.
+pub(crate) struct Awaited(AtomicUsize, Semaphore);
+
+static SIGNS: Mutex<BTreeMap<usize, Arc<Awaited>>> = Mutex::new(BTreeMap::new());
+
+impl Sign {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        let (number, state) =
+            (NEXT.fetch_add(1, Ordering::Relaxed), Arc::new(Awaited(AtomicUsize::new(0), Semaphore::new(0))));
+        SIGNS.lock().unwrap().insert(number, Arc::clone(&state));
+        Self { number, state }
+    }
+
+    pub(crate) fn begun(&self) -> usize {
+        self.state.0.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many calls have begun.
+    pub(crate) async fn until_begun(&self, calls: usize) {
+        let wait = async {
+            while self.begun() < calls {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("the calls begin");
+    }
+
+    pub(crate) fn release(&self) {
+        self.state.1.close();
+    }
+
+    /// For a tool: it has begun. There is no such sign if its call names none, or its test has ended.
+    pub(crate) fn begin(number: usize) -> Option<Arc<Awaited>> {
+        let state = SIGNS.lock().unwrap().get(&number).cloned()?;
+        state.0.fetch_add(1, Ordering::SeqCst);
+        Some(state)
+    }
+
+    /// For a tool: it has begun, and waits until it is released.
+    pub(crate) async fn wait(number: usize) {
+        if let Some(state) = Self::begin(number) {
+            let _ = state.1.acquire().await;
+        }
+    }
+
+    /// The same on a thread, which nobody can call back.
+    pub(crate) fn wait_on_thread(number: usize) {
+        if let Some(state) = Self::begin(number) {
+            while !state.1.is_closed() {
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+impl Drop for Sign {
+    fn drop(&mut self) {
+        self.release();
+        SIGNS.lock().unwrap().remove(&self.number);
+    }
 }
 
 /// A directory that the program may use, gone when dropped.
@@ -185,6 +293,7 @@ pub(crate) struct Key {
     expires: Option<&'static str>,
     source: Option<&'static str>,
     cost: u32,
+    slow: bool,
 }
 
 impl Key {
@@ -196,6 +305,7 @@ impl Key {
             expires: None,
             source: None,
             cost: 64,
+            slow: false,
         }
     }
 
@@ -226,6 +336,11 @@ impl Key {
         Self { cost: 19_456, ..self }
     }
 
+    /// With a hash that takes as long as the server allows, and is no token's: nobody gets in with it.
+    pub(crate) fn that_takes_long(self) -> Self {
+        Self { slow: true, ..self }
+    }
+
     pub(crate) fn text(&self) -> &str {
         self.token.expose()
     }
@@ -233,7 +348,10 @@ impl Key {
     fn record(&self) -> String {
         let argon2: Argon2<'_> = argon2::Params::new(self.cost, 1, 1, None).unwrap().into();
         let salt = self.token.id().repeat(2);
-        let hash = argon2.hash_password_with_salt(self.text().as_bytes(), salt.as_bytes()).unwrap();
+        let mut hash = argon2.hash_password_with_salt(self.text().as_bytes(), salt.as_bytes()).unwrap().to_string();
+        if self.slow {
+            hash = hash.replace("$m=64,t=1,p=1$", "$m=65536,t=10,p=1$");
+        }
         let quoted = |text: Option<&str>| text.map_or(String::new(), |text| format!("{text:?}"));
         format!(
             "(id: {:?}, name: {:?}, scopes: [{}], created: \"2026-01-01T00:00:00Z\", expires: {}, sources: [{}], hash: \"{hash}\")",

@@ -1,10 +1,6 @@
 //! Bytes that no honest client sends, and half of those that one does.
 
-use std::{
-    net::Shutdown,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{net::Shutdown, thread, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -12,6 +8,16 @@ use crate::common::{Request, Server, Setup, Wire, eventually, refusal, words_of}
 
 fn list() -> Request {
     Request::rpc("tools/list", json!({}))
+}
+
+/// A connection on which a new client was answered by a server that waits a second at most. One that was held up for so long on a busy
+/// machine is sent away, and comes again.
+fn answered(server: &Server) -> Wire {
+    eventually("a new client is answered", || {
+        let mut wire = server.connect();
+        wire.send(list().token(server.token()).bytes()).ok()?;
+        (wire.answer()?.status == 200).then_some(wire)
+    })
 }
 
 /// The code of the JSON-RPC error in an answer.
@@ -98,7 +104,7 @@ fn a_head_that_never_ends_is_not_waited_for() {
             wire
         })
         .collect();
-    server.answers();
+    answered(&server);
     halves.iter_mut().for_each(Wire::is_closed);
 }
 
@@ -111,15 +117,14 @@ fn a_head_that_comes_byte_by_byte_is_not_waited_for_either() {
         thread::sleep(Duration::from_millis(50));
         wire.send("a").is_err().then_some(())
     });
-    server.answers();
+    answered(&server);
 }
 
 #[test]
 fn the_clock_of_a_head_runs_anew_for_each_request_of_a_connection() {
     let server = Server::limited("header_seconds: 1, idle_seconds: 3600");
-    let mut wire = server.connect();
+    let mut wire = answered(&server);
     let request = list().token(server.token());
-    assert_eq!(wire.ask(&request).status, 200);
     thread::sleep(Duration::from_millis(1500));
     assert_eq!(wire.ask(&request).status, 200, "to rest between requests is no half request");
     wire.send("POST /mcp HT").unwrap();
@@ -130,8 +135,7 @@ fn the_clock_of_a_head_runs_anew_for_each_request_of_a_connection() {
 fn an_idle_connection_is_closed_in_time() {
     let server = Server::limited("idle_seconds: 1");
     let mut silent = server.connect();
-    let mut wire = server.connect();
-    assert_eq!(wire.ask(&list().token(server.token())).status, 200);
+    let mut wire = answered(&server);
     silent.is_closed();
     wire.is_closed();
 }
@@ -144,7 +148,7 @@ fn a_body_that_never_ends_is_not_waited_for() {
     half.send(&whole[..whole.len() - 5]).unwrap();
     let mut slow = server.connect();
     slow.send(&whole[..whole.len() - 60]).unwrap();
-    server.answers();
+    answered(&server);
     let answer = half.answer().expect("words");
     assert_eq!(answer.status, 408, "{}", answer.text());
     half.is_closed();
@@ -556,9 +560,7 @@ fn a_thousand_kinds_of_noise_leave_it_standing() {
         state ^= state << 17;
         state as usize
     };
-    let began = Instant::now();
-    let mut tried = 0;
-    while tried < 1000 && began.elapsed() < Duration::from_secs(10) {
+    for _ in 0..1000 {
         let mut bytes = seed.clone();
         for _ in 0..=random() % 4 {
             let at = random() % bytes.len();
@@ -577,9 +579,7 @@ fn a_thousand_kinds_of_noise_leave_it_standing() {
         if let Some(answer) = wire.answer() {
             assert!(answer.status < 500, "{} {}: {:?}", answer.status, answer.text(), String::from_utf8_lossy(&bytes));
         }
-        tried += 1;
     }
-    assert!(tried > 100, "{tried}");
     server.answers();
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }

@@ -5,13 +5,13 @@ use std::{
     net::TcpStream,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::json;
 
-use crate::common::{Key, Request, Server, Setup, Wire, eventually};
+use crate::common::{Key, PATIENCE, Port, Request, Server, Setup, Wire, eventually};
 
 /// Raises the test's own limit of open files and says how many connections it may hold.
 fn connections() -> usize {
@@ -219,8 +219,11 @@ fn limits_are_read_anew_on_sighup() {
 }
 
 #[test]
-fn it_ends_at_once_under_load_and_starts_again_on_its_port() {
-    let mut server = Server::new();
+fn it_ends_under_load_without_waiting_for_the_idle_and_starts_again_on_its_port() {
+    let port = Port::new();
+    // to wait for one of them would take longer than this test waits
+    let limits = "header_seconds: 300, body_seconds: 300, idle_seconds: 3600".to_owned();
+    let mut server = Setup { listen: port.address.to_string(), limits, ..Setup::default() }.start();
     let _idle: Vec<TcpStream> = (0..50).map(|_| Wire::tcp(server.address)).collect();
     let mut half = server.connect();
     half.send("POST /mcp HTTP/1.1\r\nHost").unwrap();
@@ -235,7 +238,7 @@ fn it_ends_at_once_under_load_and_starts_again_on_its_port() {
                 while !stop.load(Ordering::Relaxed) {
                     // refused, reset and cut are all ways to see the end
                     let Ok(stream) = TcpStream::connect(address) else { break };
-                    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+                    let _ = stream.set_read_timeout(Some(PATIENCE));
                     let mut wire = Wire::over(stream);
                     while !stop.load(Ordering::Relaxed) && wire.send(&request).is_ok() {
                         let Some(answer) = wire.answer() else { break };
@@ -246,12 +249,9 @@ fn it_ends_at_once_under_load_and_starts_again_on_its_port() {
             });
         }
         eventually("there is load", || (done.load(Ordering::Relaxed) > 100).then_some(()));
-        let began = Instant::now();
         server.signal(Signal::TERM);
         let status = server.wait();
-        let took = began.elapsed();
         stop.store(true, Ordering::Relaxed);
-        assert!(took < Duration::from_secs(3), "it took {took:?}");
         status
     });
     assert_eq!(status.code(), Some(0), "{}", server.log());

@@ -1,13 +1,6 @@
 //! Tools that no reviewer would let in, behind the real gate: what they do is their own trouble.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
@@ -27,7 +20,7 @@ use systemmanager_mcp::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Request, Scratch, Wire, eventually, refusal};
+use crate::common::{PATIENCE, Request, Scratch, Sign, Wire, eventually, refusal};
 
 const SECRET: &str = "hunter2-in-a-panic";
 
@@ -79,11 +72,11 @@ impl Tool for Panics {
     }
 }
 
-static SHARED_RUNS: AtomicUsize = AtomicUsize::new(0);
-
 /// Panics where several wait for one answer.
 #[derive(Debug, Deserialize, JsonSchema)]
-struct SharedPanics {}
+struct SharedPanics {
+    sign: usize,
+}
 
 impl Tool for SharedPanics {
     const NAME: &'static str = "shared_panics";
@@ -93,20 +86,16 @@ impl Tool for SharedPanics {
     type Output = Done;
 
     async fn run(self, _: &Turn) -> Result<Done, Failure> {
-        SHARED_RUNS.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        Sign::wait(self.sign).await;
         panic!("{SECRET}")
     }
 }
-
-/// The marks of calls that wait for ever by now.
-static BEGUN: AtomicUsize = AtomicUsize::new(0);
 
 /// Waits for ever, in a way that the runtime can end.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Endless {
     #[serde(default)]
-    mark: usize,
+    sign: usize,
 }
 
 impl Tool for Endless {
@@ -116,7 +105,7 @@ impl Tool for Endless {
     type Output = Done;
 
     async fn run(self, _: &Turn) -> Result<Done, Failure> {
-        BEGUN.fetch_or(self.mark, Ordering::Relaxed);
+        Sign::begin(self.sign);
         std::future::pending().await
     }
 }
@@ -125,7 +114,7 @@ impl Tool for Endless {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct SharedEndless {
     #[serde(default)]
-    mark: usize,
+    sign: usize,
 }
 
 impl Tool for SharedEndless {
@@ -136,16 +125,16 @@ impl Tool for SharedEndless {
     type Output = Done;
 
     async fn run(self, _: &Turn) -> Result<Done, Failure> {
-        BEGUN.fetch_or(self.mark, Ordering::Relaxed);
+        Sign::begin(self.sign);
         std::future::pending().await
     }
 }
 
-static STUCK: AtomicBool = AtomicBool::new(true);
-
 /// Hangs on a thread, as a read from a dead file server does.
 #[derive(Debug, Deserialize, JsonSchema)]
-struct Stuck {}
+struct Stuck {
+    sign: usize,
+}
 
 impl Tool for Stuck {
     const NAME: &'static str = "stuck";
@@ -154,10 +143,8 @@ impl Tool for Stuck {
     type Output = Done;
 
     async fn run(self, turn: &Turn) -> Result<Done, Failure> {
-        turn.read(|_| {
-            while STUCK.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(10));
-            }
+        turn.read(move |_| {
+            Sign::wait_on_thread(self.sign);
             Ok(Done { done: true })
         })
         .await
@@ -226,7 +213,6 @@ static TOOLS: &[Entry] = &[
     Entry::of::<Endless>(),
     Entry::of::<SharedEndless>(),
     Entry::of::<Stuck>(),
-    Entry::of::<LeftBehind>(),
     Entry::of::<Huge>(),
     Entry::of::<Echo>(),
 ];
@@ -251,6 +237,11 @@ impl Bench {
     /// With a deadline that ends soon.
     fn hasty() -> Self {
         Self::new(Limits { deadline: Duration::from_millis(100), ..Limits::default() })
+    }
+
+    /// From the next call on there is time enough: a call that should be answered is not to fail because the machine is busy.
+    fn calms_down(&self) {
+        self.gate.set_limits(Limits { deadline: PATIENCE, ..self.gate.limits() });
     }
 
     async fn call(&self, tool: &str, arguments: Value) -> Result<Arc<Answer>, Failure> {
@@ -306,13 +297,20 @@ async fn a_panic_is_an_internal_error_and_tells_the_caller_nothing() {
 #[tokio::test]
 async fn all_who_wait_for_a_shared_answer_learn_of_its_panic() {
     let bench = Bench::patient();
-    let calls = (0..10).map(|_| bench.call("shared_panics", json!({})));
-    let ended = tokio::time::timeout(Duration::from_secs(20), futures_util::future::join_all(calls)).await;
+    let sign = Sign::new();
+    let calls =
+        futures_util::future::join_all((0..10).map(|_| bench.call("shared_panics", json!({ "sign": sign.number }))));
+    let then_panic = async {
+        sign.until_begun(1).await;
+        // all ten have come in by then: they are asked in one go
+        assert_eq!(sign.begun(), 1, "one is asked for all");
+        sign.release();
+    };
+    let ended = tokio::time::timeout(PATIENCE, async { tokio::join!(calls, then_panic).0 }).await;
     for answer in ended.expect("nobody is left waiting") {
         assert_eq!(answer.unwrap_err().kind(), "internal");
     }
     assert_eq!(bench.audit().len(), 10);
-    assert!(SHARED_RUNS.load(Ordering::Relaxed) >= 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -337,65 +335,51 @@ async fn a_panic_behind_http_is_an_answer_and_the_connection_lives() {
 #[tokio::test]
 async fn a_tool_that_never_ends_is_ended() {
     let bench = Bench::hasty();
-    for tool in ["endless", "shared_endless", "shared_endless"] {
-        let began = Instant::now();
-        let failure = bench.call(tool, json!({})).await.unwrap_err();
+    let sign = Sign::new();
+    for (before, tool) in ["endless", "shared_endless", "shared_endless"].into_iter().enumerate() {
+        let call = bench.call(tool, json!({ "sign": sign.number }));
+        // it is still at work when it is answered: nothing lets it end
+        let failure = tokio::time::timeout(PATIENCE, call).await.expect("it is ended").unwrap_err();
         assert_eq!(failure.kind(), "timed_out", "{tool}: {failure}");
-        assert!(began.elapsed() < Duration::from_secs(5));
-        assert_eq!(bench.audit().pop().unwrap()["kind"], "timed_out");
+        assert_eq!((sign.begun(), &bench.audit().pop().unwrap()["kind"]), (before + 1, &json!("timed_out")), "{tool}");
     }
+    bench.calms_down();
     assert!(bench.call("echo", json!({ "text": "alive" })).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tool_that_hangs_on_a_thread_keeps_nobody_waiting() {
     let bench = Bench::hasty();
-    let calls = futures_util::future::join_all((0..10).map(|_| bench.call("stuck", json!({}))));
-    let answers =
-        tokio::time::timeout(Duration::from_secs(4), calls).await.expect("the deadline holds for threads too");
+    let sign = Sign::new();
+    let calls = futures_util::future::join_all((0..10).map(|_| bench.call("stuck", json!({ "sign": sign.number }))));
+    // nothing lets the threads end before both have been answered
+    let answers = tokio::time::timeout(PATIENCE, calls).await.expect("the deadline holds for threads too");
     assert!(answers.into_iter().all(|answer| answer.unwrap_err().kind() == "timed_out"));
+    sign.until_begun(10).await;
+    bench.calms_down();
     assert!(bench.call("echo", json!({ "text": "alive" })).await.is_ok());
-    STUCK.store(false, Ordering::Relaxed);
-}
-
-static LEFT_BEHIND: AtomicBool = AtomicBool::new(true);
-
-/// Hangs on a thread that nobody can call back.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct LeftBehind {}
-
-impl Tool for LeftBehind {
-    const NAME: &'static str = "left_behind";
-    const TITLE: &'static str = "Left behind";
-    const SCOPE: Scope = Scope::SystemRead;
-    type Output = Done;
-
-    async fn run(self, turn: &Turn) -> Result<Done, Failure> {
-        turn.read(|_| {
-            while LEFT_BEHIND.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Ok(Done { done: true })
-        })
-        .await
-    }
+    sign.release();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_that_outlives_its_caller_keeps_its_place() {
     let bench =
         Bench::new(Limits { running: 2, waiting: 0, deadline: Duration::from_millis(100), ..Limits::default() });
+    let sign = Sign::new();
     for _ in 0..2 {
-        assert_eq!(bench.call("left_behind", json!({})).await.unwrap_err().kind(), "timed_out");
+        let failure = bench.call("stuck", json!({ "sign": sign.number })).await.unwrap_err();
+        assert_eq!(failure.kind(), "timed_out");
     }
+    bench.calms_down();
     // both callers are gone, both threads are not
     assert_eq!(bench.call("echo", json!({ "text": "x" })).await.unwrap_err().kind(), "busy");
-    LEFT_BEHIND.store(false, Ordering::Relaxed);
-    let began = Instant::now();
-    while bench.call("echo", json!({ "text": "x" })).await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(20), "the places never came back");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    sign.release();
+    let again = async {
+        while bench.call("echo", json!({ "text": "x" })).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("the places come back");
 }
 
 #[tokio::test]
@@ -407,6 +391,7 @@ async fn one_more_than_may_wait_is_told_to_come_back() {
         futures_util::future::join_all(calls).await.into_iter().map(|answer| answer.unwrap_err().kind()).collect();
     assert_eq!(kinds.iter().filter(|kind| **kind == "timed_out").count(), 2, "{kinds:?}");
     assert_eq!(kinds.iter().filter(|kind| **kind == "busy").count(), 3, "{kinds:?}");
+    bench.calms_down();
     assert!(bench.call("echo", json!({ "text": "alive" })).await.is_ok(), "the places were given back");
     assert_eq!(bench.audit().iter().filter(|record| record["kind"] == "busy").count(), 3);
 }
@@ -416,10 +401,11 @@ async fn a_client_that_goes_cancels_its_call() {
     let bench = Bench::patient();
     let (address, token) = bench.serve().await;
     tokio::task::spawn_blocking(move || {
-        for (tool, mark) in [("endless", 1), ("shared_endless", 2)] {
+        for tool in ["endless", "shared_endless"] {
+            let sign = Sign::new();
             let mut wire = Wire::to(address);
-            wire.send(Request::call(tool, json!({ "mark": mark })).token(token.expose()).bytes()).unwrap();
-            eventually("it runs", || (BEGUN.load(Ordering::Relaxed) & mark != 0).then_some(()));
+            wire.send(Request::call(tool, json!({ "sign": sign.number })).token(token.expose()).bytes()).unwrap();
+            eventually("it runs", || (sign.begun() == 1).then_some(()));
             drop(wire);
         }
         eventually("both are on record", || (bench.audit().len() == 2).then_some(()));
