@@ -1,19 +1,20 @@
 //! What the server says of this machine is what the machine's own tools say at the same moment, idle and under load.
 //!
 //! Ours is held between two readings of the other tool, one before and one after it. That is exact for what only grows, however slow the
-//! machine is in between. What goes up and down has a tolerance, said where it stands, and a few tries: others take and give back as well,
-//! and what is wrong in the program is wrong every time.
+//! machine is in between. What goes up and down has a tolerance, said where it stands. All is tried again until it holds: others take and
+//! give back as well, the tests beside these among them, and what is wrong in the program is wrong every time.
 //!
 //! The load is made of children that end with their test, by their pid.
 
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -41,10 +42,6 @@ fn rows(table: &Value) -> Vec<BTreeMap<String, Value>> {
     rows.into_iter().map(|row| columns.iter().cloned().zip(row).collect()).collect()
 }
 
-fn near(what: &str, ours: f64, theirs: f64, tolerance: f64) {
-    assert!((ours - theirs).abs() <= tolerance, "{what}: we say {ours}, they say {theirs}, tolerance {tolerance}");
-}
-
 /// The bytes by which the kernel's own two figures of a process's resident memory differ: `stat`, which a scan reads, leaves out what each
 /// CPU has not yet added to the three counters (at most a batch of 32 pages or twice the CPUs); since Linux 6.16 `status`, which `ps`
 /// reads, does not.
@@ -56,16 +53,20 @@ fn rss_slack() -> f64 {
 /// Takes ours between two readings of theirs until they agree; `check` says what does not. An answer is never one that was shared from
 /// before: those live for 250 ms.
 fn between<T, O>(theirs: impl Fn() -> T, ours: impl Fn() -> O, check: impl Fn(&T, &O, &T) -> Result<(), String>) {
-    let mut said = String::new();
-    for _ in 0..10 {
+    let began = Instant::now();
+    for tries in 1.. {
         thread::sleep(Duration::from_millis(300));
         let (before, ours, after) = (theirs(), ours(), theirs());
         match check(&before, &ours, &after) {
             Ok(()) => return,
-            Err(why) => said = why,
+            Err(why) => assert!(began.elapsed() < PATIENCE, "not once in {tries} tries: {why}"),
         }
     }
-    panic!("not once in ten tries: {said}");
+}
+
+/// Whether ours is just what theirs is.
+fn same<T: PartialEq + Debug>(what: &str, ours: T, theirs: T) -> Result<(), String> {
+    if ours == theirs { Ok(()) } else { Err(format!("{what}: we say {ours:?}, they say {theirs:?}")) }
 }
 
 /// Whether ours is no further than `slack` from what lies between theirs.
@@ -161,41 +162,45 @@ fn filesystems_are_those_of_df_and_findmnt() {
         // a mount point with blanks is not parsed here; the recorded laptop has one
         lines.lines().skip(1).map(words).filter(|row| row.len() == 7).map(|row| (row[0].clone(), row)).collect()
     };
-    let (before, ours, after) = (df(), answer(&server, "disks", json!({ "limit": 200 })), df());
-    let filesystems = rows(&ours["filesystems"]);
-    assert!(!filesystems.is_empty());
-    let mut compared = 0;
-    for row in &filesystems {
-        let target = row["mount_point"].as_str().unwrap();
-        let (Some(before), Some(after)) = (before.get(target), after.get(target)) else { continue };
-        if row["size_bytes"].is_null() {
-            continue;
+    let ours = || rows(&answer(&server, "disks", json!({ "limit": 200 }))["filesystems"]);
+    between(df, ours, |before, filesystems, after| {
+        let mut compared = 0;
+        for row in filesystems {
+            let target = row["mount_point"].as_str().unwrap();
+            let (Some(before), Some(after)) = (before.get(target), after.get(target)) else { continue };
+            if row["size_bytes"].is_null() {
+                continue;
+            }
+            same(target, (row["device"].as_str(), row["type"].as_str()), (Some(&*before[1]), Some(&*before[2])))?;
+            same(target, row["size_bytes"].as_u64().unwrap().to_string(), before[3].clone())?;
+            for (key, column) in [("used_bytes", 4), ("available_bytes", 5)] {
+                let [a, b]: [f64; 2] = [before[column].parse().unwrap(), after[column].parse().unwrap()];
+                within(&format!("{target} {key}"), a, row[key].as_f64().unwrap(), b, (8 << 20) as f64)?;
+            }
+            let percent = |row: &[String]| row[6].trim_end_matches('%').parse::<f64>().unwrap();
+            let ours = (row["used_ratio"].as_f64().unwrap() * 100.0).ceil();
+            within(&format!("{target} %"), percent(before), ours, percent(after), 1.0)?;
+            compared += 1;
         }
-        assert_eq!((row["device"].as_str(), row["type"].as_str()), (Some(&*before[1]), Some(&*before[2])), "{target}");
-        assert_eq!(row["size_bytes"].as_u64().unwrap().to_string(), before[3], "{target}");
-        for (key, column) in [("used_bytes", 4), ("available_bytes", 5)] {
-            let [a, b]: [f64; 2] = [before[column].parse().unwrap(), after[column].parse().unwrap()];
-            let (ours, slack) = (row[key].as_f64().unwrap(), (8 << 20) as f64);
-            assert!(ours >= a.min(b) - slack && ours <= a.max(b) + slack, "{target} {key}: {ours} is not in {a}..{b}");
-        }
-        let percent = |row: &[String]| row[6].trim_end_matches('%').parse::<f64>().unwrap();
-        let ours = (row["used_ratio"].as_f64().unwrap() * 100.0).ceil();
-        assert!(ours >= percent(before) - 1.0 && ours <= percent(after) + 1.0, "{target}: {ours} %");
-        compared += 1;
-    }
-    assert!(compared > 0, "{filesystems:?}");
+        same("whether anything was compared", compared > 0, true)
+    });
 
-    let found: Value =
-        serde_json::from_str(&prints("findmnt", &["--json", "--list", "--output", "TARGET,SOURCE,FSTYPE"])).unwrap();
-    let found = found["filesystems"].as_array().unwrap();
-    for row in &filesystems {
-        let same = |one: &&Value| one["target"] == row["mount_point"] && one["fstype"] == row["type"];
-        assert!(found.iter().any(|one| same(&one)), "findmnt does not know {row:?}");
-    }
-    // what df shows by default, and is no tmpfs or devtmpfs, is there
-    for line in prints("df", &["-x", "tmpfs", "-x", "devtmpfs", "-x", "overlay", "--output=target"]).lines().skip(1) {
-        assert!(filesystems.iter().any(|row| row["mount_point"] == line), "{line} is missing");
-    }
+    // which there are
+    let theirs = || {
+        let found = prints("findmnt", &["--json", "--list", "--output", "TARGET,SOURCE,FSTYPE"]);
+        // what df shows by default, and is no tmpfs or devtmpfs
+        let shown = prints("df", &["-x", "tmpfs", "-x", "devtmpfs", "-x", "overlay", "--output=target"]);
+        (serde_json::from_str::<Value>(&found).unwrap()["filesystems"].clone(), shown)
+    };
+    between(theirs, ours, |_, filesystems, (found, shown)| {
+        for row in filesystems {
+            let is_it = |one: &Value| one["target"] == row["mount_point"] && one["fstype"] == row["type"];
+            same(&format!("whether findmnt knows {row:?}"), true, found.as_array().unwrap().iter().any(is_it))?;
+        }
+        shown.lines().skip(1).try_for_each(|line| {
+            same(&format!("whether {line} is there"), filesystems.iter().any(|row| row["mount_point"] == line), true)
+        })
+    });
 }
 
 /// As root on a memory filesystem that only this test writes to, where nothing but the order of the readings counts; otherwise on the one
@@ -266,28 +271,43 @@ fn processes_are_those_of_ps() {
         let names = prints("ps", &["-o", "comm=", "-p", &asked.join(",")]);
         (names.lines().filter(|name| *name == "sleep").count() == 20).then_some(())
     });
-    let ours = answer(&server, "processes", json!({ "pattern": "sleep 100", "limit": 200, "sort": "pid" }));
-    let ours: BTreeMap<u64, _> =
-        rows(&ours["processes"]).into_iter().map(|row| (row["pid"].as_u64().unwrap(), row)).collect();
+    let asked: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let ps = || -> BTreeMap<u64, Vec<String>> {
+        let columns = "pid=,ppid=,user:32=,stat=,rss=,nlwp=,etimes=,comm=,args=";
+        let words = |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
+        let lines = prints("ps", &["-o", columns, "-p", &asked.join(",")]);
+        lines.lines().map(words).map(|row| (row[0].parse().unwrap(), row)).collect()
+    };
+    let ours = || -> BTreeMap<u64, _> {
+        let ours = answer(&server, "processes", json!({ "pattern": "sleep 100", "limit": 200, "sort": "pid" }));
+        rows(&ours["processes"]).into_iter().map(|row| (row["pid"].as_u64().unwrap(), row)).collect()
+    };
+    between(ps, ours, |before, ours, after| {
+        for pid in pids.iter().map(|pid| u64::from(*pid)) {
+            let (before, words) = (&before[&pid], &after[&pid]);
+            let row = ours.get(&pid).ok_or_else(|| format!("{pid} is missing"))?;
+            let text = |key: &str| row[key].as_str().map(str::to_owned);
+            same("ppid", row["ppid"].to_string(), words[1].clone())?;
+            same("user", text("user"), Some(words[2].clone()))?;
+            same("state", (text("state"), &words[3][..1]), (Some("sleeping".to_owned()), "S"))?;
+            let bytes = |words: &[String]| words[4].parse::<f64>().unwrap() * 1024.0;
+            within("rss", bytes(before), row["memory_bytes"].as_f64().unwrap(), bytes(words), rss_slack())?;
+            same("threads", row["threads"].to_string(), words[5].clone())?;
+            let seconds = |words: &[String]| words[6].parse::<f64>().unwrap();
+            // ps rounds down
+            within("age", seconds(before), row["age_seconds"].as_f64().unwrap(), seconds(words), 1.0)?;
+            same("name", (text("name"), text("command")), (Some(words[7].clone()), Some(words[8..].join(" "))))?;
+        }
+        Ok(())
+    });
     for pid in &pids {
-        let line = prints("ps", &["-o", "ppid=,user:32=,stat=,rss=,nlwp=,etimes=,comm=,args=", "-p", &pid.to_string()]);
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let row = ours.get(&u64::from(*pid)).unwrap_or_else(|| panic!("{pid} is missing"));
-        assert_eq!(row["ppid"].to_string(), words[0]);
-        assert_eq!(row["user"], words[1]);
-        assert_eq!((row["state"].as_str(), &words[2][..1]), (Some("sleeping"), "S"));
-        near("rss", row["memory_bytes"].as_f64().unwrap(), words[3].parse::<f64>().unwrap() * 1024.0, rss_slack());
-        assert_eq!(row["threads"].to_string(), words[4]);
-        // ps is asked twenty times in a row, and on a busy machine that takes a while
-        near("age", row["age_seconds"].as_f64().unwrap(), words[5].parse().unwrap(), 60.0);
-        assert_eq!((row["name"].as_str(), row["command"].as_str()), (Some(words[6]), Some(&*words[7..].join(" "))));
         let one = answer(&server, "process", json!({ "pid": pid }));
-        assert_eq!((one["ppid"].to_string(), one["name"].as_str()), (words[0].to_owned(), Some("sleep")));
+        assert_eq!((one["ppid"].as_u64(), one["name"].as_str()), (Some(std::process::id().into()), Some("sleep")));
     }
-    let count = || prints("ps", &["-e", "-o", "pid="]).lines().count() as i64;
-    let (before, total, after) = (count(), answer(&server, "processes", json!({}))["total"].as_i64().unwrap(), count());
     // ps counts itself, and others come and go
-    assert!(total >= before.min(after) - 20 && total <= before.max(after) + 20, "{before} {total} {after}");
+    let count = || prints("ps", &["-e", "-o", "pid="]).lines().count() as f64;
+    let total = || answer(&server, "processes", json!({}))["total"].as_f64().unwrap();
+    between(count, total, |before, ours, after| within("total", *before, *ours, *after, 20.0));
     for child in &mut children {
         child.kill().unwrap();
         child.wait().unwrap();
@@ -314,27 +334,37 @@ fn processes_are_those_of_ps_when_there_are_hundreds_and_some_are_busy() {
     });
 
     // more than one page
-    let (mut ours, mut cursor) = (BTreeMap::new(), Value::Null);
-    loop {
-        let mut asked = json!({ "pattern": "sleep 2222", "sort": "pid", "limit": 200 });
-        if !cursor.is_null() {
-            asked["cursor"] = cursor;
+    let ours = || -> BTreeMap<u64, BTreeMap<String, Value>> {
+        let (mut ours, mut cursor) = (BTreeMap::new(), Value::Null);
+        loop {
+            let mut asked = json!({ "pattern": "sleep 2222", "sort": "pid", "limit": 200 });
+            if !cursor.is_null() {
+                asked["cursor"] = cursor;
+            }
+            let page = answer(&server, "processes", asked);
+            assert!(page["matching"].as_u64().unwrap() >= 300, "{page}");
+            ours.extend(rows(&page["processes"]).into_iter().map(|row| (row["pid"].as_u64().unwrap(), row)));
+            cursor = page["next_cursor"].clone();
+            if cursor.is_null() {
+                return ours;
+            }
         }
-        let page = answer(&server, "processes", asked);
-        assert!(page["matching"].as_u64().unwrap() >= 300, "{page}");
-        ours.extend(rows(&page["processes"]).into_iter().map(|row| (row["pid"].as_u64().unwrap(), row)));
-        cursor = page["next_cursor"].clone();
-        if cursor.is_null() {
-            break;
-        }
-    }
-    let theirs = ps("pid=,ppid=,stat=,rss=");
-    for pid in sleeping.pids() {
-        let (ours, theirs) = (&ours[&u64::from(pid)], &theirs[&u64::from(pid)]);
-        assert_eq!((ours["ppid"].to_string(), ours["state"].as_str()), (theirs[1].clone(), Some("sleeping")), "{pid}");
-        assert_eq!(&theirs[2][..1], "S", "{pid}");
-        near("rss", ours["memory_bytes"].as_f64().unwrap(), theirs[3].parse::<f64>().unwrap() * 1024.0, rss_slack());
-    }
+    };
+    between(
+        || ps("pid=,ppid=,stat=,rss="),
+        ours,
+        |before, ours, after| {
+            for pid in sleeping.pids().into_iter().map(u64::from) {
+                let ours = ours.get(&pid).ok_or_else(|| format!("{pid} is missing"))?;
+                let (before, after) = (&before[&pid], &after[&pid]);
+                same("ppid", ours["ppid"].to_string(), after[1].clone())?;
+                same("state", (ours["state"].as_str(), &after[2][..1]), (Some("sleeping"), "S"))?;
+                let bytes = |row: &[String]| row[3].parse::<f64>().unwrap() * 1024.0;
+                within("rss", bytes(before), ours["memory_bytes"].as_f64().unwrap(), bytes(after), rss_slack())?;
+            }
+            Ok(())
+        },
+    );
     // others come and go; ps sees itself
     let count = || ps("pid=").len() as f64;
     let total = || answer(&server, "processes", json!({}))["total"].as_f64().unwrap();
@@ -363,19 +393,23 @@ fn cpu_is_what_mpstat_says_idle_and_under_load() {
         if load > 0 {
             thread::sleep(Duration::from_secs(6));
         }
-        // other tests run beside this one; the closest of a few tries is what counts
-        let closest = (0..4)
-            .map(|_| {
-                let report: Value = serde_json::from_str(&prints("mpstat", &["-o", "JSON", "3", "1"])).unwrap();
-                let theirs = &report["sysstat"]["hosts"][0]["statistics"][0]["cpu-load"][0];
-                let theirs = 1.0 - (theirs["idle"].as_f64().unwrap() + theirs["iowait"].as_f64().unwrap()) / 100.0;
-                let ours = answer(&server, "cpu", json!({}));
+        let mpstat = || {
+            let report: Value = serde_json::from_str(&prints("mpstat", &["-o", "JSON", "3", "1"])).unwrap();
+            let theirs = &report["sysstat"]["hosts"][0]["statistics"][0]["cpu-load"][0];
+            1.0 - (theirs["idle"].as_f64().unwrap() + theirs["iowait"].as_f64().unwrap()) / 100.0
+        };
+        // what other tests take of the CPUs changes: in one of the tries it is the same before and after
+        between(
+            mpstat,
+            || answer(&server, "cpu", json!({})),
+            |before, ours, _| {
                 let seconds = ours["window_seconds"].as_f64().unwrap();
-                assert!((0.4..12.0).contains(&seconds), "{seconds}");
-                (ours["busy_ratio"].as_f64().unwrap() - theirs).abs()
-            })
-            .fold(1.0, f64::min);
-        assert!(closest <= 0.15, "under a load of {load} we are off by {closest}");
+                assert!(seconds >= 0.4, "{seconds}");
+                within("window", 0.4, seconds, 12.0, 0.0)?;
+                let ours = ours["busy_ratio"].as_f64().unwrap();
+                within(&format!("busy under a load of {load}"), *before, ours, *before, 0.15)
+            },
+        );
     }
 }
 
@@ -383,33 +417,35 @@ fn cpu_is_what_mpstat_says_idle_and_under_load() {
 fn interfaces_are_those_of_ip() {
     let server = Server::new();
     let link = || -> Vec<Value> { serde_json::from_str(&prints("ip", &["-s", "-j", "link"])).unwrap() };
-    let (before, ours, after) = (link(), answer(&server, "network", json!({ "all": true, "limit": 100 })), link());
-    let interfaces = rows(&ours["interfaces"]);
-    assert_eq!(ours["interfaces_total"].as_u64().unwrap() as usize, before.len());
-    let addresses: Vec<Value> = serde_json::from_str(&prints("ip", &["-j", "addr"])).unwrap();
-    for row in &interfaces {
-        let name = &row["name"];
-        let find = |list: &[Value]| list.iter().find(|one| one["ifname"] == *name).cloned();
-        let (Some(before), Some(after)) = (find(&before), find(&after)) else { panic!("ip does not know {name}") };
-        assert_eq!(row["mtu"], before["mtu"], "{name}");
-        assert_eq!(row["state"].as_str().unwrap(), before["operstate"].as_str().unwrap().to_lowercase(), "{name}");
-        for (key, side) in [("received_bytes", "rx"), ("sent_bytes", "tx")] {
-            let read = |one: &Value| one["stats64"][side]["bytes"].as_u64().unwrap();
-            let ours = row[key].as_u64().unwrap();
-            assert!((read(&before)..=read(&after)).contains(&ours), "{name} {key}: {ours}");
+    let theirs =
+        || -> (Vec<Value>, Vec<Value>) { (link(), serde_json::from_str(&prints("ip", &["-j", "addr"])).unwrap()) };
+    let ours = || answer(&server, "network", json!({ "all": true, "limit": 100 }));
+    // interfaces come and go, with containers
+    between(theirs, ours, |(before, _), ours, (after, addresses)| {
+        same("interfaces", ours["interfaces_total"].as_u64().unwrap() as usize, before.len())?;
+        for row in rows(&ours["interfaces"]) {
+            let name = row["name"].as_str().unwrap();
+            let find = |list: &[Value]| {
+                let one = list.iter().find(|one| one["ifname"] == name).cloned();
+                one.ok_or_else(|| format!("ip does not know {name}"))
+            };
+            let (before, after) = (find(before)?, find(after)?);
+            same(name, &row["mtu"], &before["mtu"])?;
+            same(name, row["state"].as_str().unwrap(), &before["operstate"].as_str().unwrap().to_lowercase())?;
+            for (key, side) in [("received_bytes", "rx"), ("sent_bytes", "tx")] {
+                let read = |one: &Value| one["stats64"][side]["bytes"].as_f64().unwrap();
+                within(&format!("{name} {key}"), read(&before), row[key].as_f64().unwrap(), read(&after), 0.0)?;
+            }
+            let addresses = find(addresses)?["addr_info"].as_array().unwrap().clone();
+            let theirs = addresses.iter().map(|one| format!("{}/{}", one["local"].as_str().unwrap(), one["prefixlen"]));
+            let mut theirs: Vec<String> = theirs.collect();
+            let mut ours: Vec<String> = serde_json::from_value(row["addresses"].clone()).unwrap();
+            ours.sort();
+            theirs.sort();
+            same(name, ours, theirs)?;
         }
-        let theirs: Vec<String> = find(&addresses).unwrap()["addr_info"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| format!("{}/{}", one["local"].as_str().unwrap(), one["prefixlen"]))
-            .collect();
-        let mut ours: Vec<String> = serde_json::from_value(row["addresses"].clone()).unwrap();
-        let mut theirs: Vec<String> = theirs;
-        ours.sort();
-        theirs.sort();
-        assert_eq!(ours, theirs, "{name}");
-    }
+        Ok(())
+    });
 }
 
 /// Sends as much as it can over the loopback until dropped.
@@ -461,9 +497,10 @@ fn counters_of_an_interface_are_those_of_ip_while_it_is_busy() {
             }
             Ok(())
         });
-        let sent = rows(&ours()["interfaces"])[0]["sent_bytes"].as_f64().unwrap();
-        assert!(sent > last, "nothing passed");
-        last = sent;
+        last = eventually("more has passed", || {
+            let sent = rows(&ours()["interfaces"])[0]["sent_bytes"].as_f64().unwrap();
+            (sent > last).then_some(sent)
+        });
     }
 }
 
@@ -485,7 +522,8 @@ fn the_load_is_what_uptime_says_while_every_cpu_is_wanted() {
         || answer(&server, "cpu", json!({}))["load"].clone(),
         |before, ours, after| {
             // each of these wants a CPU all the time
-            assert!(ours["runnable"].as_u64().unwrap() >= load.0.len() as u64, "{ours}");
+            let wanted = load.0.len() as f64;
+            within("runnable", wanted, ours["runnable"].as_f64().unwrap(), f64::INFINITY, 0.0)?;
             // both are the kernel's figure to two digits, and it moves all three at once
             [("last_1m", 0), ("last_5m", 1), ("last_15m", 2)].into_iter().try_for_each(|(key, column)| {
                 within(key, before[column], ours[key].as_f64().unwrap(), after[column], 0.011)
@@ -502,20 +540,29 @@ fn load_and_uptime_are_those_of_the_kernel_and_uptime() {
         let (_, load) = line.trim().rsplit_once("load average: ").unwrap();
         load.split(", ").map(|one| one.parse().unwrap()).collect()
     };
-    let (before, ours, after) = (theirs(), answer(&server, "cpu", json!({})), theirs());
-    for (key, column) in [("last_1m", 0), ("last_5m", 1), ("last_15m", 2)] {
-        let (low, high) = (before[column].min(after[column]), before[column].max(after[column]));
-        let ours = ours["load"][key].as_f64().unwrap();
-        // the kernel moves it every five seconds, between two of these three readings at most
-        assert!(ours >= low * 0.9 - 0.1 && ours <= high * 1.1 + 0.1, "{key}: {ours} is not in {low}..{high}");
-    }
-    let since = prints("uptime", &["--since"]);
-    let identity = answer(&server, "identity", json!({}));
-    let booted = identity["uptime"]["boot_time"].as_str().unwrap().replace('T', " ");
+    between(
+        theirs,
+        || answer(&server, "cpu", json!({}))["load"].clone(),
+        |before, ours, after| {
+            [("last_1m", 0), ("last_5m", 1), ("last_15m", 2)].into_iter().try_for_each(|(key, column)| {
+                // the kernel moves it every five seconds, between two of these three readings at most
+                let (low, high) = (before[column].min(after[column]), before[column].max(after[column]));
+                within(key, low * 0.9 - 0.1, ours[key].as_f64().unwrap(), high * 1.1 + 0.1, 0.0)
+            })
+        },
+    );
     let parse = |text: &str| {
         prints("date", &["-u", "-d", text.trim().trim_end_matches('Z'), "+%s"]).trim().parse::<f64>().unwrap()
     };
-    near("boot", parse(&booted), parse(&since), 3.0);
+    between(
+        || parse(&prints("uptime", &["--since"])),
+        || answer(&server, "identity", json!({})),
+        |before, ours, after| {
+            let booted = ours["uptime"]["boot_time"].as_str().unwrap().replace('T', " ");
+            within("boot", *before, parse(&booted), *after, 3.0)
+        },
+    );
+    let identity = answer(&server, "identity", json!({}));
     assert_eq!(identity["kernel"]["release"], prints("uname", &["-r"]).trim());
     assert_eq!(identity["host"], prints("uname", &["-n"]).trim());
 }
@@ -523,13 +570,11 @@ fn load_and_uptime_are_those_of_the_kernel_and_uptime() {
 #[test]
 fn history_fills_while_the_server_runs() {
     let server = Server::new();
-    let began = std::time::Instant::now();
     let filled = eventually("two ticks are kept", || {
         thread::sleep(Duration::from_millis(500));
         let answer = answer(&server, "history", json!({ "series": ["cpu.busy"], "window": "1m" }));
         (!rows(&answer["series"]).is_empty()).then_some(answer)
     });
-    assert!(began.elapsed() < PATIENCE);
     let row = &rows(&filled["series"])[0];
     let last = row["last"].as_f64().unwrap();
     assert!((0.0..=1.0).contains(&last), "{row:?}");
