@@ -176,6 +176,11 @@ pub(crate) fn failure(server: &Server, tool: &str, arguments: Value) -> String {
     crate::common::refusal(&server.call(tool, arguments)).to_owned()
 }
 
+#[expect(clippy::print_stdout, reason = "how long it takes is for whoever looks; no test holds a time")]
+pub(crate) fn seen(engine: &Engine, words: std::fmt::Arguments<'_>) {
+    println!("{}: {words}", engine.name);
+}
+
 /// The rows of a table as objects.
 pub(crate) fn rows(table: &Value) -> Vec<Value> {
     let columns = table["columns"].as_array().expect("a table");

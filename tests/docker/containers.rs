@@ -19,7 +19,7 @@ use std::{
 use serde_json::{Value, json};
 use systemmanager_mcp::scope::Scope;
 
-use super::{Container, Engine, IMAGE, answer, engines, failure, rows};
+use super::{Container, Engine, IMAGE, answer, engines, failure, rows, seen};
 use crate::common::{Key, Request, Scratch, Server, Setup, eventually, words_of};
 
 const READING: &[Scope] = &[Scope::SystemRead, Scope::DockerRead];
@@ -261,20 +261,28 @@ fn what_is_used_is_what_docker_stats_says() {
         let holder = made(&engine, &format!("{prefix}holds"), &["--tmpfs", "/held", "--memory", "100m"], &holds);
         let burner = made(&engine, &format!("{prefix}burns"), &[], &["sh", "-c", "while :; do :; done"]);
         eventually("it holds its memory", || engine.docker(&["logs", &holder.id]).contains("ready").then_some(()));
-        let report = list(&server, &prefix, json!({ "stats": true, "sort": "cpu" }));
-        assert!(report["window_seconds"].as_f64() > Some(0.4), "{report}");
-        let listed = rows(&report["containers"]);
-        assert_eq!(listed[0]["name"], burner.name, "{report}");
-        assert!(listed[0]["cpu_ratio"].as_f64() > listed[1]["cpu_ratio"].as_f64(), "{report}");
-        let memory = listed[1]["memory_bytes"].as_f64().unwrap();
-        let said = engine.json(&["stats", "--no-stream", &holder.name]).remove(0);
-        let expected = bytes(said["MemUsage"].as_str().unwrap().split(" / ").next().unwrap());
-        assert!((memory / expected - 1.0).abs() < 0.2, "{}: {memory} and {said}", engine.name);
-        assert!(memory > f64::from(20 << 20), "{memory}");
-        let ratio = listed[1]["memory_ratio"].as_f64().unwrap();
-        assert!((ratio - memory / f64::from(100 << 20)).abs() < 0.01, "{}: {report}", engine.name);
-        let usage = answer(&server, "container", json!({ "name": burner.name }))["usage"].clone();
-        assert!(usage["cpu_ratio"].as_f64() > Some(0.05) && usage["window_seconds"].is_f64(), "{usage}");
+        // each looks at a moment of its own, and a busy machine may give the burner nothing in one
+        eventually(&format!("{}: it is what docker stats says", engine.name), || {
+            let report = list(&server, &prefix, json!({ "stats": true, "sort": "cpu" }));
+            assert!(report["window_seconds"].as_f64() > Some(0.4), "{report}");
+            let listed = rows(&report["containers"]);
+            let is_first =
+                listed[0]["name"] == burner.name && listed[0]["cpu_ratio"].as_f64() > listed[1]["cpu_ratio"].as_f64();
+            if !is_first {
+                return None;
+            }
+            let memory = listed[1]["memory_bytes"].as_f64().unwrap();
+            let ratio = listed[1]["memory_ratio"].as_f64().unwrap();
+            assert!((ratio - memory / f64::from(100 << 20)).abs() < 0.01, "{}: {report}", engine.name);
+            let said = engine.json(&["stats", "--no-stream", &holder.name]).remove(0);
+            let expected = bytes(said["MemUsage"].as_str().unwrap().split(" / ").next().unwrap());
+            ((memory / expected - 1.0).abs() < 0.2 && memory > f64::from(20 << 20)).then_some(())
+        });
+        eventually(&format!("{}: it burns", engine.name), || {
+            let usage = answer(&server, "container", json!({ "name": burner.name }))["usage"].clone();
+            assert!(usage["window_seconds"].is_f64(), "{usage}");
+            (usage["cpu_ratio"].as_f64() > Some(0.05)).then_some(())
+        });
         // without asking, nothing
         let report = list(&server, &prefix, json!({}));
         assert_eq!(
@@ -629,24 +637,28 @@ fn two_hundred_are_listed_and_measured_all_at_once() {
     let measuring = began.elapsed();
     let measured = by_name(&report);
     assert_eq!(measured.len(), 200, "{}", report["truncated"]);
+    // it is of this call's own time
     let window = report["window_seconds"].as_f64().unwrap();
-    assert!((0.4..10.0).contains(&window), "{window}");
+    assert!((0.4..=measuring.as_secs_f64()).contains(&window), "{window} in {measuring:?}");
     for row in measured.values() {
         assert!(row["memory_bytes"].as_u64() > Some(0) && row["memory_ratio"].as_f64() > Some(0.0), "{row}");
         assert!(row["cpu_ratio"].is_number() && row["uptime_seconds"].is_u64(), "{row}");
     }
-    assert!(measuring.as_secs() < 30, "{}: listed in {listing:?}, measured in {measuring:?}", engine.name);
+    seen(&engine, format_args!("200 containers are listed in {listing:?} and measured in {measuring:?}"));
     for (n, sorted) in [(0, "cpu"), (1, "memory")] {
         let name = &containers[n].name;
-        let (cpu, memory) = stats_of(&engine, name);
-        let row = &measured[name];
-        let near = |ours: f64, theirs: f64, by: f64| assert!((ours - theirs).abs() < by, "{row}: {cpu} {memory}");
-        near(row["memory_bytes"].as_f64().unwrap(), memory, 3e6);
-        // how much of its quota it gets is for the machine's other work to say, and is more than nothing
-        near(row["cpu_ratio"].as_f64().unwrap(), cpu, 0.15);
-        assert_eq!(row["cpu_ratio"].as_f64() > Some(0.01), n == 0, "{row}");
-        let first = list(&server, &prefix, json!({ "limit": 1, "stats": true, "sort": sorted }));
-        assert_eq!(by_name(&first).keys().collect::<Vec<_>>(), [name], "{sorted}");
+        // how much of its quota it gets is for the machine's other work to say, and is more than nothing; both look at another moment
+        eventually(&format!("{name} is what docker stats says"), || {
+            let row = &by_name(&list(&server, &prefix, json!({ "limit": 200, "stats": true })))[name];
+            let (cpu, memory) = stats_of(&engine, name);
+            let near = |key: &str, theirs: f64, by: f64| (row[key].as_f64().unwrap() - theirs).abs() < by;
+            let is_busy = row["cpu_ratio"].as_f64() > Some(0.01);
+            (near("memory_bytes", memory, 3e6) && near("cpu_ratio", cpu, 0.15) && is_busy == (n == 0)).then_some(())
+        });
+        eventually(&format!("{name} is the first by {sorted}"), || {
+            let first = list(&server, &prefix, json!({ "limit": 1, "stats": true, "sort": sorted }));
+            (by_name(&first).keys().collect::<Vec<_>>() == [name]).then_some(())
+        });
     }
     let full = &measured[&containers[1].name];
     let (bytes, ratio) = (full["memory_bytes"].as_f64().unwrap(), full["memory_ratio"].as_f64().unwrap());

@@ -48,7 +48,7 @@ fn a_container_is_made_as_it_was_asked_for_and_secrets_are_not_shown() {
                 "env": { "PASSWORD": "hush-hush" }, "labels": { "team": "a", "token": "also-hush" },
                 "volumes": [format!("{}:/data", named.1)], "network": "none", "restart": "unless-stopped",
                 "memory_bytes": 16 << 20, "cpus": 0.5, "user": "0:0",
-                "health": { "command": ["test", "-e", "/data/x"], "interval_seconds": 1, "timeout_seconds": 2, "retries": 3 },
+                "health": { "command": ["test", "-e", "/data/x"], "interval_seconds": 1, "timeout_seconds": 60, "retries": 30 },
                 "healthy": !engine.is_podman(),
             }),
         );

@@ -9,8 +9,8 @@ use std::{
 use serde_json::{Value, json};
 use systemmanager_mcp::scope::Scope;
 
-use super::{Container, Engine, answer, away::peak, engines, failure, rows};
-use crate::common::{Server, is_root};
+use super::{Container, Engine, answer, away::peak, engines, failure, rows, seen};
+use crate::common::{Server, needs_root};
 
 const READS: [Scope; 2] = [Scope::DockerRead, Scope::DockerLogs];
 
@@ -175,11 +175,6 @@ fn filters_find_what_is_far_back_and_say_how_far_they_came() {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "how long it takes is for whoever looks; no test holds a time")]
-fn seen(engine: &Engine, words: std::fmt::Arguments<'_>) {
-    println!("{}: of a log of 1 GiB {words}", engine.name);
-}
-
 /// A line of now, as Docker keeps it.
 fn kept(line: &str) -> String {
     let now = humantime::format_rfc3339_nanos(SystemTime::now());
@@ -189,8 +184,9 @@ fn kept(line: &str) -> String {
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
 fn a_log_of_a_gibibyte_takes_little_memory() {
-    if !is_root() {
-        return; // it could not be made so long
+    // it could not be made so long
+    if !needs_root() {
+        return;
     }
     // Podman keeps its logs in another form
     for engine in engines().iter().filter(|engine| !engine.is_podman()) {
@@ -209,7 +205,7 @@ fn a_log_of_a_gibibyte_takes_little_memory() {
         let timed = |what: &str, arguments: &Value| {
             let began = Instant::now();
             let report = search(&server, &container, arguments);
-            seen(engine, format_args!("{what} after {:?}", began.elapsed()));
+            seen(engine, format_args!("of a log of 1 GiB {what} after {:?}", began.elapsed()));
             report
         };
         let report = timed("its last 100 lines", &json!({ "tail": 100 }));
@@ -221,7 +217,8 @@ fn a_log_of_a_gibibyte_takes_little_memory() {
         // not found is no answer before the beginning has been seen
         let began = Instant::now();
         let report = logs(&server, &container, json!({ "grep": "the first line" }));
-        seen(engine, format_args!("its first line, searched for {:?}: {}", began.elapsed(), report["searched"]));
+        let searched = &report["searched"];
+        seen(engine, format_args!("of a log of 1 GiB its first line, searched for {:?}: {searched}", began.elapsed()));
         let found = lines(&report);
         if report["searched"]["to_the_beginning"] == true {
             assert_eq!(found, ["the first line"], "{}", engine.name);

@@ -129,7 +129,7 @@ impl Drop for Project<'_> {
 #[ignore = "needs engines: tests/run --only docker"]
 fn projects_are_those_of_docker_compose() {
     if std::env::var_os("DOCKER_CONFIG").is_none() {
-        return; // tests/engines has said that compose cannot be had here
+        return crate::common::ignored("DOCKER_CONFIG names no docker compose");
     }
     for engine in &engines() {
         let project = Project { engine, name: format!("smcp-stacks-{}", std::process::id()), scratch: Scratch::new() };

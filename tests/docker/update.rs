@@ -527,8 +527,9 @@ fn killed_at_any_step_one_of_the_two_runs_after_the_next_start_and_it_says_which
                 assert_eq!(now["State"]["Running"], true, "{case}");
                 assert_eq!(made.called(&name), name, "{case}");
                 assert!(record["target"].as_str().unwrap().starts_with(id), "{case}: {record}");
-                let log = server.log();
-                assert!(log.contains("an update had broken off") && log.contains(&name), "{case}: {log}");
+                let log = eventually(&format!("{case}: it says what had broken off"), || {
+                    Some(server.log()).filter(|log| log.contains("an update had broken off") && log.contains(&name))
+                });
                 // once it runs there is no reason to go back
                 let replaced = *step == "DELETE" || (*step == "/start" && mishap == Mishap::KilledAfter);
                 assert_eq!(id != old, replaced, "{case}: {log}");
@@ -698,7 +699,9 @@ fn killed_on_the_way_back_the_old_one_runs_after_the_next_start() {
             let runs = made.inspect(&old)["State"]["Running"] == true && made.called(&name) == name;
             (runs && fs::read_dir(server.scratch.path("state/updates")).unwrap().count() == 0).then_some(())
         });
-        assert!(server.log().contains("the old container is back"), "{step} {mishap:?}");
+        eventually(&format!("{step} {mishap:?}: it says so"), || {
+            server.log().contains("the old container is back").then_some(())
+        });
     }
 }
 
