@@ -8,12 +8,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::common::{Server, USER, is_root, refusal, words_of};
+use crate::common::{Server, USER, needs_root, refusal, words_of};
 
 /// Process 1 is root's, and the server is not root.
 #[test]
 fn what_the_server_may_not_read_is_denied_and_not_left_out() {
-    if !is_root() {
+    if !needs_root() {
         return;
     }
     let server = Server::new();

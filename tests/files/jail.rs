@@ -7,7 +7,7 @@ use serde_json::json;
 use systemmanager_mcp::scope::Scope;
 
 use super::{answer, failure};
-use crate::common::{Key, Program, Scratch, Server, Setup, is_root};
+use crate::common::{Key, Program, Scratch, Server, Setup, needs_root};
 
 /// What stands below `srv`: a tmpfs, the machine's /etc, its /proc, and the server's own state and tokens by other names.
 const MOUNTS: &str = "
@@ -40,8 +40,9 @@ fn srv() -> Scratch {
 
 #[test]
 fn what_is_mounted_below_is_refused_unless_the_operator_has_it_shown() {
-    if !is_root() {
-        return; // who may not mount cannot be led out by a mount
+    // who may not mount cannot be led out by a mount
+    if !needs_root() {
+        return;
     }
     let server = server(srv(), "", Some(MOUNTS));
     let at = |path: &str| server.scratch.path(path).display().to_string();
@@ -57,7 +58,7 @@ fn what_is_mounted_below_is_refused_unless_the_operator_has_it_shown() {
 
 #[test]
 fn of_what_is_mounted_only_files_are_shown_and_never_the_servers_own() {
-    if !is_root() {
+    if !needs_root() {
         return;
     }
     let server = server(srv(), "mounts: true", Some(MOUNTS));
