@@ -151,15 +151,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_hundred_at_once_read_once_and_a_failure_is_not_kept() {
-        let (shared, reads) = (Shared::default(), AtomicUsize::new(0));
-        let ask = || {
-            shared.get(key(json!({})), || async {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        let (shared, asked, reads) = (Shared::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let ask = async || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let read = || async {
+                // until all of them wait
+                while asked.load(Ordering::Relaxed) < 100 {
+                    tokio::task::yield_now().await;
+                }
                 match reads.fetch_add(1, Ordering::Relaxed) {
                     0 => Err(Failure::Denied("it".to_owned())),
                     _ => Ok(Answer::default()),
                 }
-            })
+            };
+            shared.get(key(json!({})), read).await
         };
         let answers = futures_util::future::join_all((0..100).map(|_| ask())).await;
         assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), 1);

@@ -264,18 +264,18 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_is_refused_at_once_asks_less_and_less_often() {
-        let (first, asked) = (Duration::from_millis(20), RefCell::new(vec![]));
+        let (first, asked) = (PATIENCE, RefCell::new(vec![]));
         let refused = persist(first, async |patience| {
             asked.borrow_mut().push((Instant::now(), patience));
             Ok(None::<()>)
         });
         assert!(timeout(first * 16, refused).await.is_err());
         let asked = asked.into_inner();
-        assert!(asked.len() > 1 && asked.len() <= 5, "{asked:?}");
+        assert_eq!(asked.len(), 5, "{asked:?}");
         for pair in asked.windows(2) {
-            assert!(pair[1].0 - pair[0].0 >= pair[0].1, "{asked:?}");
+            assert_eq!(pair[1].0 - pair[0].0, pair[0].1, "{asked:?}");
             assert_eq!(pair[1].1, pair[0].1 * 2);
         }
     }
