@@ -30,7 +30,7 @@ let
       mkdir --parents $HOME/.cargo; ln --symbolic @HOME@/.cargo/registry $HOME/.cargo/registry
       export CARGO_HOME=$HOME/.cargo RUSTUP_HOME=@HOME@/.rustup CC_x86_64_unknown_linux_musl=musl-gcc
       target=x86_64-unknown-linux-musl
-      cargo test --frozen --profile ${a.buildType} --target $target ${toString a.cargoTestFlags}
+      cargo test --frozen --profile ${a.checkType} --target $target ${toString a.cargoTestFlags}
       cargo build --frozen --profile ${a.buildType} --target $target
       install -D --mode=755 target/$target/${a.buildType}/${a.meta.mainProgram} --target-directory=$out/bin
     '') + a.installCheckPhase)) // { inherit (a) pname version meta; };
