@@ -14,6 +14,7 @@ mod common;
 mod docker;
 mod files;
 mod first;
+mod fuzzed;
 mod goldens;
 mod http;
 mod layers;
@@ -25,6 +26,9 @@ mod rights;
 mod searches;
 mod stdio;
 mod systemd;
+#[allow(unreachable_pub, reason = "the fuzzer's program uses them as well")]
+#[path = "fuzz/targets/mod.rs"]
+mod targets;
 mod tls;
 #[path = "bench/tokens.rs"]
 mod tokens;
