@@ -22,6 +22,7 @@ mod list;
 mod live;
 mod load;
 mod panics;
+mod promises;
 mod rights;
 mod searches;
 mod stdio;
