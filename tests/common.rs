@@ -1,7 +1,7 @@
 //! The program under test, started for real, and a client that decides over every byte it sends.
 //!
-//! The program is `SMCP_BIN` (the static binary that is shipped), else cargo's. Under root it runs as uid 65532 without groups, with a
-//! soft limit of 1,024 open files: what is denied must be seen to be denied. It ends, by its pid, when its [`Server`] is dropped.
+//! The program is the one that cargo built beside the tests. Under root it runs as uid 65532 without groups, with a soft limit
+//! of 1,024 open files: what is denied must be seen to be denied. It ends, by its pid, when its [`Server`] is dropped.
 
 use std::{
     collections::BTreeMap,
@@ -225,7 +225,7 @@ impl Program {
     }
 
     fn built() -> PathBuf {
-        std::env::var_os("SMCP_BIN").map_or(env!("CARGO_BIN_EXE_systemmanager-mcp").into(), PathBuf::from)
+        env!("CARGO_BIN_EXE_systemmanager-mcp").into()
     }
 
     /// Whether its user may execute it where it was built. Home directories are often closed to others.
