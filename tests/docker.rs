@@ -176,7 +176,7 @@ pub(crate) fn failure(server: &Server, tool: &str, arguments: Value) -> String {
     crate::common::refusal(&server.call(tool, arguments)).to_owned()
 }
 
-#[expect(clippy::print_stdout, reason = "how long it takes is for whoever looks; no test holds a time")]
+#[expect(clippy::print_stdout, reason = "the duration is printed for a reader; no test depends on it")]
 pub(crate) fn seen(engine: &Engine, words: std::fmt::Arguments<'_>) {
     println!("{}: {words}", engine.name);
 }

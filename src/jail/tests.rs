@@ -514,7 +514,7 @@ fn a_link_swapped_in_again_and_again_leads_nowhere() {
         });
         let path = tree.path("in/d/secret");
         let (mut text, began) = (String::new(), Instant::now());
-        // whoever runs more often: until both have been seen, and many swaps
+        // the scheduler may favour one side: go on until both were seen, and many swaps
         let is_seen = |fine, refused| fine > 0 && refused > 0 && swaps.load(Ordering::Relaxed) > 1000;
         let mut turn = 0;
         while turn < tries || (!is_seen(fine, refused) && began.elapsed() < PATIENCE) {

@@ -393,7 +393,7 @@ fn a_directory_swapped_for_a_link_lets_nothing_out() {
             }
         });
         let path = |name: &str| tree.path(name);
-        // and until enough were done and enough refused, whoever runs more often
+        // and until enough were done and enough refused, whichever side the scheduler favours
         let began = std::time::Instant::now();
         while swaps.load(Ordering::Relaxed) < SWAPS || done <= 100 || refused <= 100 {
             if began.elapsed() > std::time::Duration::from_mins(4) {
