@@ -2,7 +2,7 @@
 //!
 //! Fields, always in this order, absent ones left out: `v`, `run`, `seq`, `time`, `request`, `caller`, `auth`, `token`, `peer`,
 //! `client`, `tool`, `args`, `target`, `decision`, `phase`, `outcome`, `kind`, `suppressed`, `bytes`, `ms`. `seq` counts
-//! the records of one `run` (process) without a gap: a record that could not be written takes no number. The names
+//! the records of one `run` (process) in one file without a gap: a record that could not be written takes no number. The names
 //! `prev` and `mac` are kept for a chain; they will stand last, so that a MAC can cover every byte before it.
 //!
 //! Several processes may share a file. Each record is written under a lock (flock), which is what makes three things
@@ -14,18 +14,22 @@
 //! A call that only reads has one record, its `result`. One that changes something has an `attempt` before, which is on disk before
 //! anything is changed: a machine that goes down in between still tells who did it.
 //!
-//! Refused credentials are recorded too, with the public id of a token that was one, but only so many of each kind: whoever knocks can
-//! otherwise fill the disk, or rotate the evidence away. The rest is counted: `suppressed` of that `kind`.
+//! Attempts and their results have a file of their own, with its own rotation ([`ACTIONS`]): calls that only read, or fail, cannot
+//! rotate away what was changed. The rate of changes is limited for each caller, so nobody rotates this file quickly.
+//!
+//! Refused credentials are recorded too, with the public id of a token that was one, and so are calls that fail: but only so many of each
+//! kind, for calls also of each caller. Refusals and failures cost their sender nothing, and could otherwise fill the disk, or rotate
+//! the evidence away. The rest is counted: `suppressed` of that `kind`, and of that `caller`.
 
+mod budgets;
 mod file;
 mod line;
 mod log;
-mod refusals;
 
 use std::{
     io,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{self, SyncSender},
@@ -37,8 +41,15 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-pub use self::file::{Found, look};
-use self::{line::Line, log::Log, refusals::Refusals};
+use self::{
+    budgets::Budgets,
+    line::Line,
+    log::{Log, Of},
+};
+pub use self::{
+    budgets::Rate,
+    file::{Found, look},
+};
 use crate::{
     auth::{Caller, Refusal},
     failure::Failure,
@@ -50,14 +61,25 @@ pub const FILE_NAME: &str = "audit.jsonl";
 pub const ROTATE_AT: u64 = 64 * 1024 * 1024;
 /// How many rotated files are kept, `.1` the newest.
 pub const KEPT: u32 = 16;
-/// Refusals of one kind written one by one: in one second, and in one hour. The rest is counted. There are seven kinds, so that all
-/// together are bounded as well.
-pub const REFUSALS: (u32, u32) = (10, 150);
+/// What is added to the audit file's name for the file of attempts and their results.
+pub const ACTIONS: &str = ".actions";
+/// Refused credentials of one kind that are written one by one; the rest is counted. There are seven kinds, so all together are
+/// bounded as well.
+pub const REFUSALS: Rate = Rate { burst: 10, seconds: 1, hour: 150 };
+/// Failed calls of one kind and one caller that are written one by one; the rest is counted.
+pub const FAILURES: Rate = Rate { burst: 60, seconds: 60, hour: 600 };
+
+/// The file of attempts and their results, for this audit file.
+pub fn actions_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ACTIONS);
+    name.into()
+}
 
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sink {
-    /// Appended to this file, rotated by size.
+    /// Appended to this file and to its [`ACTIONS`], each rotated by size.
     File(PathBuf),
     /// The standard error stream, for containers that may write nowhere.
     Stderr,
@@ -210,7 +232,7 @@ impl From<AuditError> for Failure {
 pub struct Audit {
     run: String,
     jobs: SyncSender<Job>,
-    refusals: Arc<Mutex<Refusals>>,
+    budgets: Arc<Mutex<Budgets>>,
 }
 
 type Job = Box<dyn FnOnce(&mut Log) + Send>;
@@ -222,16 +244,16 @@ const WAITING: usize = 4096;
 const WRITTEN_IN: Duration = Duration::from_secs(2);
 
 impl Audit {
-    /// Opens the sink: a missing file and its directory are made, for their owner alone.
+    /// Opens the sink: missing files and their directory are made, for their owner alone.
     pub fn open(sink: &Sink) -> Result<Self, AuditError> {
         let mut log = Log::open(sink)?;
         let (jobs, given) = mpsc::sync_channel::<Job>(WAITING);
-        let (run, refusals) = (log.run.clone(), Arc::clone(&log.refusals));
+        let (run, budgets) = (log.run.clone(), Arc::clone(&log.budgets));
         let writer = std::thread::Builder::new().name("audit".into()).stack_size(128 << 10);
         writer
             .spawn(move || given.into_iter().for_each(|job| job(&mut log)))
             .map_err(|error| AuditError::Internal(Failure::Internal(error.into())))?;
-        Ok(Self { run, jobs, refusals })
+        Ok(Self { run, jobs, budgets })
     }
 
     /// Sixteen hex digits that tell this process's records from others'.
@@ -239,11 +261,26 @@ impl Audit {
         &self.run
     }
 
-    /// Writes one record. On an error the call must be refused; the record is then not in the log, or, if the log was only too slow,
-    /// gets there late.
+    /// Writes one record of a call that changed nothing. On an error the call must be refused; the record is then not in the log, or,
+    /// if the log was only too slow, gets there late.
     pub async fn record(&self, record: &Record<'_>) -> Result<(), AuditError> {
         let (line, time) = (Line::of(record)?, record.time);
-        self.ask(move |log| log.record(&line, time)).await
+        self.ask(move |log| log.record(Of::Calls, &line, time)).await
+    }
+
+    /// Writes that a call failed with this word for why, and changed nothing, or counts it if the caller had many such failures. On an
+    /// error as with [`Self::record`]: also what is only counted is refused while nothing can be written.
+    pub async fn failed(&self, kind: &'static str, record: &Record<'_>) -> Result<(), AuditError> {
+        let time = record.time;
+        if !self.budgets().admit(kind, record) {
+            return self.ask(move |log| log.check(time).and_then(|()| log.summarize(time))).await;
+        }
+        let line = Line::of(&Record { kind: Some(kind), ..record.clone() })?;
+        let written = self.ask(move |log| log.record(Of::Calls, &line, time)).await;
+        if written.is_err() {
+            self.budgets().lost(kind, record);
+        }
+        written
     }
 
     /// Writes that something is about to be changed, and waits until that is on disk (on a stream: until it is written). On an error
@@ -251,6 +288,12 @@ impl Audit {
     pub async fn attempt(&self, record: &Record<'_>) -> Result<(), AuditError> {
         let (line, time) = (Line::of(&Record { phase: Phase::Attempt, ..record.clone() })?, record.time);
         self.ask(move |log| log.attempt(&line, time)).await
+    }
+
+    /// Writes what came of an attempt. On an error the caller has to be told that something may have been changed.
+    pub async fn outcome(&self, record: &Record<'_>) -> Result<(), AuditError> {
+        let (line, time) = (Line::of(&Record { phase: Phase::Result, ..record.clone() })?, record.time);
+        self.ask(move |log| log.record(Of::Actions, &line, time)).await
     }
 
     /// Writes that credentials were refused (of a token that was one, by its public id), or counts it if there were many of that kind.
@@ -264,8 +307,8 @@ impl Audit {
     pub fn denied(&self, kind: &'static str, record: &Record<'_>) {
         let time = record.time;
         let (admitted, due) = {
-            let mut refusals = self.refusals();
-            (refusals.admit(kind, time), !refusals.due(time).is_empty())
+            let mut budgets = self.budgets();
+            (budgets.admit(kind, record), !budgets.due(time).is_empty())
         };
         if !admitted && !due {
             return;
@@ -273,7 +316,7 @@ impl Audit {
         let record = Record { kind: Some(kind), ..record.clone() };
         let line = admitted.then(|| Line::of(&record)).and_then(Result::ok);
         let sent = self.jobs.try_send(Box::new(move |log| {
-            let was_well = log.failing == 0;
+            let was_well = !log.is_failing();
             if let Err(error) = log.refused(line.as_ref(), kind, time)
                 && was_well
             {
@@ -281,7 +324,7 @@ impl Audit {
             }
         }));
         if sent.is_err() && admitted {
-            self.refusals().lost(kind);
+            self.budgets().lost(kind, &Record::new(time, Decision::Denied));
         }
     }
 
@@ -298,8 +341,8 @@ impl Audit {
         answer.recv_timeout(Duration::from_millis(500)).map_err(|_| AuditError::Slow)?
     }
 
-    fn refusals(&self) -> MutexGuard<'_, Refusals> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    fn budgets(&self) -> MutexGuard<'_, Budgets> {
+        self.budgets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(
@@ -328,8 +371,8 @@ mod tests {
         let audit = Audit::open(&Sink::File(file.clone())).unwrap();
         let record = Record { tool: Some("service_control"), ..Record::new(SystemTime::now(), Decision::Allowed) };
         audit.attempt(&record).await.unwrap();
-        audit.record(&Record { outcome: Some(Outcome::Ok), ..record }).await.unwrap();
-        let text = std::fs::read_to_string(&file).unwrap();
+        audit.outcome(&Record { outcome: Some(Outcome::Ok), ..record }).await.unwrap();
+        let text = std::fs::read_to_string(actions_of(&file)).unwrap();
         std::fs::remove_dir_all(&scratch).unwrap();
         let phases: Vec<_> =
             text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["phase"].clone()).collect();

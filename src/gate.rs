@@ -178,9 +178,8 @@ impl Gate {
         let asked = self.asked(&call);
         let found = self.visible(call.caller).find(|tool| tool.name == call.tool);
         let Some(tool) = found else {
-            let kind = Some("no_such_tool");
-            let record = Record { decision: Decision::Denied, outcome: None, kind, ..asked.record() };
-            let recorded = self.audit.record(&record).await;
+            let record = Record { decision: Decision::Denied, outcome: None, ..asked.record() };
+            let recorded = self.audit.failed("no_such_tool", &record).await;
             return Err(recorded.map_or_else(|error| Refusal::Failed(unaudited(&error)), |()| Refusal::NoSuchTool));
         };
         let asked = Asked { args: allowed(&call.arguments, tool.audited), ..asked };
@@ -389,7 +388,12 @@ impl Asked {
                 }
             }
         }
-        match self.audit.record(&record).await {
+        let recorded = match &result {
+            _ if self.target.get().is_some() => self.audit.outcome(&record).await,
+            Ok(_) => self.audit.record(&record).await,
+            Err(failure) => self.audit.failed(failure.kind(), &record).await,
+        };
+        match recorded {
             Ok(()) => result.map_err(Refusal::Failed),
             // whoever thinks that nothing was done would do it again
             Err(error) if self.target.get().is_some() && !matches!(result, Err(Failure::Unaudited)) => {

@@ -323,7 +323,7 @@ impl Guard {
         let outcome = if status < 400 { Outcome::Ok } else { Outcome::Error };
         let ms = u64::try_from(asker.began.elapsed().as_millis()).ok();
         let record = Record { phase: Phase::Result, outcome: Some(outcome), ms, ..record(call, &args) };
-        if let Err(error) = self.audit.record(&record).await {
+        if let Err(error) = self.audit.outcome(&record).await {
             tracing::error!(%error, "a result could not be put on record");
         }
     }

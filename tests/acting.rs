@@ -22,7 +22,7 @@ use systemmanager_mcp::{
 };
 use tokio::sync::mpsc;
 
-use crate::common::{PATIENCE, Scratch, Sign};
+use crate::common::{PATIENCE, Scratch, Sign, records};
 
 static DONE: AtomicUsize = AtomicUsize::new(0);
 
@@ -146,22 +146,19 @@ impl Bench {
     /// Waits for a first record.
     async fn until_recorded(&self) {
         let wait = async {
-            while !self.scratch.read("audit.jsonl").contains('\n') {
+            while !self.scratch.read("audit.jsonl.actions").contains('\n') {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         tokio::time::timeout(PATIENCE, wait).await.expect("something is on record");
     }
 
-    /// Phase, outcome and target of each record.
+    /// Phase, outcome and target of each record: attempts and their results, then what changed nothing.
     fn records(&self) -> Vec<(String, String, String)> {
         let words = |record: &Value, key: &str| record[key].as_str().unwrap_or("-").to_owned();
-        self.scratch
-            .read("audit.jsonl")
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .map(|record: Value| (words(&record, "phase"), words(&record, "outcome"), words(&record, "target")))
-            .collect()
+        let files = ["audit.jsonl.actions", "audit.jsonl"].map(|name| self.scratch.path(name));
+        let records = files.iter().flat_map(|file| records(file));
+        records.map(|record| (words(&record, "phase"), words(&record, "outcome"), words(&record, "target"))).collect()
     }
 }
 
@@ -186,8 +183,8 @@ async fn what_cannot_be_put_on_disk_is_not_done() {
     let _alone = ALONE.lock().await;
     let scratch = Scratch::new();
     // every write to it fails: there is never room
-    let log = scratch.path("audit.jsonl");
-    let audit = Audit::open(&Sink::File(log.clone())).unwrap();
+    let audit = Audit::open(&Sink::File(scratch.path("audit.jsonl"))).unwrap();
+    let log = scratch.path("audit.jsonl.actions");
     let bench = Bench::new(audit, scratch, 6000);
     std::fs::remove_file(&log).unwrap();
     std::fs::create_dir(&log).unwrap();
@@ -202,7 +199,7 @@ async fn what_was_done_and_could_not_be_recorded_is_said_to_be_done() {
     let _alone = ALONE.lock().await;
     let bench = Bench::usual();
     let before = DONE.load(Ordering::SeqCst);
-    let log = bench.scratch.path("audit.jsonl");
+    let log = bench.scratch.path("audit.jsonl.actions");
     let sign = Sign::new();
     let call = bench.call(json!({ "by": 1, "sign": sign.number }), std::future::pending());
     let spoil = async {

@@ -7,10 +7,11 @@ use std::{
     path::PathBuf,
     process::Stdio,
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde_json::{Value, json};
+use systemmanager_mcp::{audit::FAILURES, scope::Scope};
 
 use crate::common::{
     Key, Port, Program, Request, Scratch, Server, Setup, USER, eventually, is_root, needs_root, refusal, run,
@@ -116,17 +117,23 @@ fn nothing_but_calls_and_refusals_is_recorded() {
 
 #[test]
 fn no_tool_s_arguments_are_kept_unless_it_says_so() {
-    let server = Server::new();
+    // of one caller's failed calls only so many are written
+    let keys = (0..60).map(|_| Key::new("agent")).collect();
+    let server = Setup { keys, ..Setup::default() }.start();
     let list = server.ask(&Request::rpc("tools/list", json!({})).token(server.token())).rpc();
-    for tool in list["result"]["tools"].as_array().unwrap() {
+    let tools = list["result"]["tools"].as_array().unwrap();
+    assert!(tools.len() <= server.keys.len(), "each has a caller of its own");
+    for (tool, key) in tools.iter().zip(&server.keys) {
         let name = tool["name"].as_str().unwrap();
-        server.call(name, json!({ "password": "hunter2", "hunter2": 1, "nested": { "a": ["hunter2"] } }));
+        let call = |arguments: Value| server.ask(&Request::call(name, arguments).token(key.text()));
+        call(json!({ "password": "hunter2", "hunter2": 1, "nested": { "a": ["hunter2"] } }));
         let known = tool["inputSchema"]["properties"].as_object().cloned().unwrap_or_default();
         for argument in known.keys() {
             let mut arguments = json!({ "password": "hunter2" });
             arguments[argument] = json!("kept or not");
-            server.call(name, arguments);
+            call(arguments);
             let record = server.audit().pop().unwrap();
+            assert_eq!((&record["tool"], &record["kind"]), (&json!(name), &json!("invalid")), "{record}");
             for kept in record["args"].as_object().into_iter().flatten() {
                 assert!(known.contains_key(kept.0), "{name} keeps {}: {record}", kept.0);
             }
@@ -134,6 +141,57 @@ fn no_tool_s_arguments_are_kept_unless_it_says_so() {
     }
     assert!(!server.audit_text().contains("hunter2"), "{}", server.audit_text());
     assert!(!server.log().contains("hunter2"), "{}", server.log());
+}
+
+/// A failed call costs its caller nothing, and may carry kilobytes of arguments.
+#[test]
+fn a_flood_of_failed_calls_is_counted_and_hides_neither_changes_nor_others() {
+    let scratch = Scratch::new();
+    let rw = scratch.path("rw");
+    fs::create_dir(&rw).unwrap();
+    if is_root() {
+        std::os::unix::fs::chown(&rw, Some(USER), Some(USER)).unwrap();
+    }
+    let keys = ["noisy", "other"].map(|name| Key::new(name).with_scopes(&[Scope::FilesRead, Scope::FilesWrite]));
+    let config = format!("files: (directories: [(path: {rw:?}, access: Rw, mounts: true)]),");
+    let limits = "searches_per_minute: 6000".to_owned();
+    let mut server = Setup { keys: keys.into(), config, limits, scratch, ..Setup::default() }.start();
+    let (calls, began) = (1000, Instant::now());
+    let huge = json!({ "path": rw, "pattern": "x", "limit": 0, "include": vec!["A".repeat(250); 15] });
+    let written = json!({ "path": rw.join("new"), "content": "x", "create": true });
+    let call = |tool: &str, arguments: &Value, key: usize| {
+        server.ask(&Request::call(tool, arguments.clone()).token(server.keys[key].text())).rpc()
+    };
+    assert_eq!(call("file_write", &written, 1)["result"]["isError"], false);
+    for number in 0..calls {
+        let (tool, said) = if number % 2 == 0 { ("file_grep", "invalid: ") } else { ("file_greb", "") };
+        assert!(call(tool, &huge, 0).to_string().contains(said));
+    }
+    assert!(refusal(&call("file_grep", &huge, 1)).starts_with("invalid: "));
+    // two kinds of failures, at most so many of each in a minute
+    let bound = 2 * u64::from(FAILURES.burst) * (began.elapsed().as_secs() / FAILURES.seconds + 2);
+    let length = server.audit_text().len() as u64;
+    assert!(length < (bound + 10) * 2_000, "{length} bytes");
+    assert_eq!(server.actions().len(), 2, "the change and its result stand in a file of their own");
+
+    server.signal(rustix::process::Signal::TERM);
+    server.wait();
+    let records = server.audit();
+    for record in &records {
+        in_order(record);
+    }
+    let of = |id: &str| records.iter().filter(move |record| record["caller"]["id"] == id).collect::<Vec<_>>();
+    assert_eq!(of(server.keys[1].token.id()).len(), 1, "nobody else's failure is left out");
+    let noisy = of(server.keys[0].token.id());
+    let left_out: u64 = noisy.iter().filter_map(|record| record["suppressed"].as_u64()).sum();
+    let single = noisy.iter().filter(|record| record.get("suppressed").is_none()).count() as u64;
+    assert_eq!(left_out + single, calls, "each is written or counted");
+    assert!(single <= bound, "{single}");
+    let counts = noisy.iter().filter(|record| record.get("suppressed").is_some());
+    for count in counts {
+        let decision = if count["kind"] == "invalid" { "allowed" } else { "denied" };
+        assert_eq!(count["decision"], decision, "{count}");
+    }
 }
 
 #[test]

@@ -365,6 +365,12 @@ impl Key {
 }
 
 /// The text of a token file.
+/// The records of an audit file; none if it is not there.
+pub(crate) fn records(file: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
 pub(crate) fn token_file(keys: &[&Key]) -> String {
     format!("[{}]", keys.iter().map(|key| key.record()).collect::<Vec<_>>().join(",\n"))
 }
@@ -491,13 +497,19 @@ impl Server {
         self.scratch.read("stderr")
     }
 
+    /// Both files of the audit log.
     pub(crate) fn audit_text(&self) -> String {
-        self.scratch.read("state/audit.jsonl")
+        self.scratch.read("state/audit.jsonl") + &self.scratch.read("state/audit.jsonl.actions")
     }
 
-    /// The audit log's records. A call's is written before its answer is sent, a refusal's soon after.
+    /// The audit log's records of what changed nothing. A call's is written before its answer is sent, a refusal's soon after.
     pub(crate) fn audit(&self) -> Vec<Value> {
-        self.audit_text().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+        records(&self.scratch.path("state/audit.jsonl"))
+    }
+
+    /// The audit log's records of attempts and their results.
+    pub(crate) fn actions(&self) -> Vec<Value> {
+        records(&self.scratch.path("state/audit.jsonl.actions"))
     }
 
     /// The `kind` of each record.

@@ -8,7 +8,7 @@ use std::{
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
-use super::{AuditError, Client, Decision, Record, RequestId};
+use super::{AuditError, Client, Outcome, Record, RequestId, budgets::Count};
 use crate::failure::Failure;
 
 const LABEL: usize = 64;
@@ -17,6 +17,8 @@ const TEXT: usize = 256;
 const TARGET: usize = 8192;
 /// What all arguments of a call may take together, in bytes of JSON.
 const ARGUMENTS: usize = 4096;
+/// The same of a call that failed: it cost its caller nothing.
+const FAILED_ARGUMENTS: usize = 1024;
 
 /// A record as text, but for what only the thread that writes it knows: its run and its number before, a chain behind. Made by
 /// whoever asks for the record, so that nothing but this has to be carried to that thread.
@@ -28,10 +30,11 @@ impl Line {
         Self::from(&Body { record, suppressed: None })
     }
 
-    /// The line that stands for so many records of refusals of this kind that were not written.
-    pub(super) fn counting(kind: &'static str, suppressed: u64, time: SystemTime) -> Result<Self, AuditError> {
-        let record = Record { kind: Some(kind), ..Record::new(time, Decision::Denied) };
-        Self::from(&Body { record: &record, suppressed: Some(suppressed) })
+    /// The line that stands for so many records that were not written.
+    pub(super) fn counting(count: &Count, time: SystemTime) -> Result<Self, AuditError> {
+        let (kind, caller) = (Some(count.kind), count.caller.as_ref());
+        let record = Record { kind, caller, ..Record::new(time, count.decision) };
+        Self::from(&Body { record: &record, suppressed: Some(count.suppressed) })
     }
 
     fn from(body: &Body<'_>) -> Result<Self, AuditError> {
@@ -65,7 +68,8 @@ impl Serialize for Body<'_> {
         fields.put("peer", record.peer.map(|peer| peer.to_canonical()))?;
         fields.put("client", record.client)?;
         fields.put("tool", record.tool.map(|tool| cut(tool, LABEL)))?;
-        fields.put("args", record.args.map(bounded))?;
+        let most = if record.outcome == Some(Outcome::Error) { FAILED_ARGUMENTS } else { ARGUMENTS };
+        fields.put("args", record.args.map(|args| bounded(args, most)))?;
         fields.put("target", record.target.map(|target| cut(target, TARGET)))?;
         fields.put("decision", Some(record.decision))?;
         fields.put("phase", Some(record.phase))?;
@@ -136,10 +140,10 @@ pub(super) fn misleads(c: char) -> bool {
 }
 
 /// The arguments with every string cut, or, if they are still long, only how long they are.
-fn bounded(args: &Map<String, Value>) -> Value {
+fn bounded(args: &Map<String, Value>, most: usize) -> Value {
     let cut = cut_all(args);
     let length = cut.to_string().len();
-    if length <= ARGUMENTS { cut } else { serde_json::json!({ "omitted_bytes": length }) }
+    if length <= most { cut } else { serde_json::json!({ "omitted_bytes": length }) }
 }
 
 fn cut_all(args: &Map<String, Value>) -> Value {

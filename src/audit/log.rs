@@ -4,35 +4,59 @@ use std::{
     borrow::Cow,
     io,
     os::fd::OwnedFd,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
 use super::{
-    AuditError, Decision, ROTATE_AT, Record, Sink,
+    AuditError, Decision, ROTATE_AT, Record, Sink, actions_of,
+    budgets::{Budgets, Count},
     file::{LogFile, write_all},
     line::Line,
-    refusals::Refusals,
 };
 use crate::auth::token;
+
+/// Which of the two files a record belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Calls that read or failed, and what was refused.
+    Calls,
+    /// Attempts and their results.
+    Actions,
+}
 
 /// The log as its thread has it.
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) run: String,
-    seq: u64,
     text: Vec<u8>,
-    out: Out,
+    calls: Book,
+    /// `None` where all goes to one stream.
+    actions: Option<Book>,
     /// Shared with those who ask, so that what is only counted does not queue for the thread.
-    pub(super) refusals: Arc<Mutex<Refusals>>,
+    pub(super) budgets: Arc<Mutex<Budgets>>,
+}
+
+/// One place that records go to, with their numbers.
+#[derive(Debug)]
+struct Book {
+    out: Out,
+    seq: u64,
     /// The length of the last record if it could not be written, else 0.
-    pub(super) failing: usize,
+    failing: usize,
+}
+
+impl From<Out> for Book {
+    fn from(out: Out) -> Self {
+        Self { out, seq: 0, failing: 0 }
+    }
 }
 
 impl Log {
     pub(super) fn open(sink: &Sink) -> Result<Self, AuditError> {
-        let out = match sink {
-            Sink::File(path) => Out::File(LogFile::open(path, ROTATE_AT)?),
+        match sink {
+            Sink::File(path) => Self::of_files(path, ROTATE_AT),
             Sink::Stderr => {
                 let stderr = rustix::io::fcntl_dupfd_cloexec(io::stderr(), 3);
                 let stream = stderr.map_err(|errno| AuditError::Io {
@@ -40,22 +64,28 @@ impl Log {
                     doing: "open",
                     source: errno.into(),
                 })?;
-                Out::Stream { stream, torn: false }
+                Self::with(Out::Stream { stream, torn: false }, None)
             }
-        };
-        Self::with(out)
+        }
     }
 
-    fn with(out: Out) -> Result<Self, AuditError> {
+    fn of_files(path: &Path, rotate_at: u64) -> Result<Self, AuditError> {
+        let calls = LogFile::open(path, rotate_at)?;
+        let actions = LogFile::open(&actions_of(path), rotate_at)?;
+        Self::with(Out::File(calls), Some(Out::File(actions)))
+    }
+
+    fn with(calls: Out, actions: Option<Out>) -> Result<Self, AuditError> {
         let run = token::hex(&token::random::<8>()?);
-        Ok(Self { run, seq: 0, text: Vec::with_capacity(1024), out, refusals: Arc::default(), failing: 0 })
+        let (calls, actions) = (calls.into(), actions.map(Book::from));
+        Ok(Self { run, text: Vec::with_capacity(1024), calls, actions, budgets: Arc::default() })
     }
 
     /// Writes one record of this time. On an error it is not in the log (on a stream, at most its torn beginning is), and the call
     /// must be refused.
-    pub(super) fn record(&mut self, line: &Line, time: SystemTime) -> Result<(), AuditError> {
+    pub(super) fn record(&mut self, of: Of, line: &Line, time: SystemTime) -> Result<(), AuditError> {
         self.summarize(time)?;
-        self.write(line, 0)
+        self.write(of, line, 0)
     }
 
     /// Writes that credentials of this kind were refused, and what is due of those that are only counted. One that cannot be written
@@ -66,9 +96,10 @@ impl Log {
         kind: &'static str,
         time: SystemTime,
     ) -> Result<(), AuditError> {
-        let written = self.summarize(time).and_then(|()| admitted.map_or(Ok(()), |line| self.write(line, 0)));
+        let written =
+            self.summarize(time).and_then(|()| admitted.map_or(Ok(()), |line| self.write(Of::Calls, line, 0)));
         if written.is_err() && admitted.is_some() {
-            self.refusals().lost(kind);
+            self.budgets().lost(kind, &Record::new(time, Decision::Denied));
         }
         written
     }
@@ -76,62 +107,85 @@ impl Log {
     /// Writes one record and waits until it is on disk. On an error it may be in the log all the same, but nothing may be done that
     /// needs it there.
     pub(super) fn attempt(&mut self, line: &Line, time: SystemTime) -> Result<(), AuditError> {
-        self.record(line, time)?;
-        self.sync()
+        self.record(Of::Actions, line, time)?;
+        self.sync(Of::Actions)
+    }
+
+    /// Whether a record could not be written, and none was since.
+    pub(super) fn is_failing(&self) -> bool {
+        self.calls.failing > 0 || self.actions.as_ref().is_some_and(|actions| actions.failing > 0)
     }
 
     /// Whether records can be written. After one that could not be, a record of the kind `probe` tries again.
     pub(super) fn check(&mut self, time: SystemTime) -> Result<(), AuditError> {
-        if self.failing == 0 {
-            return Ok(());
+        for of in [Of::Calls, Of::Actions] {
+            let failing = self.book(of).failing;
+            if failing > 0 {
+                let probe = Line::of(&Record { kind: Some("probe"), ..Record::new(time, Decision::Allowed) })?;
+                // where a short record fits, the call's that did not would be refused again
+                self.write(of, &probe, failing)?;
+                self.sync(of)?;
+            }
         }
-        let probe = Line::of(&Record { kind: Some("probe"), ..Record::new(time, Decision::Allowed) })?;
-        // where a short record fits, the call's that did not would be refused again
-        self.write(&probe, self.failing)?;
-        self.sync()
+        Ok(())
     }
 
     /// Writes what is still only counted: to be called on shutdown.
     pub(super) fn finish(&mut self, time: SystemTime) -> Result<(), AuditError> {
         // now or never, however young they are
-        let counts = self.refusals().left();
+        let counts = self.budgets().left();
         self.count(counts, time)
     }
 
-    pub(super) fn refusals(&self) -> MutexGuard<'_, Refusals> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn summarize(&mut self, time: SystemTime) -> Result<(), AuditError> {
-        let counts = self.refusals().due(time);
+    /// Writes the counts that are due.
+    pub(super) fn summarize(&mut self, time: SystemTime) -> Result<(), AuditError> {
+        let counts = self.budgets().due(time);
         self.count(counts, time)
     }
 
-    fn count(&mut self, counts: Vec<(&'static str, u64)>, time: SystemTime) -> Result<(), AuditError> {
-        for (kind, count) in counts {
-            self.write(&Line::counting(kind, count, time)?, 0)?;
-            self.refusals().summarized(kind, count, time);
+    fn budgets(&self) -> MutexGuard<'_, Budgets> {
+        self.budgets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&mut self, counts: Vec<Count>, time: SystemTime) -> Result<(), AuditError> {
+        for count in counts {
+            self.write(Of::Calls, &Line::counting(&count, time)?, 0)?;
+            self.budgets().summarized(&count, time);
         }
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), AuditError> {
-        self.out.sync().inspect_err(|_| self.failing = self.text.len())
+    fn book(&mut self, of: Of) -> &mut Book {
+        match (of, &mut self.actions) {
+            (Of::Actions, Some(actions)) => actions,
+            (Of::Actions, None) | (Of::Calls, _) => &mut self.calls,
+        }
+    }
+
+    fn sync(&mut self, of: Of) -> Result<(), AuditError> {
+        let length = self.text.len();
+        let book = self.book(of);
+        book.out.sync().inspect_err(|_| book.failing = length)
     }
 
     /// Writes a line of at least so many bytes.
-    fn write(&mut self, line: &Line, at_least: usize) -> Result<(), AuditError> {
-        self.text.clear();
-        line.write(&self.run, self.seq + 1, &mut self.text);
-        self.text.resize(self.text.len().max(at_least.saturating_sub(1)), b' ');
-        self.text.push(b'\n');
-        let written = self.out.append(&self.text);
-        self.failing = if written.is_err() { self.text.len() } else { 0 };
-        written?;
-        self.seq += 1;
-        // one huge line must not be kept in memory for good
-        self.text.shrink_to(16 * 1024);
-        Ok(())
+    fn write(&mut self, of: Of, line: &Line, at_least: usize) -> Result<(), AuditError> {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        let seq = self.book(of).seq + 1;
+        line.write(&self.run, seq, &mut text);
+        text.resize(text.len().max(at_least.saturating_sub(1)), b' ');
+        text.push(b'\n');
+        let book = self.book(of);
+        let written = book.out.append(&text);
+        book.failing = if written.is_err() { text.len() } else { 0 };
+        book.seq += u64::from(written.is_ok());
+        self.text = text;
+        if written.is_ok() {
+            // one huge line must not be kept in memory for good
+            self.text.shrink_to(16 * 1024);
+        }
+        written
     }
 }
 
@@ -182,7 +236,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        audit::{Client, FILE_NAME, KEPT, Outcome, REFUSALS, RequestId, line::misleads},
+        audit::{ACTIONS, Client, FILE_NAME, KEPT, Outcome, REFUSALS, RequestId, line::misleads},
         auth::{Caller, Refusal},
         failure::Failure,
         scope::Scopes,
@@ -208,7 +262,7 @@ mod tests {
         }
 
         fn small(&self, rotate_at: u64) -> Log {
-            Log::with(Out::File(LogFile::open(&self.file(), rotate_at).unwrap())).unwrap()
+            Log::of_files(&self.file(), rotate_at).unwrap()
         }
 
         fn lines(&self) -> Vec<Value> {
@@ -232,13 +286,20 @@ mod tests {
 
     impl Log {
         fn put(&mut self, record: &Record<'_>) -> Result<(), AuditError> {
-            self.record(&Line::of(record)?, record.time)
+            self.record(Of::Calls, &Line::of(record)?, record.time)
+        }
+
+        /// A stream to this device.
+        fn on(device: &str) -> Self {
+            let stream = rustix::fs::open(device, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+            Self::with(Out::Stream { stream, torn: false }, None).unwrap()
         }
 
         fn refuse(&mut self, refusal: Refusal, time: SystemTime) -> Result<(), AuditError> {
             let kind = refusal.kind();
-            let line = Line::of(&Record { kind: Some(kind), ..Record::new(time, Decision::Denied) })?;
-            let admitted = self.refusals().admit(kind, time).then_some(line);
+            let record = Record { kind: Some(kind), ..Record::new(time, Decision::Denied) };
+            let line = Line::of(&record)?;
+            let admitted = self.budgets().admit(kind, &record).then_some(line);
             self.refused(admitted.as_ref(), kind, time)
         }
     }
@@ -336,38 +397,37 @@ mod tests {
     fn an_attempt_is_on_disk_and_so_is_the_name_of_its_file() {
         let scratch = Scratch::new();
         let mut audit = scratch.audit();
-        let is_synced = |audit: &Log| matches!(&audit.out, Out::File(file) if file.named);
+        let is_synced = |book: &Book| matches!(&book.out, Out::File(file) if file.named);
         audit.put(&plain()).unwrap();
-        assert!(!is_synced(&audit), "a call that changes nothing waits for no disk");
         audit.attempt(&Line::of(&plain()).unwrap(), at(0)).unwrap();
-        assert!(is_synced(&audit));
-        assert_eq!(scratch.lines().len(), 2);
+        assert!(is_synced(audit.book(Of::Actions)));
+        assert!(!is_synced(&audit.calls), "a call that changes nothing waits for no disk");
+        assert_eq!((scratch.lines().len(), lines(&actions_of(&scratch.file())).len()), (1, 1));
     }
 
     #[test]
     fn an_attempt_that_is_not_written_or_not_on_disk_is_an_error() {
         let line = Line::of(&plain()).unwrap();
-        let full = rustix::fs::open("/dev/full", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        let mut audit = Log::with(Out::Stream { stream: full, torn: false }).unwrap();
+        let mut audit = Log::on("/dev/full");
         assert!(matches!(audit.attempt(&line, at(0)), Err(AuditError::Io { doing: "write", .. })));
 
         let scratch = Scratch::new();
         let mut audit = scratch.audit();
-        audit.put(&plain()).unwrap();
-        let Out::File(file) = &mut audit.out else { panic!("a file") };
+        audit.attempt(&line, at(0)).unwrap();
+        let Out::File(file) = &mut audit.book(Of::Actions).out else { panic!("a file") };
         // no pipe can be synced
         file.file = io::pipe().unwrap().1.into();
-        assert!(matches!(audit.sync(), Err(AuditError::Io { doing: "sync", .. })));
-        assert!(audit.failing > 0, "so that /readyz says it");
+        assert!(matches!(audit.sync(Of::Actions), Err(AuditError::Io { doing: "sync", .. })));
+        assert!(audit.is_failing(), "so that /readyz says it");
         audit.check(at(0)).unwrap();
-        let sequence: Vec<_> = scratch.lines().iter().map(|line| line["seq"].clone()).collect();
+        let actions = lines(&actions_of(&scratch.file()));
+        let sequence: Vec<_> = actions.iter().map(|line| line["seq"].clone()).collect();
         assert_eq!(sequence, [1, 2], "what stands in the file has taken its number");
     }
 
     #[test]
     fn a_stream_has_nothing_to_sync() {
-        let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        let mut audit = Log::with(Out::Stream { stream: null, torn: false }).unwrap();
+        let mut audit = Log::on("/dev/null");
         audit.attempt(&Line::of(&plain()).unwrap(), at(0)).unwrap();
     }
 
@@ -389,11 +449,10 @@ mod tests {
 
     #[test]
     fn a_full_stream_is_an_error_and_takes_no_number() {
-        let full = rustix::fs::open("/dev/full", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        let mut audit = Log::with(Out::Stream { stream: full, torn: false }).unwrap();
+        let mut audit = Log::on("/dev/full");
         let error = audit.put(&plain()).unwrap_err();
         assert!(matches!(&error, AuditError::Io { doing: "write", .. }), "{error}");
-        assert_eq!(audit.seq, 0);
+        assert_eq!(audit.calls.seq, 0);
         assert_eq!(Failure::from(error).kind(), "internal");
     }
 
@@ -471,10 +530,28 @@ mod tests {
         for _ in 0..30 {
             audit.put(&plain()).unwrap();
         }
-        assert_eq!(fs::read_dir(&scratch.0).unwrap().count() as u32, KEPT + 1);
+        let files = fs::read_dir(&scratch.0).unwrap().filter(|entry| {
+            let name = entry.as_ref().unwrap().file_name().into_string().unwrap();
+            !name.contains(ACTIONS)
+        });
+        assert_eq!(files.count() as u32, KEPT + 1);
         assert_eq!(scratch.lines()[0]["seq"], 30);
         assert_eq!(lines(&scratch.0.join(format!("{FILE_NAME}.1")))[0]["seq"], 29);
         assert_eq!(lines(&scratch.0.join(format!("{FILE_NAME}.16")))[0]["seq"], 14);
+    }
+
+    #[test]
+    fn what_was_changed_is_not_rotated_away_by_calls_that_changed_nothing() {
+        let scratch = Scratch::new();
+        let mut audit = scratch.small(1);
+        let target = Record { target: Some("what was changed"), ..plain() };
+        audit.attempt(&Line::of(&target).unwrap(), at(0)).unwrap();
+        for _ in 0..10 * KEPT {
+            audit.put(&plain()).unwrap();
+        }
+        let actions = lines(&actions_of(&scratch.file()));
+        assert_eq!((&actions[0]["target"], &actions[0]["seq"]), (&"what was changed".into(), &1.into()));
+        assert_eq!(fs::metadata(actions_of(&scratch.file())).unwrap().mode() & 0o7777, 0o600);
     }
 
     #[test]
@@ -496,7 +573,7 @@ mod tests {
     }
 
     fn look_now(audit: &mut Log) {
-        let Out::File(file) = &mut audit.out else { panic!("a file") };
+        let Out::File(file) = &mut audit.calls.out else { panic!("a file") };
         file.looked = None;
     }
 
@@ -521,7 +598,7 @@ mod tests {
         let away = moved(&scratch, &mut audit);
         audit.put(&plain()).unwrap();
         assert_eq!(scratch.lines()[0]["seq"], 2);
-        assert_eq!(fs::read_dir(&away).unwrap().count(), 1, "nothing is rotated there");
+        assert_eq!(fs::read_dir(&away).unwrap().count(), 2, "nothing is rotated there");
         fs::remove_dir_all(away).unwrap();
     }
 
@@ -577,7 +654,7 @@ mod tests {
         let counted: u64 = lines.iter().filter_map(|line| line["suppressed"].as_u64()).sum();
         let refused =
             lines.iter().filter(|line| line["kind"] == "wrong" && line.get("suppressed").is_none()).count() as u64;
-        assert_eq!((refused, refused + counted), (u64::from(REFUSALS.1), 100_000), "none is lost");
+        assert_eq!((refused, refused + counted), (u64::from(REFUSALS.hour), 100_000), "none is lost");
         assert!(lines.len() < 160);
         assert_eq!(lines[0]["decision"], "denied");
         assert!(lines[0].get("tool").is_none());
@@ -585,10 +662,12 @@ mod tests {
 
     #[test]
     fn a_refusal_that_could_not_be_written_is_counted() {
-        let full = rustix::fs::open("/dev/full", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        let mut audit = Log::with(Out::Stream { stream: full, torn: false }).unwrap();
+        let mut audit = Log::on("/dev/full");
         assert!(audit.refuse(Refusal::Wrong, at(0)).is_err());
-        assert_eq!(audit.refusals().left(), [("wrong", 1)]);
+        assert_eq!(
+            audit.budgets().left().iter().map(|count| (count.kind, count.suppressed)).collect::<Vec<_>>(),
+            [("wrong", 1)]
+        );
     }
 
     #[test]

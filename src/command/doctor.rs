@@ -126,6 +126,12 @@ fn describe(settings: &Settings) -> String {
 fn audit(settings: &Settings) -> Finding {
     let remedy = "no call is answered without it: run as its owner, or set audit in the config, or --audit";
     let Sink::File(file) = &settings.audit else { return Good("goes to stderr".to_owned()) };
+    let actions = writable(&audit::actions_of(file), remedy);
+    if matches!(actions, Good(_)) { writable(file, remedy) } else { actions }
+}
+
+/// Whether records can be written to this file.
+fn writable(file: &Path, remedy: &'static str) -> Finding {
     let (shown, me) = (file.display(), geteuid().as_raw());
     match audit::look(file) {
         Err(error) => Bad(error.to_string(), remedy.to_owned()),

@@ -103,7 +103,7 @@ async fn record(gate: &Gate, entry: &Entry, end: &End) {
         kind,
         ..Record::new(SystemTime::now(), Decision::Allowed)
     };
-    if let Err(error) = gate.audit().record(&record).await {
+    if let Err(error) = gate.audit().outcome(&record).await {
         tracing::error!(%error, "the end of an update could not be put on record");
     }
 }

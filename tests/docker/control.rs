@@ -28,7 +28,7 @@ fn the_state_follows_each_action_and_the_record_comes_before() {
             assert_eq!(report["after"]["state"], state, "{}: {action}: {report}", engine.name);
             assert_eq!(report["changed"], true, "{}: {action}: {report}", engine.name);
             assert_eq!(container.inspect("{{.State.Status}}"), state, "{}: {action}", engine.name);
-            let records = server.audit();
+            let records = server.actions();
             let [.., attempt, result] = &records[..] else { panic!("{records:?}") };
             assert_eq!((&attempt["phase"], &result["phase"]), (&json!("attempt"), &json!("result")));
             for record in [attempt, result] {
@@ -160,7 +160,7 @@ fn a_client_that_leaves_stops_nothing_and_one_that_asks_again_has_nothing_done_t
         let mut wire = server.connect();
         wire.send(Request::call("container_control", restart.clone()).token(server.token()).bytes()).unwrap();
         eventually("the attempt is on record", || {
-            server.audit().iter().any(|record| record["phase"] == "attempt").then_some(())
+            server.actions().iter().any(|record| record["phase"] == "attempt").then_some(())
         });
         drop(wire);
         // the same call again, as a client does that was not answered
@@ -168,7 +168,7 @@ fn a_client_that_leaves_stops_nothing_and_one_that_asks_again_has_nothing_done_t
         assert!(why.starts_with("refused: ") && why.contains("still at work"), "{why}");
         let result = eventually("the call that nobody waits for ends", || {
             let is_result = |record: &serde_json::Value| record["phase"] == "result" && record["outcome"] == "ok";
-            server.audit().into_iter().find(is_result)
+            server.actions().into_iter().find(is_result)
         });
         assert!(result["target"].as_str().unwrap().starts_with(&container.id), "{result}");
         assert_eq!(container.inspect("{{.State.Status}} {{.RestartCount}}"), "running 0");
@@ -194,6 +194,6 @@ fn a_client_is_answered_within_its_minute_and_the_stop_goes_on() {
     assert_eq!(container.inspect("{{.State.Status}}"), "running");
     eventually("the stop goes on to its end", || (container.inspect("{{.State.Status}}") == "exited").then_some(()));
     eventually("its end is on record", || {
-        server.audit().iter().any(|record| record["phase"] == "result" && record["outcome"] == "ok").then_some(())
+        server.actions().iter().any(|record| record["phase"] == "result" && record["outcome"] == "ok").then_some(())
     });
 }

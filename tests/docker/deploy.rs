@@ -257,7 +257,7 @@ fn an_image_in_use_stays_and_who_uses_it_is_said_unless_that_may_not_be_seen() {
         let report = answer(&server, "image_remove", json!({ "image": id }));
         assert_eq!((&report["removed"], &report["tags"]), (&json!(true), &json!([])), "{report}");
         assert!(!engine.try_docker(&["image", "inspect", &id]).status.success());
-        let record = server.audit().pop().unwrap();
+        let record = server.actions().pop().unwrap();
         assert!(record["target"].as_str().unwrap().contains(id.trim_start_matches("sha256:")), "{record}");
     }
 }

@@ -68,8 +68,10 @@ impl Guard {
         command
     }
 
+    /// What was refused, then attempts and their results.
     fn audit(&self) -> Vec<Value> {
-        self.scratch.read("audit.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let files = ["audit.jsonl", "audit.jsonl.actions"].map(|name| self.scratch.path(name));
+        files.iter().flat_map(|file| crate::common::records(file)).collect()
     }
 
     /// What comes back for these bytes, until the other side closes.

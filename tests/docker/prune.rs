@@ -108,7 +108,7 @@ fn a_dry_run_names_what_would_go_and_changes_nothing() {
         for (kind, id) in [("container", &gone), ("image", &image), ("network", &unused), ("volume", &volume)] {
             assert!(made.is_there(kind, id), "{kind} {id} is gone after a dry run");
         }
-        let record = server.audit().pop().unwrap();
+        let record = server.actions().pop().unwrap();
         assert_eq!(record["target"], "nothing: a dry run");
     }
 }
@@ -213,7 +213,7 @@ fn what_was_named_goes_and_what_is_used_stays() {
             assert!(made.is_there(kind, id), "{}: {kind} {id} is gone: {report}", engine.name);
         }
         assert!(rows(&report["things"]).iter().all(|row| row["removed"] == true), "{report}");
-        let target = server.audit().pop().unwrap()["target"].as_str().unwrap().to_owned();
+        let target = server.actions().pop().unwrap()["target"].as_str().unwrap().to_owned();
         for id in [&stopped, &unused] {
             assert!(target.contains(id.as_str()), "{target}");
         }

@@ -59,7 +59,7 @@ fn a_pull_says_what_it_changed_and_a_second_one_that_it_changed_nothing() {
         let third = pull(&by_digest);
         assert_eq!(third["id"], first["id"], "{third}");
         let _ = engine.try_docker(&["image", "rm", "--force", &format!("{}/smcp/pulled@{digest}", registry.address)]);
-        let records = server.audit();
+        let records = server.actions();
         assert!(
             records.iter().any(|record| record["target"].as_str().is_some_and(|target| target.contains(&image))),
             "{records:?}"
@@ -141,7 +141,7 @@ fn fails_half_way(engine: &Engine, manner: Manner, kind: &str) {
     assert_eq!(first["id"], id_of(engine, &image), "{at}");
     let listed = answer(&server, "images", json!({ "pattern": registry.address }));
     assert_eq!(listed["matching"], 1, "{at} {listed}");
-    let records = server.audit();
+    let records = server.actions();
     let ended = records.iter().rfind(|record| record["tool"] == "image_pull").unwrap();
     assert_eq!(format!("{}: ", ended["kind"].as_str().unwrap()), kind, "{ended}");
     // once the registry is well, all of it comes

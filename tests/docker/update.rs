@@ -259,7 +259,7 @@ fn what_is_no_good_is_taken_back_and_the_old_one_runs() {
                 engine.name
             );
             assert_eq!(kept(after), kept(before), "{}: {case}", engine.name);
-            let last = server.audit().pop().unwrap();
+            let last = server.actions().pop().unwrap();
             assert_eq!((&last["outcome"], &last["kind"]), (&json!("error"), &json!("refused")), "{last}");
             assert!(last["target"].as_str().unwrap().starts_with(&id), "{last}");
         }
@@ -520,7 +520,7 @@ fn killed_at_any_step_one_of_the_two_runs_after_the_next_start_and_it_says_which
                 asking.join().unwrap();
                 let record = eventually(&format!("{case}: it says how it ended"), || {
                     let is_end = |record: &Value| record["phase"] == "result" && record["tool"] == "container_update";
-                    server.audit().into_iter().find(is_end)
+                    server.actions().into_iter().find(is_end)
                 });
                 let now = made.inspect(&name);
                 let id = now["Id"].as_str().unwrap();
