@@ -129,10 +129,17 @@ impl<'a> Draft<'a> {
             notes.0.push("setuid and setgid are gone, as when a file is written to".into());
         }
         let source = there.open()?;
-        let names = attributes(&source);
+        let names = attributes(&source).map_err(|error| {
+            let path = quote_path(&self.spot.path);
+            let why = "so whether it has an ACL is not known, and nothing was changed";
+            Failure::Refused(format!("the extended attributes of {path} cannot be listed ({error}), {why}"))
+        })?;
         if !names.iter().any(|name| name.as_bytes() == ACL.as_bytes()) {
             // the directory may have handed one down
-            let _ = fremovexattr(&self.file, ACL);
+            match fremovexattr(&self.file, ACL) {
+                Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => (),
+                Err(error) => return Err(failed(error)),
+            }
         }
         fchmod(&self.file, Mode::from_raw_mode(then.st_mode & 0o1777)).map_err(failed)?;
         for name in names {
@@ -185,12 +192,18 @@ impl Drop for Draft<'_> {
     }
 }
 
-/// The names of a file's extended attributes; none where the filesystem has no such thing.
-fn attributes(file: &File) -> Vec<CString> {
+/// The names of a file's extended attributes; none where the filesystem has no such thing. Any other error is no reason to believe that
+/// there is no ACL: without it others may do more than before.
+fn attributes(file: &File) -> Result<Vec<CString>, Errno> {
+    // the kernel lists no more (XATTR_LIST_MAX)
     let mut names = vec![0; 64 << 10];
-    let length = flistxattr(file, &mut *names).unwrap_or(0);
+    let length = match flistxattr(file, &mut *names) {
+        Ok(length) => length,
+        Err(Errno::NOTSUP) => 0,
+        Err(error) => return Err(error),
+    };
     let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    names.filter_map(|name| CString::new(name).ok()).collect()
+    Ok(names.filter_map(|name| CString::new(name).ok()).collect())
 }
 
 fn attribute(file: &File, name: &CString) -> Result<Vec<u8>, Errno> {
@@ -212,4 +225,18 @@ fn is_stale(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode).is_file()
         && stat.st_uid == rustix::process::geteuid().as_raw()
         && SystemTime::now().duration_since(changed).is_ok_and(|age| age > STALE)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::CWD;
+
+    use super::*;
+
+    #[test]
+    fn attributes_that_cannot_be_listed_are_an_error() {
+        // of a descriptor that cannot be read the kernel lists none
+        let file = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        assert_eq!(attributes(&file.into()), Err(Errno::BADF));
+    }
 }

@@ -62,7 +62,7 @@ pub fn survey(found: &Found, to: Option<&Spot>) -> Result<Below, Failure> {
             inode: stat.st_ino,
             is_directory: FileType::from_raw_mode(stat.st_mode).is_dir(),
         };
-        why = if found.own().have((stat.st_dev, stat.st_ino)) {
+        why = if found.own().have(&stat) {
             Some("it holds what is this server's own".into())
         } else if stat.st_dev != found.stat().st_dev {
             Some(format!("another filesystem is mounted at {}", quote_path(entry.path)))

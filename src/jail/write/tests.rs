@@ -16,13 +16,17 @@ struct Tree(PathBuf);
 
 impl Tree {
     fn new() -> Self {
+        Self::within(&std::env::temp_dir()).unwrap()
+    }
+
+    fn within(directory: &Path) -> std::io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("smcp-write-{}-{count}", std::process::id()));
-        fs::create_dir_all(path.join("rw")).unwrap();
-        fs::create_dir_all(path.join("out")).unwrap();
-        fs::create_dir_all(path.join("own")).unwrap();
-        Self(path)
+        let path = directory.join(format!("smcp-write-{}-{count}", std::process::id()));
+        for name in ["rw", "out", "own"] {
+            fs::create_dir_all(path.join(name))?;
+        }
+        Ok(Self(path))
     }
 
     fn jail(&self) -> Jail {
@@ -132,6 +136,26 @@ fn a_successor_is_like_the_old_file() {
     assert_eq!((after.mode(), after.uid(), after.gid()), (before.mode(), before.uid(), before.gid()));
     assert!(!has_user || get(&path, "user.note").as_deref() == Some(b"mine"));
     assert!(!has_acl || get(&path, "system.posix_acl_access") == Some(acl(4)));
+    assert_eq!(tree.names("rw"), ["f"], "nothing else is left");
+}
+
+/// The kernel lists at most 64 KiB of names, and says no more of a file that has more.
+#[test]
+fn a_file_whose_acl_cannot_be_seen_is_not_replaced_by_one_without() {
+    let ignored = |why: &[u8]| drop(std::io::Write::write_all(&mut std::io::stderr(), why));
+    let Ok(tree) = Tree::within("/dev/shm".as_ref()) else {
+        return ignored(b"ignored: /dev/shm is no directory for tests\n");
+    };
+    let (jail, path) = (tree.jail(), tree.path("rw/f"));
+    put(&jail, &path, "one").unwrap();
+    let has_acl = set(&path, "system.posix_acl_access", &acl(6));
+    let name = |number: usize| format!("user.{number:0>240}");
+    if !has_acl || !(0..300).all(|number| set(&path, &name(number), b"")) {
+        return ignored(b"ignored: this kernel's tmpfs keeps no such attributes (Linux 6.6 has them)\n");
+    }
+    let why = put(&jail, &path, "two").unwrap_err();
+    assert!(why.kind() == "refused" && why.to_string().contains("ACL"), "{why}");
+    assert_eq!((tree.read("rw/f"), get(&path, "system.posix_acl_access")), ("one".into(), Some(acl(6))));
     assert_eq!(tree.names("rw"), ["f"], "nothing else is left");
 }
 
