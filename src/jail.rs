@@ -303,7 +303,7 @@ impl Jail {
         let own = before.and(self.inner.settings.own.now());
         let stat = fstat(&fd).map_err(|error| self.failure(path, error))?;
         self.check_filesystem(path, &fd)?;
-        if own.have((stat.st_dev, stat.st_ino)) {
+        if own.have(&stat) {
             return Err(Failure::Forbidden(format!("{} is this server's own and kept from callers", quote_path(path))));
         }
         Ok(Found::new(self.clone(), allowed.clone(), path.to_owned(), fd, stat, Arc::new(own)))

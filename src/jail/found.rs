@@ -98,7 +98,7 @@ impl Found {
     pub fn keeps(&self, name: &OsStr, stat: Option<&Stat>) -> bool {
         self.jail.denies(&self.path.join(name))
             || self.own.have_named((self.stat.st_dev, self.stat.st_ino), name)
-            || stat.is_some_and(|stat| self.own.have((stat.st_dev, stat.st_ino)))
+            || stat.is_some_and(|stat| self.own.have(stat))
     }
 
     /// The failure of something that was tried with it.

@@ -3,7 +3,10 @@
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
-    os::{fd::AsFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -12,7 +15,8 @@ use rustix::{
     io::Errno,
 };
 
-/// Own directories are shallow and small; what lies deeper or comes later is still kept by its directory.
+/// Own directories are shallow and small; what lies deeper or comes later is still kept by its directory. Another name of it elsewhere is
+/// not known then: so every file with several names on that device is kept.
 const DEEPEST: usize = 4;
 const MOST: usize = 10_000;
 
@@ -33,10 +37,11 @@ impl Own {
         // what a link stands for is the server's own as well: certificates are often kept behind one
         let true_paths = self.0.iter().filter_map(|path| std::fs::canonicalize(path).ok());
         for path in self.0.iter().cloned().chain(true_paths) {
-            match rustix::fs::stat(&path) {
+            let found = rustix::fs::stat(&path);
+            match &found {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {
-                    inodes.keep(&stat);
-                    inodes.keep_below(CWD, &path, &|_| true, 0);
+                    inodes.keep(stat);
+                    inodes.keep_below(CWD, &path, stat, 0);
                 }
                 _ => {
                     // one that is rotated has its older ones beside it, and one that is replaced soon has another inode
@@ -44,7 +49,10 @@ impl Own {
                     if let Ok(parent) = rustix::fs::stat(parent) {
                         inodes.named.push(((parent.st_dev, parent.st_ino), name.to_owned()));
                     }
-                    inodes.keep_below(CWD, parent, &|other| other.starts_with(name.as_bytes()), DEEPEST);
+                    if let Ok(stat) = &found {
+                        inodes.keep(stat);
+                    }
+                    inodes.keep_named(parent, name);
                 }
             }
         }
@@ -58,11 +66,19 @@ pub(super) struct Inodes {
     all: HashSet<(u64, u64)>,
     /// Files that may be replaced: the directory they are in, and how their names begin.
     named: Vec<((u64, u64), OsString)>,
+    /// Devices of own directories that could not be listed to the end.
+    unlisted: HashSet<u64>,
 }
 
 impl Inodes {
-    /// Whether it is one of them.
-    pub(super) fn have(&self, id: (u64, u64)) -> bool {
+    /// Whether it is one of them. Where not all of them are known, anything with several names may be one.
+    pub(super) fn have(&self, stat: &Stat) -> bool {
+        let may_be_a_link = stat.st_nlink > 1 && !FileType::from_raw_mode(stat.st_mode).is_dir();
+        self.have_directory((stat.st_dev, stat.st_ino)) || (may_be_a_link && self.unlisted.contains(&stat.st_dev))
+    }
+
+    /// The same for a directory, which has only one name.
+    pub(super) fn have_directory(&self, id: (u64, u64)) -> bool {
         self.all.contains(&id)
     }
 
@@ -74,6 +90,7 @@ impl Inodes {
     /// Both these and those.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.all.extend(other.all);
+        self.unlisted.extend(other.unlisted);
         self
     }
 
@@ -81,26 +98,64 @@ impl Inodes {
         self.all.insert((stat.st_dev, stat.st_ino));
     }
 
-    fn keep_below(&mut self, at: impl AsFd, path: &Path, wanted: &dyn Fn(&[u8]) -> bool, depth: usize) {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Ok(dir) = openat(&at, path, flags, Mode::empty()) else { return };
-        let Ok(entries) = Dir::read_from(&dir) else { return };
-        for entry in entries {
-            let Ok(entry) = entry else { return };
-            let name = entry.file_name();
-            let bytes = name.to_bytes();
-            if matches!(bytes, b"." | b"..") || !wanted(bytes) || self.all.len() >= MOST {
-                continue;
-            }
-            let stat = match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => stat,
-                Err(Errno::NOENT) => continue,
-                Err(_) => return,
-            };
-            self.keep(&stat);
-            if FileType::from_raw_mode(stat.st_mode).is_dir() && depth < DEEPEST {
-                self.keep_below(&dir, Path::new(OsStr::from_bytes(bytes)), wanted, depth + 1);
+    /// Keeps the files in this directory that are called like `name`, or have something added.
+    fn keep_named(&mut self, directory: &Path, name: &OsStr) {
+        let Ok(entries) = listed(CWD, directory) else { return };
+        for (other, stat) in entries.flatten() {
+            if other.as_bytes().starts_with(name.as_bytes()) {
+                self.keep(&stat);
             }
         }
     }
+
+    /// Keeps all that is in this directory and below it.
+    fn keep_below(&mut self, at: impl AsFd, path: &Path, directory: &Stat, depth: usize) {
+        if self.kept_below(at, path, depth).is_err_and(|error| error != Errno::NOENT) {
+            self.unlisted.insert(directory.st_dev);
+        }
+    }
+
+    /// The same; an error: there is, or may be, more than was seen.
+    fn kept_below(&mut self, at: impl AsFd, path: &Path, depth: usize) -> Result<(), Errno> {
+        let dir = opened(&at, path)?;
+        for entry in listed(&dir, Path::new("."))? {
+            let (name, stat) = entry?;
+            if self.all.len() >= MOST {
+                return Err(Errno::OVERFLOW);
+            }
+            self.keep(&stat);
+            if FileType::from_raw_mode(stat.st_mode).is_dir() {
+                if depth >= DEEPEST {
+                    return Err(Errno::OVERFLOW);
+                }
+                self.keep_below(&dir, Path::new(&name), &stat, depth + 1);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn opened(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
+    openat(at, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// What is in a directory; what goes while it is read is left out.
+fn listed(at: impl AsFd, path: &Path) -> Result<impl Iterator<Item = Result<(OsString, Stat), Errno>>, Errno> {
+    let dir = opened(at, path)?;
+    let entries = Dir::read_from(&dir)?;
+    Ok(entries.filter_map(move |entry| {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return Some(Err(error)),
+        };
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            return None;
+        }
+        match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Some(Ok((OsStr::from_bytes(name.to_bytes()).to_owned(), stat))),
+            Err(Errno::NOENT) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }))
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     fs,
     io::Read,
     os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
@@ -321,6 +322,47 @@ fn only_files_and_directories_are_opened() {
     assert_eq!(jail.find(&tree.path("in/file")).unwrap().entries().unwrap_err().kind(), "invalid");
     assert_eq!(jail.find(&tree.path("in/file/x")).unwrap_err().kind(), "not_found");
     assert_eq!(jail.find(&tree.path("in/none")).unwrap_err().kind(), "not_found");
+}
+
+#[test]
+fn another_name_of_an_own_file_is_kept_where_not_all_own_files_could_be_listed() {
+    let tree = Tree::new();
+    let deep = "in/state/1/2/3/4/5/6/7";
+    fs::create_dir_all(tree.0.join(deep)).unwrap();
+    let secret = format!("{deep}/tokens.ron");
+    for (path, link) in [(&*secret, "in/innocent"), ("in/fine", "in/also-fine")] {
+        fs::write(tree.0.join(path), "x").unwrap();
+        fs::hard_link(tree.0.join(path), tree.0.join(link)).unwrap();
+    }
+    fs::write(tree.0.join("in/plain"), "x").unwrap();
+    let allowed = vec![Allowed { path: tree.0.join("in"), access: Access::Ro, mounts: false }];
+    let own = Own::new(vec![tree.0.join("in/state")]);
+    let jail = Jail::new(Settings { allowed: allowed.clone(), own, ..Settings::default() });
+    for path in [&*secret, "in/innocent", "in/also-fine"] {
+        assert!(refused(&jail, &tree.path(path), "forbidden").contains("server's own"), "{path}");
+    }
+    assert_eq!(read(&jail, &tree.path("in/plain")).unwrap(), "x");
+    // too many for each to be remembered
+    let many = tree.0.join("in/many");
+    fs::create_dir(&many).unwrap();
+    for number in 0..10_100 {
+        fs::write(many.join(number.to_string()), "").unwrap();
+        fs::hard_link(many.join(number.to_string()), tree.0.join("in").join(format!("link{number}"))).unwrap();
+    }
+    let own = Own::new(vec![many]);
+    let jail = Jail::new(Settings { allowed, own, ..Settings::default() });
+    let mut seen = vec![];
+    let top = jail.find(&tree.path("in")).unwrap();
+    let walk = Walk::new(&top, 100).unwrap();
+    walk.each(|entry| {
+        if entry.kind == FileType::RegularFile && entry.ticket().open().unwrap().is_some() {
+            seen.push(entry.path.file_name().unwrap().to_owned());
+        }
+        Go::On
+    })
+    .unwrap();
+    seen.retain(|name| name.as_bytes().starts_with(b"link"));
+    assert_eq!(seen, Vec::<OsString>::new());
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl Ticket {
         let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let fd = beneath(&self.directory, Path::new(&self.name), flags, self.mounts)?;
         let stat = fstat(&fd)?;
-        let may = FileType::from_raw_mode(stat.st_mode).is_file() && !self.own.have((stat.st_dev, stat.st_ino));
+        let may = FileType::from_raw_mode(stat.st_mode).is_file() && !self.own.have(&stat);
         Ok(may.then(|| (File::from(fd), stat)))
     }
 }
@@ -311,7 +311,7 @@ impl<'a> Walk<'a> {
             if entries.id.0 != parent_device && !filesystem::keeps_files(fstatfs(&entries)?.f_type as u64) {
                 return Err(Errno::XDEV);
             }
-            if self.start.own().have(entries.id) {
+            if self.start.own().have_directory(entries.id) {
                 return Err(Errno::PERM);
             }
             let names = self.names(&entries, from)?;
