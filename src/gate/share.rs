@@ -52,6 +52,30 @@ impl Cell {
     }
 }
 
+/// Why an asker has its cell.
+const HELD: &str = "an asker holds its cell until it is dropped";
+
+/// One who waits for an answer, until it has it or goes away.
+struct Asker<'a> {
+    shared: &'a Shared,
+    cell: Option<Arc<Cell>>,
+    key: Key,
+}
+
+impl Drop for Asker<'_> {
+    /// Forgets a question that was never answered, with the last of its askers: nobody reads it any more, so it would count as being
+    /// read for ever.
+    fn drop(&mut self) {
+        let mut cells = self.shared.lock();
+        // dropped under the lock, so that of two who leave at once one is the last
+        let Some(cell) = self.cell.take() else { return };
+        let is_last = Arc::strong_count(&cell) == 2;
+        if cell.answer.get().is_none() && is_last && cells.get(&self.key).is_some_and(|own| Arc::ptr_eq(own, &cell)) {
+            cells.remove(&self.key);
+        }
+    }
+}
+
 /// The answers of the last quarter of a second.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -66,7 +90,8 @@ impl Shared {
         F: FnOnce() -> R,
         R: Future<Output = Result<Answer, Failure>>,
     {
-        let cell = self.cell(key.clone());
+        let asker = Asker { shared: self, cell: Some(self.cell(key.clone())), key };
+        let cell = asker.cell.as_ref().expect(HELD);
         let result = cell
             .answer
             .get_or_try_init(|| async {
@@ -79,7 +104,7 @@ impl Shared {
             .await
             .map(Arc::clone);
         if result.is_err() && cell.answer.get().is_none() {
-            self.forget(&key, &cell);
+            self.forget(&asker.key, cell);
         }
         result
     }
@@ -182,6 +207,48 @@ mod tests {
         shared.sweep();
         assert!(shared.cells.lock().unwrap().is_empty());
         assert!(Key::new("t", false, json!({ "pattern": "x".repeat(1000) }).as_object().unwrap()).is_none());
+    }
+
+    #[tokio::test]
+    async fn questions_whose_askers_went_away_are_forgotten_and_the_next_are_shared() {
+        let shared = Shared::default();
+        let endless = || std::future::pending::<Result<Answer, Failure>>();
+        for n in 0..2 * MOST {
+            let mut askers: Vec<_> = (0..3).map(|_| Box::pin(shared.get(key(json!({ "n": n })), endless))).collect();
+            for asker in &mut askers {
+                assert!(futures_util::poll!(asker).is_pending());
+            }
+            assert_eq!(shared.lock().len(), 1);
+            drop(askers.remove(0));
+            assert_eq!(shared.lock().len(), 1, "two are still waiting");
+        }
+        assert!(shared.lock().is_empty());
+        let reads = AtomicUsize::new(0);
+        let read = || async {
+            reads.fetch_add(1, Ordering::Relaxed);
+            Ok(Answer::default())
+        };
+        let asked = (0..50).map(|_| shared.get(key(json!({})), read));
+        futures_util::future::join_all(asked).await;
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn of_askers_that_leave_at_the_same_time_on_many_threads_none_leaves_a_question_behind() {
+        let shared = Shared::default();
+        for _ in 0..200 {
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let endless = || std::future::pending::<Result<Answer, Failure>>();
+                        let asker = Box::pin(shared.get(key(json!({})), endless));
+                        let mut asker = futures_util::FutureExt::now_or_never(asker);
+                        assert!(asker.take().is_none());
+                    });
+                }
+            });
+            assert!(shared.lock().is_empty());
+        }
     }
 
     #[tokio::test]
