@@ -225,7 +225,7 @@ impl Gate {
             let turn = turn.telling(call.steps.clone()).ending_by(until);
             // others may wait for a shared answer when the first who asked is gone
             let turn = if tool.shared { turn } else { turn.stopped_by(stop.clone()) };
-            shape::shape(tool, &self.host, tool.run(&turn, call.arguments.clone()).await?)
+            shaped(tool, &turn, call.arguments.clone()).await
         };
         match key {
             Some(key) => self.shared.get(key, ask).await,
@@ -258,10 +258,9 @@ impl Gate {
                 Box::pin(async move { asked.attempt(target).await })
             })
         });
-        let (host, arguments, shared) = (self.host.clone(), call.arguments, Arc::clone(&self.shared));
+        let (arguments, shared) = (call.arguments, Arc::clone(&self.shared));
         let work = self.acting.spawn(async move {
-            let result =
-                unpanicked(async { shape::shape(tool, &host, tool.run(&turn, arguments).await?).map(Arc::new) }).await;
+            let result = unpanicked(async { shaped(tool, &turn, arguments).await.map(Arc::new) }).await;
             // what was read before is no answer to whoever has seen this one
             shared.clear();
             asked.conclude(result).await
@@ -402,6 +401,17 @@ impl Asked {
             }
             Err(error) => Err(Refusal::Failed(unaudited(&error))),
         }
+    }
+}
+
+/// Runs the tool and makes its report an answer: a long one off the async threads, as it takes milliseconds.
+async fn shaped(tool: &'static Entry, turn: &Turn, arguments: JsonObject) -> Result<Answer, Failure> {
+    let report = tool.run(turn, arguments).await?;
+    let host = turn.host().clone();
+    if shape::is_long(&report) {
+        turn.read(move |_| shape::shape(tool, &host, report)).await
+    } else {
+        shape::shape(tool, &host, report)
     }
 }
 

@@ -26,6 +26,24 @@ impl Answer {
     }
 }
 
+/// A report that takes longer to shape than a call may keep an async thread, in bytes of its strings and numbers: about 0.1 ms.
+const LONG: usize = 16 << 10;
+
+/// Whether shaping `report` takes long.
+pub(super) fn is_long(report: &Value) -> bool {
+    left_of(LONG, report).is_none()
+}
+
+/// What is left of `room`; `None` as soon as nothing is.
+fn left_of(room: usize, value: &Value) -> Option<usize> {
+    match value {
+        Value::Array(values) => values.iter().try_fold(room, left_of),
+        Value::Object(fields) => fields.iter().try_fold(room.checked_sub(8)?, |room, (_, value)| left_of(room, value)),
+        Value::String(text) => room.checked_sub(text.len()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => room.checked_sub(8),
+    }
+}
+
 /// Makes `report` an answer of `tool`.
 pub(super) fn shape(tool: &Entry, host: &Host, report: Value) -> Result<Answer, Failure> {
     let Value::Object(report) = report else {
@@ -110,6 +128,14 @@ fn longest_table(value: &mut Value) -> Option<&mut Vec<Value>> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn long_reports_are_told_from_short_ones() {
+        assert!(!is_long(&json!({ "text": "x".repeat(LONG / 2), "numbers": [1, 2.5, null, true] })));
+        for long in [json!({ "text": "x".repeat(LONG + 1) }), json!({ "rows": vec![[1, 2, 3]; 1000] })] {
+            assert!(is_long(&long));
+        }
+    }
 
     #[test]
     fn a_table_that_is_too_long_says_what_it_left_out_and_gives_no_false_cursor() {
