@@ -106,18 +106,38 @@ fn credentials(settings: &Settings) -> Result<(Auth, Option<Token>), Error> {
 /// were opened they would mean something else than they say (a listener without the TLS it was opened with, a trial's token beside those
 /// of a file, a key in a place that is not kept from callers).
 fn fits(started: &Settings, now: &Settings) -> Result<(), Error> {
-    let is_trial = |settings: &Settings| matches!(settings.tokens, Tokens::Trial(_));
-    let is_encrypted = |settings: &Settings| settings.tls.is_some();
+    // taken apart without `..`: whoever adds a setting decides here whether `reload` takes it up or it needs a restart
+    let Settings {
+        listen,
+        tls,
+        root,
+        files,
+        docker,
+        audit,
+        log,
+        tokens,
+        // with the token file and the key, the places that are kept from callers
+        state_directory: _,
+        // where all of this is read from, again and again
+        file: _,
+        // a trial's, from the command line, which does not change
+        scopes: _,
+        // taken up by `reload`, as are the tokens and the certificate
+        allowed_hosts: _,
+        allowed_origins: _,
+        limits: _,
+    } = now;
+    let is_trial = |tokens: &Tokens| matches!(tokens, Tokens::Trial(_));
     let own = |settings: &Settings| settings.own().into_iter().map(Path::to_owned).collect::<Vec<_>>();
     let changed = [
-        ("listen", started.listen != now.listen),
-        ("tls (on or off)", is_encrypted(started) != is_encrypted(now)),
-        ("root", started.root != now.root),
-        ("files", started.files != now.files),
-        ("docker", started.docker != now.docker),
-        ("audit", started.audit != now.audit),
-        ("log", started.log != now.log),
-        ("whether there is a config at all", is_trial(started) != is_trial(now)),
+        ("listen", started.listen != *listen),
+        ("tls (on or off)", started.tls.is_some() != tls.is_some()),
+        ("root", started.root != *root),
+        ("files", started.files != *files),
+        ("docker", started.docker != *docker),
+        ("audit", started.audit != *audit),
+        ("log", started.log != *log),
+        ("whether there is a config at all", is_trial(&started.tokens) != is_trial(tokens)),
         ("where state, tokens or the key are", own(started) != own(now)),
     ];
     let changed: Vec<_> = changed.into_iter().filter_map(|(what, has)| has.then_some(what)).collect();
