@@ -30,6 +30,7 @@ use crate::{failure::Failure, scope::Scopes};
 
 pub mod store;
 pub mod token;
+pub mod trusted;
 
 /// How many argon2 run at once: 19 MiB and a core each.
 pub const RUNNING: usize = 2;

@@ -16,13 +16,12 @@ mod written;
 
 use std::{
     fmt,
-    fs::File,
-    io::Read as _,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use rustix::fs::Mode;
 use serde::{Deserialize, de::DeserializeOwned};
 
 pub use environment::Environment;
@@ -30,14 +29,14 @@ pub use files::{Directory, Files};
 pub use init::{Given, INIT_FILE, Init};
 pub use trial::Flags;
 
-use crate::{audit::Sink, docker, scope::Scopes};
+use crate::{audit::Sink, docker, root::read_own, scope::Scopes};
 use written::Written;
 
 /// The configuration read if none is named and it is there.
 pub const DEFAULT_FILE: &str = "/etc/systemmanager-mcp/config.ron";
 
 /// A file larger than this is not a configuration.
-const LARGEST: u64 = 1024 * 1024;
+const LARGEST: usize = 1024 * 1024;
 
 /// What is wrong with a configuration, and where.
 #[derive(Debug, PartialEq, Eq)]
@@ -223,19 +222,19 @@ impl Settings {
 /// A line and a column, where they can be known, and what was expected there.
 pub type Misread = (Option<(usize, usize)>, String);
 
-/// A file's content.
-#[expect(clippy::disallowed_methods, reason = "the program's own configuration")]
+/// A file's content. It says who may do what, so it may not be anybody's to change.
 fn bytes_of(file: &Path) -> Result<Vec<u8>, ConfigError> {
     let failed = |why: String| ConfigError { file: Some(file.into()), place: None, why };
-    let open = File::open(file).map_err(|error| failed(format!("cannot be opened: {error}")))?;
-    let mut bytes = Vec::new();
-    open.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    let bytes = read_own(file, LARGEST).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    if rustix::fs::stat(file).is_ok_and(|stat| Mode::from_raw_mode(stat.st_mode).contains(Mode::WOTH)) {
+        return Err(failed(format!("everybody may write to it: chmod o-w {}", file.display())));
+    }
     Ok(bytes)
 }
 
 /// What is written there, and the text itself; or the place and what was expected there.
 fn understood<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &str), Misread> {
-    if bytes.len() as u64 > LARGEST {
+    if bytes.len() > LARGEST {
         return Err((None, "is larger than 1 MiB".into()));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -475,7 +474,7 @@ mod tests {
         assert_eq!((at, why.as_str()), (Some((2, 2)), "expected UTF-8"));
         assert!(Settings::parse(&vec![b' '; 2 << 20], &environment()).is_err());
         let error = Settings::read(Path::new("/nowhere/config.ron"), &environment()).unwrap_err();
-        assert!(error.to_string().starts_with("/nowhere/config.ron: cannot be opened"), "{error}");
+        assert!(error.to_string().starts_with("/nowhere/config.ron: cannot be read"), "{error}");
     }
 
     #[test]

@@ -24,7 +24,10 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::token::{self, Token};
+use super::{
+    token::{self, Token},
+    trusted::{self, Doubt, Whom},
+};
 use crate::{failure::Failure, scope::Scopes};
 
 /// The token file's name in the state directory.
@@ -266,6 +269,14 @@ pub enum StoreError {
         /// The token file.
         file: PathBuf,
     },
+    /// Others may have put it there.
+    #[error("{}: this token file could be another's, and is not believed: {doubt}", file.display())]
+    Doubtful {
+        /// The token file.
+        file: PathBuf,
+        /// Why.
+        doubt: Doubt,
+    },
     /// A directory, a device, a link where none may be.
     #[error("{}: is {what}, and a token file must be a regular file", file.display())]
     NotAFile {
@@ -303,10 +314,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// Reads the file; a missing one holds no tokens. A symlink is followed here (a secret manager may place one) and
-    /// what it leads to must be a regular file of its owner alone.
+    /// Reads the file, to let callers in by it; a missing one holds no tokens. A symlink is followed here (a secret manager may place
+    /// one) and what it leads to must be a regular file of its owner alone. The owner must be root or this process's user, as
+    /// must be the directory's, to which nobody else may write.
     pub fn load(file: &Path) -> Result<Self, StoreError> {
-        Self::open(file, CWD, file.as_os_str(), OFlags::empty())
+        Self::open(file, CWD, file.as_os_str(), OFlags::empty(), Whom::Me)
+    }
+
+    /// Reads the file, to show what is in it: root may look at what a service without rights owns.
+    pub fn look(file: &Path) -> Result<Self, StoreError> {
+        Self::open(file, CWD, file.as_os_str(), OFlags::empty(), Whom::OwnerOfDirectory)
     }
 
     /// Makes a token and adds it. The token's text is nowhere but in the answer.
@@ -352,7 +369,7 @@ impl Store {
         let directory = rustix::fs::open(parent, flags, Mode::empty()).map_err(failed("open its directory"))?;
         // released when `directory` is closed
         rustix::fs::flock(&directory, FlockOperation::LockExclusive).map_err(failed("lock its directory"))?;
-        let mut store = Self::open(file, &directory, name, OFlags::NOFOLLOW)?;
+        let mut store = Self::open(file, &directory, name, OFlags::NOFOLLOW, Whom::OwnerOfDirectory)?;
         let answer = change(&mut store)?;
         store.replace(&directory, name).map_err(|source| StoreError::Io {
             file: file.into(),
@@ -362,14 +379,18 @@ impl Store {
         Ok(answer)
     }
 
-    fn open(file: &Path, at: impl rustix::fd::AsFd, name: &OsStr, how: OFlags) -> Result<Self, StoreError> {
+    fn open(file: &Path, at: impl rustix::fd::AsFd, name: &OsStr, how: OFlags, whom: Whom) -> Result<Self, StoreError> {
+        let doubtful = |doubt| StoreError::Doubtful { file: file.into(), doubt };
         let io = |doing, source: io::Error| StoreError::Io { file: file.into(), doing, source };
         let not = |what| StoreError::NotAFile { file: file.into(), what };
         // NONBLOCK and NOCTTY: a FIFO or a terminal at this place must not hold us up before it is refused
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | how;
         let opened = match rustix::fs::openat(at, name, flags, Mode::empty()) {
             Ok(opened) => opened,
-            Err(Errno::NOENT) => return Ok(Self::default()),
+            Err(Errno::NOENT) => {
+                // one may come
+                return trusted::check_directory(file, whom).map(|_| Self::default()).map_err(doubtful);
+            }
             Err(Errno::LOOP) => return Err(not("a symlink")),
             Err(errno) => return Err(io("open", errno.into())),
         };
@@ -381,6 +402,7 @@ impl Store {
         if stat.st_mode & others != 0 {
             return Err(StoreError::Exposed { file: file.into() });
         }
+        trusted::check(file, &stat, whom).map_err(doubtful)?;
         let mut bytes = Vec::new();
         File::from(opened).take(LARGEST + 1).read_to_end(&mut bytes).map_err(|source| io("read", source))?;
         Self::parse(&bytes).map_err(|(line, column, why)| StoreError::Malformed {

@@ -151,7 +151,7 @@ fn writable(file: &Path, remedy: &'static str) -> Finding {
 
 fn tokens(settings: &Settings) -> Finding {
     let Tokens::Store(file) = &settings.tokens else { return Good("a trial makes its own".to_owned()) };
-    match Store::load(file) {
+    match Store::look(file) {
         Ok(store) if store.records.is_empty() => {
             Less(format!("none in {}", file.display()), "nobody is let in; make one: systemmanager-mcp token new NAME")
         }

@@ -16,6 +16,7 @@ use crate::{
     auth::{
         store::{Store, Wanted},
         token::Token,
+        trusted::{self, Whom},
     },
     root::read_own,
 };
@@ -42,7 +43,7 @@ pub(super) fn new(file: &Path, wanted: Wanted) -> Result<(), Error> {
 
 /// Lists them, without anything that is secret.
 pub(super) fn list(file: &Path) -> Result<(), Error> {
-    let store = Store::load(file).map_err(Error::other)?;
+    let store = Store::look(file).map_err(Error::other)?;
     if store.records.is_empty() {
         return say(&format!("There is no token in {}. Make one: systemmanager-mcp token new NAME", file.display()));
     }
@@ -92,6 +93,7 @@ pub(super) fn read_or_create(file: &Path) -> Result<Token, Error> {
             if stat.st_mode & 0o077 != 0 {
                 return Err(failed(&format!("others may read it; run: chmod 600 {}", file.display())));
             }
+            trusted::check(file, &stat, Whom::Me).map_err(|doubt| failed(&doubt))?;
             let bytes = read_own(file, 4096).map_err(|error| failed(&error))?;
             let text = String::from_utf8_lossy(&bytes);
             Token::parse(text.trim()).map_err(|_| failed(&"what is in it is not a token; delete it to have one made"))

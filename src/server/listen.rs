@@ -21,7 +21,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::io::Errno;
+use rustix::{fs::Mode, io::Errno};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -39,7 +39,10 @@ use tokio_rustls::{
 use tokio_util::sync::CancellationToken;
 
 use super::http::Http;
-use crate::root::read_own;
+use crate::{
+    auth::trusted::{self, Whom},
+    root::read_own,
+};
 
 /// How long calls may still run when the server is told to end.
 const DRAIN: Duration = Duration::from_millis(700);
@@ -71,6 +74,7 @@ impl Tls {
         if chain.is_empty() {
             return Err(format!("{}: no certificate in it", certificate.display()));
         }
+        check_exposure(key)?;
         let secret = PrivateKeyDer::from_pem_slice(&pem(key)?)
             .map_err(|_| format!("{}: no private key in PEM", key.display()))?;
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -79,6 +83,18 @@ impl Tls {
             .map_err(|error| format!("{} and {}: {error}", certificate.display(), key.display()))?;
         Ok(Self(Arc::new(config)))
     }
+}
+
+/// Refuses a key that others can read, or put in another's place: who has it can be this server.
+fn check_exposure(key: &Path) -> Result<(), String> {
+    let stat = rustix::fs::stat(key).map_err(|error| format!("{}: {error}", key.display()))?;
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if mode.intersects(Mode::ROTH | Mode::WOTH | Mode::WGRP) {
+        return Err(format!("{0}: others may read or change this key; run: chmod 640 {0}", key.display()));
+    }
+    trusted::check_directory(key, Whom::OwnerOfDirectory)
+        .map(drop)
+        .map_err(|doubt| format!("{}: {doubt}", key.display()))
 }
 
 impl std::fmt::Debug for Tls {
