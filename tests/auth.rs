@@ -1,10 +1,12 @@
 //! Who is let in, on which route, and what the rest learns: nothing.
 
-use std::{io::ErrorKind, net::TcpStream};
+use std::{fs, io::ErrorKind, net::TcpStream, os::unix::fs::PermissionsExt, process::Command};
 
 use serde_json::json;
 
-use crate::common::{Answer, Key, Request, Server, Setup, Wire, eventually, from, run, token_file};
+use crate::common::{
+    Answer, Key, Program, Request, Server, Setup, USER, Wire, eventually, from, is_root, run, token_file,
+};
 
 /// CRC-32 as in zip, to make a token that is wrong in nothing but its secret.
 fn crc32(bytes: &[u8]) -> u32 {
@@ -231,6 +233,54 @@ fn what_a_running_server_cannot_take_up_needs_a_restart_and_it_says_so() {
     }
     server.scratch.write("config.ron", &config);
     assert!(server.reload().contains("read anew"));
+}
+
+/// In a directory that others may write to, anybody can put a token file of his own in its place.
+#[test]
+fn a_token_file_that_others_could_have_put_there_lets_nobody_in() {
+    let server = Server::new();
+    let (directory, file) = (server.scratch.0.clone(), server.scratch.path("tokens.ron"));
+    let mode = |mode| fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
+    let before = fs::metadata(&directory).unwrap().permissions().mode();
+    let evil = Key::new("evil");
+    let old = server.scratch.read("tokens.ron");
+    server.scratch.write("tokens.ron", token_file(&[&evil]));
+    let is_in = |key: &str| server.ask(&Request::rpc("tools/list", json!({})).token(key)).status == 200;
+    for bits in [0o777, 0o770, 0o702] {
+        mode(bits);
+        let said = server.reload();
+        assert!(said.contains("not reloaded") && said.contains("chmod go-w"), "{bits:o}: {said}");
+        assert!(is_in(server.token()) && !is_in(evil.text()), "{bits:o}");
+    }
+    mode(before);
+    if is_root() {
+        // root may look at what belongs to the service, and not at what belongs to a third
+        let list = || {
+            let mut command = Command::new(&Program::get().path);
+            command.args(["token", "list", "--token-file"]).arg(&file).output().unwrap()
+        };
+        assert!(list().status.success(), "{:?}", list());
+        std::os::unix::fs::chown(&file, Some(USER + 1), None).unwrap();
+        let said = String::from_utf8(list().stderr).unwrap();
+        assert!(said.contains("belongs to uid 65533") && said.contains("chown"), "{said}");
+    }
+    server.scratch.write("tokens.ron", old);
+    assert!(server.reload().contains("read anew"));
+}
+
+#[test]
+fn a_configuration_that_everybody_may_write_or_that_is_no_file_is_not_read() {
+    let server = Server::new();
+    let file = server.scratch.path("config.ron");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    let said = server.reload();
+    assert!(said.contains("not reloaded") && said.contains("chmod o-w"), "{said}");
+    // a FIFO that nobody writes to must not be waited for
+    fs::remove_file(&file).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::from_raw_mode(0o644)).unwrap();
+    let said = server.reload();
+    assert!(said.contains("not reloaded") && said.contains("not a regular file"), "{said}");
+    server.answers();
 }
 
 #[test]

@@ -481,7 +481,6 @@ impl Server {
         rustix::process::Pid::from_child(&self.child)
     }
 
-    /// All it wrote to stderr so far.
     /// Lowers its limit of open files while it runs, as its own user: who is root here may yet lack the right.
     pub(crate) fn limit_files(&self, limit: u64) -> ExitStatus {
         let mut command = if is_root() { dropped() } else { Command::new("env") };
@@ -493,6 +492,7 @@ impl Server {
         command.status().unwrap()
     }
 
+    /// All it wrote to stderr so far.
     pub(crate) fn log(&self) -> String {
         self.scratch.read("stderr")
     }

@@ -1,6 +1,6 @@
 //! The same over TLS, and what happens without it where it is needed.
 
-use std::{path::Path, process::Command, sync::Arc};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc};
 
 use serde_json::json;
 use tokio_rustls::rustls::{
@@ -128,6 +128,23 @@ fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
     let mut wire = connect(&server, &server.scratch.path("next.crt")).expect("the new one");
     assert_eq!(wire.ask(&Request::rpc("tools/list", json!({})).token(server.token())).status, 200);
     assert_eq!(open.ask(&Request::new("GET", "/healthz")).status, 200, "who is connected stays so");
+}
+
+#[test]
+fn a_key_that_others_may_read_or_change_is_not_used() {
+    let server = server();
+    let key = server.scratch.path("live.key");
+    for mode in [0o644, 0o604, 0o620, 0o602] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let said = server.reload();
+        assert!(said.contains("not reloaded") && said.contains("chmod 640"), "{mode:o}: {said}");
+        let config = server.scratch.path("config.ron").display().to_string();
+        let said = run(&server.scratch, &["serve", "--config", &config]);
+        assert!(said.code == Some(1) && said.err.contains("chmod 640"), "{mode:o}: {}", said.err);
+    }
+    // for the group of those who may use it
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(server.reload().contains("read anew"));
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn a_file_is_written_and_its_hashes_are_in_the_answer_and_on_record() {
     {
         assert_eq!((&*records[at].0, &records[at].1), (phase, target));
     }
-    assert_eq!(records.len(), 4, "what was refused was never attempted");
+    assert_eq!(records.len(), 6, "what was refused was never attempted, and what changed nothing was");
     let refused = server.audit().pop().unwrap();
     assert_eq!((&refused["tool"], &refused["kind"]), (&json!("file_write"), &json!("refused")), "{refused}");
     assert!(!server.audit_text().contains("three"), "the content is on record");
