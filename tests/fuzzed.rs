@@ -83,6 +83,9 @@ fn made(target: &str) -> Vec<Vec<u8>> {
             r#"{"Image":"nginx","Env":["A=b"],"HostConfig":{"Binds":["/srv/data/x:/x:ro"],"Memory":67108864}}"#,
             r#"{"Image":"a","HostConfig":{"Privileged":true,"CapAdd":["SYS_ADMIN"],"Devices":[{"PathOnHost":"/dev/sda"}]}}"#,
             r#"{"Image":"a","hostConfig":{"binds":["/srv/data/../../etc:/x"]},"HostConfig":{"VolumesFrom":["a"]}}"#,
+            r#"{"Image":"a","HostConfig":{"CpusetCpus":"0-3,8","LogConfig":{"Type":"json-file","Config":{"max-size":"10m","max-file":"3","tag":"{{.ID}}"}}}}"#,
+            r#"{"Image":"a","WorkingDir":"/srv","HostConfig":{"Ulimits":[{"Name":"nofile","Soft":1,"Hard":9}],"BlkioDeviceReadBps":[{"Path":"/dev/sda","Rate":1}]}}"#,
+            r#"{"Image":"a","Healthcheck":{"Interval":1000000000},"HostConfig":{"PortBindings":{"80/tcp":[{"HostIp":"::1","HostPort":"80-90"}]},"Tmpfs":{"/x":"size=1m"}}}"#,
         ],
         "login_session" => &[
             "# This is private data. Do not parse.\nUID=1000\nUSER=ann\nACTIVE=1\nREMOTE=1\nREMOTE_HOST=192.0.2.9\nTTY=pts/0\n",

@@ -14,6 +14,12 @@ use crate::failure::Failure;
 /// The least memory that the Engine gives, in bytes.
 pub const LEAST_MEMORY: u64 = 6 << 20;
 
+/// The longest time of a health check, in seconds.
+const DAY: u32 = 24 * 60 * 60;
+
+/// The most failures in a row that a health check may wait for.
+const MOST_RETRIES: u32 = 1000;
+
 /// A port of a container, and where it is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
@@ -245,6 +251,13 @@ impl Check {
         if self.command.is_empty() {
             return Err(invalid("health.command is the command that ends with 0 if all is well"));
         }
+        let times = [("interval", self.interval), ("timeout", self.timeout), ("start_period", self.start_period)];
+        if let Some((what, _)) = times.iter().find(|(_, seconds)| seconds.is_some_and(|seconds| seconds > DAY)) {
+            return Err(invalid(format!("health.{what}_seconds is from 0 to {DAY}")));
+        }
+        if self.retries.is_some_and(|retries| retries > MOST_RETRIES) {
+            return Err(invalid(format!("health.retries is from 0 to {MOST_RETRIES}")));
+        }
         let nanoseconds = |seconds: Option<u32>| i64::from(seconds.unwrap_or(0)) * 1_000_000_000;
         let mut test = vec!["CMD"];
         test.extend(texts("health.command", &self.command)?);
@@ -425,6 +438,17 @@ mod tests {
         of(|one| one.user = Some("../x".into()));
         of(|one| one.command = vec!["a\0".into()]);
         of(|one| one.check = Some(Check::default()));
+        for check in [
+            Check { interval: Some(DAY + 1), ..Check::default() },
+            Check { timeout: Some(u32::MAX), ..Check::default() },
+            Check { start_period: Some(u32::MAX), ..Check::default() },
+            Check { retries: Some(MOST_RETRIES + 1), ..Check::default() },
+        ] {
+            let check = Check { command: vec!["true".into()], ..check };
+            let container = Container { image: "x".into(), check: Some(check), ..Container::default() };
+            let why = container.body().unwrap_err().to_string();
+            assert!(why.contains("health.") && why.contains("from 0 to"), "{why}");
+        }
         of(|one| drop(one.labels.insert(String::new(), String::new())));
     }
 }

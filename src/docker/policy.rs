@@ -3,8 +3,13 @@
 //! What is not known to be harmless is refused, by its name. The Engine reads names of fields without regard to case, takes the last of
 //! two and, up to 20.10, takes the fields of `HostConfig` beside it as well: here only the exact spelling in the exact place is known.
 //! A symbolic link cannot be seen in a path, so a directory of the machine may only be one that the operator named.
+//!
+//! Every number, text, list and map has an end: an engine makes of them what they say, as root, before it looks whether that makes sense.
 
+mod bounds;
+mod log;
 mod mount;
+mod port;
 
 use std::path::PathBuf;
 
@@ -63,172 +68,190 @@ enum Rule {
     /// Nothing: null, false, 0, and what is empty.
     Empty,
     Bool,
-    /// A whole number.
-    Number,
-    Text,
-    /// A list of texts; or one, which the Engine takes for a list of one.
-    Texts,
-    /// Texts by names of the caller's choice.
-    TextMap,
+    /// A whole number from the first to the second.
+    Number(i64, i64),
+    /// The same; or 0, which stands for the Engine's own.
+    ZeroOr(i64, i64),
+    /// A line of at most so many bytes.
+    Text(usize),
+    /// A list of at most so many texts, with so many bytes together; or one text, which the Engine takes for a list of one.
+    Texts(usize, usize),
+    /// At most so many texts by names of the caller's choice, with so many bytes together.
+    TextMap(usize, usize),
     /// One of these words.
     Word(&'static [&'static str]),
     /// An object with these fields.
     Object(Fields),
-    /// A list of such objects.
-    Objects(Fields),
+    /// A list of at most so many such objects.
+    Objects(usize, Fields),
     /// What takes more words to say. Given the field's path for the refusal.
     That(fn(&Check<'_>, &Value, &str) -> Result<(), String>),
 }
 
 type Fields = &'static [(&'static str, Rule)];
 
-use Rule::{Bool, Empty, Number, Object, Objects, Text, TextMap, Texts, That, Word};
+use Rule::{Bool, Empty, Number, Object, Objects, Text, TextMap, Texts, That, Word, ZeroOr};
+
+/// The most fields of an object, those that say nothing included.
+const FIELDS: usize = 256;
+
+/// The longest name, of a host or of a user, in bytes.
+const NAME: usize = 255;
+
+/// The longest path within a container, in bytes.
+const PATH: usize = 4096;
+
+/// The longest command, in words and in bytes. The list of all containers shows it, as it does labels.
+const COMMAND: Rule = Texts(1024, 64 << 10);
+
+/// The most labels, and their bytes.
+const LABELS: Rule = TextMap(256, 64 << 10);
+
+/// The most variables, and their bytes.
+const ENVIRONMENT: Rule = Texts(1024, 256 << 10);
+
+const SECOND: i64 = 1_000_000_000;
+const DAY: i64 = 24 * 60 * 60 * SECOND;
+
+/// The longest that an engine waits for a container to end, in seconds. When it ends itself it waits for all of them.
+const ENDS_WITHIN: i64 = 3600;
+
+/// The most networks at once.
+const NETWORKS: usize = 32;
 
 /// `container.Config` of the Engine's, and the two objects that stand in it.
 const CONTAINER: Fields = &[
-    ("Hostname", Text),
-    ("Domainname", Text),
-    ("User", Text),
+    ("Hostname", Text(NAME)),
+    ("Domainname", Text(NAME)),
+    ("User", Text(NAME)),
     ("AttachStdin", Bool),
     ("AttachStdout", Bool),
     ("AttachStderr", Bool),
-    ("ExposedPorts", That(empty_values)),
+    ("ExposedPorts", That(port::exposed)),
     ("Tty", Bool),
     ("OpenStdin", Bool),
     ("StdinOnce", Bool),
     ("Env", That(environment)),
-    ("Cmd", Texts),
+    ("Cmd", COMMAND),
     ("Healthcheck", Object(HEALTHCHECK)),
     ("ArgsEscaped", Bool),
-    ("Image", Text),
+    ("Image", Text(512)),
     ("Volumes", That(mount::anonymous)),
-    ("WorkingDir", Text),
-    ("Entrypoint", Texts),
+    ("WorkingDir", That(mount::working_dir)),
+    ("Entrypoint", COMMAND),
     ("NetworkDisabled", Bool),
-    ("MacAddress", Text),
-    ("OnBuild", Texts),
-    ("Labels", TextMap),
-    ("StopSignal", Text),
-    ("StopTimeout", Number),
-    ("Shell", Texts),
+    ("MacAddress", Text(32)),
+    ("OnBuild", COMMAND),
+    ("Labels", LABELS),
+    ("StopSignal", Text(16)),
+    ("StopTimeout", Number(0, ENDS_WITHIN)),
+    ("Shell", COMMAND),
     ("HostConfig", Object(HOST_CONFIG)),
     ("NetworkingConfig", Object(&[("EndpointsConfig", That(endpoints))])),
 ];
 
+/// Times in nanoseconds. Each check is a program that the engine starts: not more often than once a second.
 const HEALTHCHECK: Fields = &[
-    ("Test", Texts),
-    ("Interval", Number),
-    ("Timeout", Number),
-    ("StartPeriod", Number),
-    ("StartInterval", Number),
-    ("Retries", Number),
+    ("Test", COMMAND),
+    ("Interval", ZeroOr(SECOND, DAY)),
+    ("Timeout", Number(0, DAY)),
+    ("StartPeriod", Number(0, DAY)),
+    ("StartInterval", ZeroOr(SECOND, DAY)),
+    ("Retries", Number(0, 1000)),
 ];
 
 const HOST_CONFIG: Fields = &[
     ("Binds", That(mount::binds)),
     ("ContainerIDFile", Empty),
-    ("LogConfig", Object(&[("Type", Word(LOG_DRIVERS)), ("Config", That(log_options))])),
+    ("LogConfig", Object(&[("Type", Word(log::DRIVERS)), ("Config", That(log::options))])),
     ("NetworkMode", That(network_mode)),
-    ("PortBindings", That(ports)),
-    ("RestartPolicy", Object(&[("Name", Word(RESTARTS)), ("MaximumRetryCount", Number)])),
+    ("PortBindings", That(port::bindings)),
+    ("RestartPolicy", Object(&[("Name", Word(RESTARTS)), ("MaximumRetryCount", Number(0, 1000))])),
     ("AutoRemove", Bool),
     ("VolumeDriver", Empty),
     ("VolumesFrom", Empty),
-    ("ConsoleSize", That(numbers)),
+    ("ConsoleSize", That(bounds::console)),
     ("Annotations", Empty),
     ("CapAdd", Empty),
-    ("CapDrop", Texts),
+    ("CapDrop", Texts(64, 4096)),
     ("CgroupnsMode", Word(&["private"])),
-    ("Dns", Texts),
-    ("DnsOptions", Texts),
-    ("DnsSearch", Texts),
-    ("ExtraHosts", Texts),
+    ("Dns", That(addresses)),
+    ("DnsOptions", Texts(16, 4096)),
+    ("DnsSearch", Texts(32, 8192)),
+    ("ExtraHosts", Texts(256, 64 << 10)),
     ("GroupAdd", That(groups)),
     ("IpcMode", Word(&["none", "private", "shareable"])),
     ("Cgroup", Empty),
     ("Links", Empty),
-    ("OomScoreAdj", That(not_negative)),
+    // below zero it would outlive everything else when memory runs out
+    ("OomScoreAdj", Number(0, 1000)),
     ("PidMode", Word(&["private"])),
     ("Privileged", Empty),
-    ("PublishAllPorts", Bool),
+    // as many ports as the image says, each by a program of its own
+    ("PublishAllPorts", Empty),
     ("ReadonlyRootfs", Bool),
     // the one that only takes rights away
     ("SecurityOpt", That(security)),
-    ("StorageOpt", Object(&[("size", Text)])),
+    ("StorageOpt", Object(&[("size", That(bounds::storage))])),
     ("Tmpfs", That(mount::tmpfs)),
     ("UTSMode", Word(&["private"])),
     ("UsernsMode", Word(&["private"])),
-    ("ShmSize", Number),
+    ("ShmSize", Number(0, 64 << 30)),
     ("Sysctls", Empty),
     // naming one could name a weaker one than the Engine's own choice
     ("Runtime", Empty),
     ("Isolation", Word(&["default"])),
-    ("CpuShares", Number),
-    ("Memory", Number),
-    ("NanoCpus", Number),
+    ("CpuShares", Number(0, 1 << 18)),
+    ("Memory", Number(0, bounds::BYTES)),
+    ("NanoCpus", Number(0, 1024 * SECOND)),
     ("CgroupParent", Empty),
-    ("BlkioWeight", Number),
-    ("BlkioWeightDevice", Objects(&[("Path", Text), ("Weight", Number)])),
-    ("BlkioDeviceReadBps", Objects(RATE)),
-    ("BlkioDeviceWriteBps", Objects(RATE)),
-    ("BlkioDeviceReadIOps", Objects(RATE)),
-    ("BlkioDeviceWriteIOps", Objects(RATE)),
-    ("CpuPeriod", Number),
-    ("CpuQuota", Number),
+    ("BlkioWeight", ZeroOr(10, 1000)),
+    ("BlkioWeightDevice", That(bounds::weights)),
+    ("BlkioDeviceReadBps", That(bounds::rates)),
+    ("BlkioDeviceWriteBps", That(bounds::rates)),
+    ("BlkioDeviceReadIOps", That(bounds::rates)),
+    ("BlkioDeviceWriteIOps", That(bounds::rates)),
+    // microseconds, as the kernel takes them
+    ("CpuPeriod", ZeroOr(1000, 1_000_000)),
+    ("CpuQuota", Number(-1, 1024 * 1_000_000)),
     // could keep the machine from everything else
     ("CpuRealtimePeriod", Empty),
     ("CpuRealtimeRuntime", Empty),
-    ("CpusetCpus", Text),
-    ("CpusetMems", Text),
+    ("CpusetCpus", That(bounds::cpuset)),
+    ("CpusetMems", That(bounds::cpuset)),
     ("Devices", Empty),
     ("DeviceCgroupRules", Empty),
     ("DeviceRequests", Empty),
-    ("KernelMemory", Number),
-    ("KernelMemoryTCP", Number),
-    ("MemoryReservation", Number),
-    ("MemorySwap", Number),
-    ("MemorySwappiness", Number),
+    ("KernelMemory", Number(-1, bounds::BYTES)),
+    ("KernelMemoryTCP", Number(-1, bounds::BYTES)),
+    ("MemoryReservation", Number(0, bounds::BYTES)),
+    ("MemorySwap", Number(-1, bounds::BYTES)),
+    ("MemorySwappiness", Number(-1, 100)),
     ("OomKillDisable", Empty),
-    ("PidsLimit", Number),
-    ("Ulimits", Objects(&[("Name", Text), ("Soft", Number), ("Hard", Number)])),
-    ("CpuCount", Number),
-    ("CpuPercent", Number),
-    ("IOMaximumIOps", Number),
-    ("IOMaximumBandwidth", Number),
+    // the most processes that the kernel has numbers for
+    ("PidsLimit", Number(-1, 1 << 22)),
+    ("Ulimits", That(bounds::ulimits)),
+    // of another system
+    ("CpuCount", Empty),
+    ("CpuPercent", Empty),
+    ("IOMaximumIOps", Empty),
+    ("IOMaximumBandwidth", Empty),
     ("Mounts", That(mount::mounts)),
     ("MaskedPaths", That(masked)),
     ("ReadonlyPaths", That(read_only)),
     ("Init", Bool),
 ];
 
-const RATE: Fields = &[("Path", Text), ("Rate", Number)];
-
 const RESTARTS: &[&str] = &["no", "always", "unless-stopped", "on-failure"];
 
-/// Those that keep the log on the machine. The others send it to an address.
-const LOG_DRIVERS: &[&str] = &["json-file", "local", "journald", "none"];
-
-const LOG_OPTIONS: &[&str] = &[
-    "max-size",
-    "max-file",
-    "compress",
-    "labels",
-    "labels-regex",
-    "env",
-    "env-regex",
-    "tag",
-    "mode",
-    "max-buffer-size",
-];
-
 const ENDPOINT: Fields = &[
-    ("IPAMConfig", Object(&[("IPv4Address", Text), ("IPv6Address", Text), ("LinkLocalIPs", Texts)])),
+    ("IPAMConfig", Object(ADDRESSES)),
     ("Links", Empty),
-    ("Aliases", Texts),
-    ("MacAddress", Text),
+    ("Aliases", Texts(64, 8192)),
+    ("MacAddress", Text(32)),
     // can carry sysctls
     ("DriverOpts", Empty),
-    ("GwPriority", Number),
+    ("GwPriority", Number(-1_000_000, 1_000_000)),
     ("DNSNames", Empty),
     // what the Engine tells of a connection, and nobody tells the Engine
     ("NetworkID", Empty),
@@ -240,6 +263,9 @@ const ENDPOINT: Fields = &[
     ("GlobalIPv6Address", Empty),
     ("GlobalIPv6PrefixLen", Empty),
 ];
+
+const ADDRESSES: Fields =
+    &[("IPv4Address", That(port::address)), ("IPv6Address", That(port::address)), ("LinkLocalIPs", That(addresses))];
 
 /// What the Engine hides of /proc and /sys: in every container since 17.06, so that a list without one of these uncovers it.
 const MASKED: &[&str] = &[
@@ -254,6 +280,9 @@ const MASKED: &[&str] = &[
     "/sys/firmware",
 ];
 
+/// The most paths that are hidden, or only for reading: newer engines hide one for each CPU.
+const HIDDEN: usize = 8192;
+
 const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 struct Check<'a> {
@@ -262,6 +291,9 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn object(&self, object: &Map<String, Value>, fields: Fields, path: &str) -> Result<(), String> {
+        if object.len() > FIELDS {
+            return Err(wanted(if path.is_empty() { "the body" } else { path }, &format!("at most {FIELDS} fields")));
+        }
         for (name, value) in object {
             let path = join(path, name);
             match fields.iter().find(|(known, _)| known == name) {
@@ -273,37 +305,60 @@ impl Check<'_> {
     }
 
     fn value(&self, value: &Value, rule: Rule, path: &str) -> Result<(), String> {
-        let fits = match rule {
+        let number = |least: i64, most: i64| value.as_i64().is_some_and(|number| (least..=most).contains(&number));
+        let (fits, expected) = match rule {
             // an empty list instead of none can mean "nothing at all", as with MaskedPaths
             That(rule) => return rule(self, value, path),
-            _ if value.is_null() => true,
-            Empty => is_empty(value),
-            Bool => value.is_boolean(),
-            Number => value.is_i64() || value.is_u64(),
-            Text => is_text(value),
-            Texts => is_text(value) || value.as_array().is_some_and(|list| list.iter().all(is_text)),
-            TextMap => value.as_object().is_some_and(|map| map.values().all(is_text)),
-            Word(words) => value.as_str().is_some_and(|word| word.is_empty() || words.contains(&word)),
+            _ if value.is_null() => return Ok(()),
             Object(fields) => match value {
                 Value::Object(object) => return self.object(object, fields, path),
-                _ => false,
+                _ => (false, None),
             },
-            Objects(fields) => {
-                for (at, one) in list(value, path)?.iter().enumerate() {
-                    let path = format!("{path}[{at}]");
-                    let Value::Object(object) = one else { return Err(refusal(&path)) };
-                    self.object(object, fields, &path)?;
-                }
-                true
+            Objects(most, fields) => return self.objects(value, most, fields, path),
+            Empty => (is_empty(value), None),
+            Bool => (value.is_boolean(), None),
+            Word(words) => (value.as_str().is_some_and(|word| word.is_empty() || words.contains(&word)), None),
+            Number(least, most) => (number(least, most), Some(format!("a whole number from {least} to {most}"))),
+            ZeroOr(least, most) => {
+                (number(0, 0) || number(least, most), Some(format!("0, or a whole number from {least} to {most}")))
+            }
+            Text(most) => (is_line(value, most), Some(format!("one line of at most {most} bytes"))),
+            Texts(most, bytes) => {
+                let all = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+                (are_texts(all.iter(), most, bytes), Some(format!("at most {most} texts, of {bytes} bytes together")))
+            }
+            TextMap(most, bytes) => {
+                let fits = value.as_object().is_some_and(|map| {
+                    let names: usize = map.keys().map(String::len).sum();
+                    names <= bytes && are_texts(map.values(), most, bytes - names)
+                });
+                (fits, Some(format!("at most {most} names with texts, of {bytes} bytes together")))
             }
         };
-        if fits { Ok(()) } else { Err(refusal(path)) }
+        match expected {
+            _ if fits => Ok(()),
+            Some(expected) => Err(wanted(path, &expected)),
+            None => Err(refusal(path)),
+        }
+    }
+
+    fn objects(&self, value: &Value, most: usize, fields: Fields, path: &str) -> Result<(), String> {
+        let all = list(value, path)?;
+        if all.len() > most {
+            return Err(wanted(path, &format!("at most {most} of them")));
+        }
+        for (at, one) in all.iter().enumerate() {
+            let path = format!("{path}[{at}]");
+            let Value::Object(object) = one else { return Err(refusal(&path)) };
+            self.object(object, fields, &path)?;
+        }
+        Ok(())
     }
 }
 
 /// A field that is not on the list: let be if it says nothing, and can be no other spelling of one that does.
 fn unknown(name: &str, value: &Value, path: &str) -> Result<(), String> {
-    let says_nothing = is_empty(value) && !value.is_array();
+    let says_nothing = is_empty(value) && !value.is_array() && name.len() <= NAME;
     // the Engine folds ſ and K to s and k
     let is_another_spelling = !name.is_ascii() || all_names().any(|known| known.eq_ignore_ascii_case(name));
     if says_nothing && !is_another_spelling { Ok(()) } else { Err(format!("{path} is no field that may be set here")) }
@@ -311,8 +366,9 @@ fn unknown(name: &str, value: &Value, path: &str) -> Result<(), String> {
 
 /// Every name of a field, wherever it stands.
 fn all_names() -> impl Iterator<Item = &'static str> {
-    [CONTAINER, HEALTHCHECK, HOST_CONFIG, RATE, ENDPOINT, mount::MOUNT, mount::NESTED, NESTED]
+    [CONTAINER, HEALTHCHECK, HOST_CONFIG, bounds::RATE, bounds::WEIGHT, bounds::ULIMIT, ENDPOINT, ADDRESSES]
         .into_iter()
+        .chain([mount::MOUNT, mount::NESTED, NESTED])
         .flatten()
         .map(|(name, _)| *name)
 }
@@ -325,12 +381,6 @@ const NESTED: Fields = &[
     ("Name", Empty),
     ("MaximumRetryCount", Empty),
     ("size", Empty),
-    ("Weight", Empty),
-    ("Soft", Empty),
-    ("Hard", Empty),
-    ("IPv4Address", Empty),
-    ("IPv6Address", Empty),
-    ("LinkLocalIPs", Empty),
     ("HostIp", Empty),
     ("HostPort", Empty),
 ];
@@ -348,6 +398,16 @@ fn is_empty(value: &Value) -> bool {
 
 fn is_text(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.contains('\0'))
+}
+
+fn is_line(value: &Value, most: usize) -> bool {
+    value.as_str().is_some_and(|text| text.len() <= most && !text.chars().any(char::is_control))
+}
+
+/// Whether these are at most so many texts, with at most so many bytes.
+fn are_texts<'a>(all: impl ExactSizeIterator<Item = &'a Value> + Clone, most: usize, bytes: usize) -> bool {
+    let length = |one: &Value| one.as_str().map_or(0, str::len);
+    all.len() <= most && all.clone().all(is_text) && all.map(length).sum::<usize>() <= bytes
 }
 
 fn list<'a>(value: &'a Value, path: &str) -> Result<&'a [Value], String> {
@@ -380,20 +440,18 @@ fn refusal(path: &str) -> String {
     format!("{path} may not be this")
 }
 
-fn empty_values(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    match map(value, path)? {
-        Some(map) if !map.values().all(is_empty) => Err(refusal(path)),
-        _ => Ok(()),
+/// A refusal that says what would do.
+fn wanted(path: &str, expected: &str) -> String {
+    format!("{path} has to be {expected}")
+}
+
+/// A list of IP addresses.
+fn addresses(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    let all = list(value, path)?;
+    if all.len() > 16 {
+        return Err(wanted(path, "at most 16 IP addresses"));
     }
-}
-
-fn numbers(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    if list(value, path)?.iter().all(|one| one.is_u64()) { Ok(()) } else { Err(refusal(path)) }
-}
-
-/// Below zero it would outlive everything else when memory runs out.
-fn not_negative(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    if value.is_null() || value.is_u64() { Ok(()) } else { Err(refusal(path)) }
+    all.iter().try_for_each(|one| port::address(check, one, path))
 }
 
 fn network_mode(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
@@ -414,7 +472,11 @@ fn is_network(name: &str) -> bool {
 }
 
 fn endpoints(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    for (name, endpoint) in map(value, path)?.into_iter().flatten() {
+    let Some(all) = map(value, path)? else { return Ok(()) };
+    if all.len() > NETWORKS {
+        return Err(wanted(path, &format!("at most {NETWORKS} networks")));
+    }
+    for (name, endpoint) in all {
         let path = join(path, name);
         if !is_network(name) {
             return Err(format!("{path} is no network that a container may join"));
@@ -424,24 +486,9 @@ fn endpoints(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String>
     Ok(())
 }
 
-fn ports(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    for (port, bindings) in map(value, path)?.into_iter().flatten() {
-        check.value(bindings, Objects(&[("HostIp", Text), ("HostPort", Text)]), &join(path, port))?;
-    }
-    Ok(())
-}
-
-fn log_options(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    for (name, option) in map(value, path)?.into_iter().flatten() {
-        if !LOG_OPTIONS.contains(&name.as_str()) || !is_text(option) {
-            return Err(refusal(&join(path, name)));
-        }
-    }
-    Ok(())
-}
-
 /// `NAME=value`. A name alone, or `*`, is filled in by Podman from the environment of its own service.
-fn environment(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+fn environment(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    check.value(value, ENVIRONMENT, path)?;
     let is_given = |one: &&str| one.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.contains('*'));
     if texts(value, path)?.iter().all(is_given) {
         Ok(())
@@ -451,13 +498,16 @@ fn environment(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
 }
 
 /// Groups by name or number; `keep-groups` would be those of Podman's service.
-fn groups(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+fn groups(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    check.value(value, Texts(64, 4096), path)?;
     if texts(value, path)?.contains(&"keep-groups") { Err(refusal(path)) } else { Ok(()) }
 }
 
 fn security(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
     let takes_away = ["no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"];
-    if texts(value, path)?.iter().all(|option| takes_away.contains(option)) { Ok(()) } else { Err(refusal(path)) }
+    let options = texts(value, path)?;
+    let fits = options.len() <= takes_away.len() && options.iter().all(|option| takes_away.contains(option));
+    if fits { Ok(()) } else { Err(refusal(path)) }
 }
 
 fn masked(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
@@ -473,6 +523,9 @@ fn at_least(value: &Value, all: &[&str], path: &str) -> Result<(), String> {
         return Ok(());
     }
     let given = texts(value, path)?;
+    if given.len() > HIDDEN {
+        return Err(wanted(path, &format!("at most {HIDDEN} paths")));
+    }
     match all.iter().find(|one| !given.contains(one)) {
         Some(one) => Err(format!("{path} would uncover {one}")),
         None => Ok(()),

@@ -152,11 +152,13 @@ fn decoded(value: &str) -> Option<String> {
 
 fn fits(kind: Kind, value: &str) -> bool {
     let digits = |text: &str| (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |text: &str| text.len() <= 9 && digits(text);
     match kind {
         Kind::Flag => matches!(value, "0" | "1" | "false" | "true" | "False" | "True"),
         Kind::No | Kind::Never => matches!(value, "0" | "false" | "False"),
-        Kind::Number => digits(value),
-        Kind::Integer => digits(value.strip_prefix('-').unwrap_or(value)),
+        Kind::Number => is_number(value),
+        Kind::Integer => is_number(value.strip_prefix('-').unwrap_or(value)),
+        Kind::Seconds => is_number(value) && value.parse::<u32>().is_ok_and(|seconds| seconds <= 3600),
         Kind::Time => {
             let (seconds, fraction) = value.split_once('.').unwrap_or((value, "0"));
             digits(seconds) && digits(fraction)

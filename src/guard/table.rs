@@ -28,8 +28,10 @@ pub enum Kind {
     No,
     /// No, and it has to be said.
     Never,
-    /// A whole number, not below zero.
+    /// A whole number, not below zero, of nine digits at most.
     Number,
+    /// Seconds that a container has to end, an hour at most.
+    Seconds,
     /// The same, or below.
     Integer,
     /// Seconds since 1970, with a fraction or without.
@@ -95,7 +97,7 @@ const fn with(row: Row, body: Body) -> Row {
     Row { body, ..row }
 }
 
-use Kind::{Filters, Flag, Image, Integer, Name, Never, No, Nothing, Number, Signal, Tag, Time, Word};
+use Kind::{Filters, Flag, Image, Integer, Name, Never, No, Nothing, Number, Seconds, Signal, Tag, Time, Word};
 
 /// What gives a container another name.
 pub(super) const RENAME: &str = "/containers/{id}/rename";
@@ -122,8 +124,8 @@ pub static TABLE: &[Row] = &[
     slow(read("/system/df", &[("verbose", Flag), ("type", Word(&["volume"]))]), WORKED_OUT),
     // acting
     act("POST", "/containers/{id}/start", &[]),
-    slow(act("POST", "/containers/{id}/stop", &[("t", Number)]), ENDED),
-    slow(act("POST", "/containers/{id}/restart", &[("t", Number)]), ENDED),
+    slow(act("POST", "/containers/{id}/stop", &[("t", Seconds)]), ENDED),
+    slow(act("POST", "/containers/{id}/restart", &[("t", Seconds)]), ENDED),
     act("POST", "/containers/{id}/pause", &[]),
     act("POST", "/containers/{id}/unpause", &[]),
     act("POST", "/containers/{id}/kill", &[("signal", Signal)]),

@@ -4,18 +4,27 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{Bool, Check, Empty, Fields, Number, Object, Objects, Text, TextMap, Word, is_empty, join, map, refusal};
+use super::{
+    Bool, Check, Empty, Fields, Number, Object, Objects, PATH, Text, TextMap, Word, bounds, is_empty, join, map,
+    refusal, wanted,
+};
+
+/// The most mounts of each kind.
+const MOST: usize = 128;
+
+/// The largest filesystem in memory, in bytes: 1 TiB.
+const TMPFS: i64 = 1 << 40;
 
 /// One of `HostConfig.Mounts`.
 pub(super) const MOUNT: Fields = &[
     ("Type", Word(&["bind", "volume", "tmpfs"])),
-    ("Source", Text),
-    ("Target", Text),
+    ("Source", Text(PATH)),
+    ("Target", Text(PATH)),
     ("ReadOnly", Bool),
     ("Consistency", Word(&["default", "consistent", "cached", "delegated"])),
     ("BindOptions", Object(BIND)),
     ("VolumeOptions", Object(VOLUME)),
-    ("TmpfsOptions", Object(&[("SizeBytes", Number), ("Mode", Number), ("Options", Empty)])),
+    ("TmpfsOptions", Object(&[("SizeBytes", Number(0, TMPFS)), ("Mode", Number(0, 0o7777)), ("Options", Empty)])),
     ("ImageOptions", Empty),
     ("ClusterOptions", Empty),
 ];
@@ -30,8 +39,8 @@ const BIND: Fields = &[
 
 const VOLUME: Fields = &[
     ("NoCopy", Bool),
-    ("Labels", TextMap),
-    ("Subpath", Text),
+    ("Labels", TextMap(64, 16 << 10)),
+    ("Subpath", Text(PATH)),
     // a volume of the driver local with type=none,o=bind,device=/ is the machine's root, so that no volume has options
     ("DriverConfig", Object(&[("Name", Word(&["local"])), ("Options", Empty)])),
 ];
@@ -75,7 +84,9 @@ const SOCKETS: &[&str] = &["docker.sock", "podman.sock", "containerd.sock", "cri
 
 /// `HostConfig.Binds`: `SOURCE:TARGET`, `SOURCE:TARGET:OPTIONS`, or a lone target for a volume without a name.
 pub(super) fn binds(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    for (at, bind) in super::texts(value, path)?.into_iter().enumerate() {
+    let all = super::texts(value, path)?;
+    at_most(all.len(), path)?;
+    for (at, bind) in all.into_iter().enumerate() {
         let path = format!("{path}[{at}]");
         match &bind.split(':').collect::<Vec<_>>()[..] {
             [target] => is_target(target, &path)?,
@@ -87,7 +98,7 @@ pub(super) fn binds(check: &Check<'_>, value: &Value, path: &str) -> Result<(), 
                 is_source(check, source, &path)?;
                 is_target(target, &path)?;
                 let known = ["ro", "rw", "z", "Z", "nocopy", "private", "rprivate"];
-                if !options.split(',').all(|option| known.contains(&option)) {
+                if options.len() > 64 || !options.split(',').all(|option| known.contains(&option)) {
                     return Err(format!("{path} has an option that may not be set"));
                 }
             }
@@ -99,7 +110,7 @@ pub(super) fn binds(check: &Check<'_>, value: &Value, path: &str) -> Result<(), 
 
 /// `HostConfig.Mounts`: each field by itself, then whether they fit together.
 pub(super) fn mounts(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    check.value(value, Objects(MOUNT), path)?;
+    check.value(value, Objects(MOST, MOUNT), path)?;
     for (at, mount) in value.as_array().into_iter().flatten().enumerate() {
         whole(check, mount.as_object().unwrap_or(&Map::new()), &format!("{path}[{at}]"))?;
     }
@@ -131,24 +142,41 @@ fn whole(check: &Check<'_>, mount: &Map<String, Value>, path: &str) -> Result<()
 
 /// `HostConfig.Tmpfs`: options by target.
 pub(super) fn tmpfs(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    for (target, options) in map(value, path)?.into_iter().flatten() {
+    let Some(all) = map(value, path)? else { return Ok(()) };
+    at_most(all.len(), path)?;
+    for (target, options) in all {
         let path = join(path, target);
         is_target(target, &path)?;
-        let known = |option: &str| {
-            let name = option.split_once('=').map_or(option, |(name, _)| name);
-            let words = ["", "rw", "ro", "exec", "noexec", "nosuid", "nodev", "noatime", "relatime", "async", "sync"];
-            words.contains(&option) || ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"].contains(&name)
-        };
-        if !options.as_str().is_some_and(|options| options.split(',').all(|option| is_one(option) && known(option))) {
+        let fits = |options: &str| options.split(',').all(is_tmpfs_option);
+        if !options.as_str().is_some_and(|options| options.len() <= PATH && fits(options)) {
             return Err(refusal(&path));
         }
     }
     Ok(())
 }
 
+fn is_tmpfs_option(option: &str) -> bool {
+    let words = ["", "rw", "ro", "exec", "noexec", "nosuid", "nodev", "noatime", "relatime", "async", "sync"];
+    let Some((name, value)) = option.split_once('=') else { return words.contains(&option) };
+    let within = |least: i64, most: i64| bounds::whole(value).is_some_and(|number| (least..=most).contains(&number));
+    // 0 is no limit at all
+    let is_size = || bounds::size(value).is_some_and(|size| (1..=TMPFS).contains(&size));
+    match name {
+        "size" => value
+            .strip_suffix('%')
+            .map_or_else(is_size, |part| bounds::whole(part).is_some_and(|part| (1..=100).contains(&part))),
+        "nr_inodes" | "nr_blocks" => is_size(),
+        "uid" | "gid" => within(0, u32::MAX.into()),
+        "mode" => (1..=5).contains(&value.len()) && value.bytes().all(|byte| matches!(byte, b'0'..=b'7')),
+        _ => false,
+    }
+}
+
 /// `Volumes`: targets, with nothing to them.
 pub(super) fn anonymous(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    for (target, options) in map(value, path)?.into_iter().flatten() {
+    let Some(all) = map(value, path)? else { return Ok(()) };
+    at_most(all.len(), path)?;
+    for (target, options) in all {
         let path = join(path, target);
         is_target(target, &path)?;
         if !is_empty(options) || options.is_array() {
@@ -156,6 +184,28 @@ pub(super) fn anonymous(_: &Check<'_>, value: &Value, path: &str) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// `WorkingDir`: a directory of the container. Below `/proc` it could be one of the engine's own that is still open.
+pub(super) fn working_dir(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    let is_within = |directory: &str| {
+        let parts = (directory.len() <= PATH && !directory.chars().any(char::is_control)).then(|| straight(directory));
+        parts.flatten().is_some_and(|parts| !is_open_file(&parts))
+    };
+    match value {
+        Value::Null => Ok(()),
+        Value::String(directory) if directory.is_empty() || is_within(directory) => Ok(()),
+        _ => Err(wanted(path, "an absolute path without .., and none below /proc or /dev/fd")),
+    }
+}
+
+/// Whether a path leads to what some process has open: `/proc/self/fd/7`, or `/dev/fd/7`, which is a link to that.
+fn is_open_file(parts: &[&str]) -> bool {
+    matches!(parts, ["proc", ..] | ["dev", "fd" | "stdin" | "stdout" | "stderr", ..])
+}
+
+fn at_most(count: usize, path: &str) -> Result<(), String> {
+    if count <= MOST { Ok(()) } else { Err(wanted(path, &format!("at most {MOST} of them"))) }
 }
 
 /// A volume's name or a network's: nothing that could be a path, an id with a colon, or a word with a parameter.
@@ -171,8 +221,12 @@ fn is_source(check: &Check<'_>, source: &str, path: &str) -> Result<(), String> 
 }
 
 fn is_target(target: &str, path: &str) -> Result<(), String> {
-    let is_below = components(target).is_some_and(|parts| !parts.is_empty());
-    if is_below && !target.contains(':') { Ok(()) } else { Err(format!("{path} is no place within a container")) }
+    let is_below = components(target).is_some_and(|parts| !parts.is_empty() && !is_open_file(&parts));
+    if is_below && target.len() <= PATH && !target.contains(':') {
+        Ok(())
+    } else {
+        Err(format!("{path} is no place within a container"))
+    }
 }
 
 /// Whether the operator lets containers have this directory of the machine.
@@ -231,10 +285,15 @@ fn is_one(text: &str) -> bool {
     !text.chars().any(|c| matches!(c, ',' | '"' | '\\') || c.is_control())
 }
 
-/// The parts of an absolute path; `None` if it is none, or goes back.
+/// The parts of an absolute path that stands for itself alone; `None` if it is none, or goes back.
 fn components(path: &str) -> Option<Vec<&str>> {
+    if is_one(path) { straight(path) } else { None }
+}
+
+/// The parts of an absolute path; `None` if it is none, or goes back.
+fn straight(path: &str) -> Option<Vec<&str>> {
     let mut parts = Path::new(path).components();
-    if !is_one(path) || parts.next() != Some(Component::RootDir) {
+    if parts.next() != Some(Component::RootDir) {
         return None;
     }
     parts.map(|part| if let Component::Normal(part) = part { part.to_str() } else { None }).collect()

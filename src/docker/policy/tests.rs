@@ -413,15 +413,300 @@ fn every_field_within_a_table_is_known_to_be_one() {
     fn collect(fields: Fields, into: &mut BTreeSet<&'static str>) {
         for (name, rule) in fields {
             into.insert(name);
-            if let Object(fields) | Objects(fields) = rule {
+            if let Object(fields) | Objects(_, fields) = rule {
                 collect(fields, into);
             }
         }
     }
     let mut all = BTreeSet::new();
-    for fields in [CONTAINER, ENDPOINT, mount::MOUNT] {
+    for fields in [CONTAINER, ENDPOINT, mount::MOUNT, bounds::RATE, bounds::WEIGHT, bounds::ULIMIT] {
         collect(fields, &mut all);
     }
     let known: BTreeSet<_> = all_names().collect();
     assert_eq!(all.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+/// A body in which only this field says anything, wherever it stands.
+fn with(object: &str, name: &str, value: Value) -> Value {
+    let mut body = serde_json::json!({ "Image": "a" });
+    match object {
+        "" => body[name] = value,
+        object => body[object] = Value::Object([(name.to_owned(), value)].into_iter().collect()),
+    }
+    body
+}
+
+/// What no field may say, of each kind: whatever is added to the tables is tried with all of them.
+fn without_end() -> Vec<Value> {
+    let many = 10_000;
+    let texts = ["", "a", "a=b", "ALL", "/a", "80/tcp", "a:/a", "127.0.0.1", "no-new-privileges"];
+    let objects = [
+        r#"{}"#,
+        r#"{"Type":"tmpfs","Target":"/a"}"#,
+        r#"{"Path":"/dev/sda","Rate":1}"#,
+        r#"{"Path":"/dev/sda","Weight":10}"#,
+        r#"{"Name":"core","Soft":1,"Hard":1}"#,
+    ];
+    let mut all: Vec<Value> = [i64::MAX, i64::MIN, -2, 1 << 60].map(Value::from).to_vec();
+    all.push(u64::MAX.into());
+    all.push(serde_json::from_str("1e300").unwrap());
+    all.push(serde_json::from_str("1.5").unwrap());
+    all.extend(["9", "a", "/a", "0,", "{{.ID}}"].map(|text| text.repeat(300 << 10).into()));
+    all.extend(texts.map(|text| vec![Value::from(text); many].into()));
+    all.extend(["a", "/a", "a=a"].map(|text| vec![Value::from(text.repeat(300 << 10))].into()));
+    all.extend(objects.map(|object| vec![serde_json::from_str::<Value>(object).unwrap(); many].into()));
+    let map = |key: fn(usize) -> String, value: Value| (0..many).map(|n| (key(n), value.clone())).collect::<Value>();
+    all.push(map(|n| format!("/{n}"), serde_json::json!({})));
+    all.push(map(|n| format!("/{n}"), "".into()));
+    all.push(map(|n| format!("{}/tcp", n + 1), serde_json::json!({})));
+    all.push(map(|n| format!("{}/tcp", n % 65_535 + 1), serde_json::json!([{}])));
+    all.push(map(|n| format!("n{n}"), Value::Null));
+    all.push(map(|n| format!("n{n}"), "".into()));
+    all
+}
+
+#[test]
+fn no_field_of_a_body_takes_a_number_a_text_or_a_list_without_end() {
+    for value in without_end() {
+        let shown: String = value.to_string().chars().take(80).collect();
+        for (object, fields) in [("", CONTAINER), ("HostConfig", HOST_CONFIG), ("Healthcheck", HEALTHCHECK)] {
+            for (name, rule) in fields {
+                // an object's own fields are tried by themselves
+                if matches!(rule, Object(_)) && value.is_object() {
+                    continue;
+                }
+                let why = check(&with(object, name, value.clone()), &[]);
+                let why = why.expect_err(&format!("{object}.{name}: {shown}"));
+                assert!(why.len() < 300, "{object}.{name}: {shown}: {why}");
+            }
+        }
+    }
+    let unused: Map<String, Value> = (0..1000).map(|n| (format!("Unused{n}"), Value::Null)).collect();
+    assert!(check(&with("", "HostConfig", unused.into()), &[]).is_err());
+}
+
+/// With each of these one engine or another was out of work, for a body of a hundred bytes.
+#[test]
+fn a_body_cannot_disable_the_engine() {
+    let log = |options: &str| host(&format!(r#""LogConfig":{{"Type":"json-file","Config":{{{options}}}}}"#));
+    for options in [
+        r#""max-size":"1""#,
+        r#""max-size":"63k""#,
+        r#""max-size":"0""#,
+        r#""max-size":"-2""#,
+        r#""max-size":"1.5m""#,
+        r#""max-size":"99999999999999999999""#,
+        r#""max-size":"10m","max-file":"2000000000""#,
+        r#""max-size":"10m","max-file":"101""#,
+        r#""max-file":"0""#,
+        r#""max-file":"-1""#,
+        r#""max-file":"+5""#,
+        r#""mode":"non-blocking","max-buffer-size":"8g""#,
+        r#""max-buffer-size":"70m""#,
+        r#""max-buffer-size":"-1""#,
+        r#""mode":"fast""#,
+        r#""compress":"1""#,
+        r#""tag":"{{pad .Name 1000000000 0}}""#,
+        r#""tag":"{{printf \"%999999d\" 1}}""#,
+        r#""tag":"{{.ID}} {{range .ContainerEnv}}{{.}}{{end}}""#,
+        r#""tag":"{{.ID""#,
+        r#""tag":"{{.Config}}""#,
+        r#""tag":"a }} b""#,
+        r#""tag":"{{/* */}}""#,
+        r#""labels-regex":"((a{1000}){1000}){1000}""#,
+        r#""env-regex":"a{9}""#,
+        r#""path":"/etc/passwd""#,
+        r#""syslog-address":"tcp://192.0.2.1""#,
+    ] {
+        refused(&log(options));
+    }
+    permitted(&log(
+        r#""max-size":"10m","max-file":"3","compress":"true","mode":"non-blocking","max-buffer-size":"4m","labels":"a,b","tag":"{{.Name}}/{{ .ID }}""#,
+    ));
+    permitted(&log(r#""max-size":"-1","labels-regex":"^(prod|test)-.*","env":"OS,REGION""#));
+    for set in ["0-4000000000", "0-8192", "8192", "3-1", "-1", "0-", "a", "0,,1", "0x1", "00000", "0-3 ", "^1", "0:2"] {
+        refused(&host(&format!(r#""CpusetCpus":"{set}""#)));
+        refused(&host(&format!(r#""CpusetMems":"{set}""#)));
+    }
+    refused(&host(&format!(r#""CpusetCpus":"{}""#, ["0"; 1000].join(","))));
+    permitted(&host(r#""CpusetCpus":"0-3,8,10-8191","CpusetMems":"0""#));
+    for limit in [
+        r#"{"Name":"rtprio","Soft":99,"Hard":99}"#,
+        r#"{"Name":"rtprio","Soft":0,"Hard":1}"#,
+        r#"{"Name":"nice","Soft":40,"Hard":40}"#,
+        r#"{"Name":"memlock","Soft":-1,"Hard":-1}"#,
+        r#"{"Name":"memlock","Soft":1,"Hard":1099511627776}"#,
+        r#"{"Name":"msgqueue","Soft":-1,"Hard":-1}"#,
+        r#"{"Name":"sigpending","Soft":-1,"Hard":-1}"#,
+        r#"{"Name":"nofile","Soft":-1,"Hard":-1}"#,
+        r#"{"Name":"nofile","Soft":1073741816,"Hard":1073741816}"#,
+        r#"{"Name":"rttime","Soft":1,"Hard":1}"#,
+        r#"{"Name":"as","Soft":1,"Hard":1}"#,
+        r#"{"Name":"NOFILE","Soft":1,"Hard":1}"#,
+        r#"{"Name":"RLIMIT_RTPRIO","Soft":99,"Hard":99}"#,
+        r#"{"Name":"","Soft":1,"Hard":1}"#,
+        r#"{"Soft":1,"Hard":1}"#,
+        r#"{"Name":"nofile","Soft":-2,"Hard":1}"#,
+        r#"{"Name":"core"},{"Name":"core"}"#,
+    ] {
+        refused(&host(&format!(r#""Ulimits":[{limit}]"#)));
+    }
+    permitted(&host(
+        r#""Ulimits":[{"Name":"nofile","Soft":1024,"Hard":1048576},{"Name":"nproc","Soft":-1,"Hard":4194304},{"Name":"core","Soft":-1,"Hard":-1},{"Name":"memlock","Soft":65536,"Hard":65536}]"#,
+    ));
+    let check = |field: &str| format!(r#"{{"Image":"a","Healthcheck":{{"Test":["CMD","true"],{field}}}}}"#);
+    for field in [
+        r#""Interval":1000000"#,
+        r#""Interval":1"#,
+        r#""StartInterval":1000000"#,
+        r#""Interval":-1"#,
+        r#""Retries":100000"#,
+        r#""StartPeriod":9000000000000000000"#,
+    ] {
+        refused(&check(field));
+    }
+    permitted(&check(
+        r#""Interval":1000000000,"Timeout":500000000,"StartPeriod":60000000000,"StartInterval":0,"Retries":3"#,
+    ));
+    for fields in [
+        r#""PublishAllPorts":true"#,
+        r#""PortBindings":{"1-65535/tcp":[{"HostPort":""}]}"#,
+        r#""PortBindings":{"0/tcp":null}"#,
+        r#""PortBindings":{"80/icmp":null}"#,
+        r#""PortBindings":{"80/tcp":[{"HostPort":"70000"}]}"#,
+        r#""PortBindings":{"80/tcp":[{"HostPort":"90-80"}]}"#,
+        r#""PortBindings":{"80/tcp":[{"HostIp":"localhost","HostPort":"80"}]}"#,
+        r#""ShmSize":1099511627776"#,
+        r#""ShmSize":-1"#,
+        r#""PidsLimit":4194305"#,
+        r#""OomScoreAdj":1001"#,
+        r#""BlkioWeight":5"#,
+        r#""BlkioWeight":1001"#,
+        r#""CpuPeriod":1"#,
+        r#""CpuShares":-1"#,
+        r#""NanoCpus":-1"#,
+        r#""MemorySwappiness":101"#,
+        r#""RestartPolicy":{"Name":"on-failure","MaximumRetryCount":-1}"#,
+        r#""RestartPolicy":{"Name":"on-failure","MaximumRetryCount":2000000000}"#,
+        r#""ConsoleSize":[1,2,3]"#,
+        r#""ConsoleSize":[70000,1]"#,
+        r#""StorageOpt":{"size":"lots"}"#,
+        r#""Dns":["one.one.one.one"]"#,
+        r#""Tmpfs":{"/x":"size=0"}"#,
+        r#""Tmpfs":{"/x":"size=101%"}"#,
+        r#""Tmpfs":{"/x":"nr_inodes=0"}"#,
+        r#""Tmpfs":{"/x":"mode=999"}"#,
+        r#""Tmpfs":{"/x":"uid=-1"}"#,
+        r#""Tmpfs":{"/x":"mpol=bind"}"#,
+        r#""Mounts":[{"Type":"tmpfs","Target":"/x","TmpfsOptions":{"SizeBytes":-1}}]"#,
+        r#""Mounts":[{"Type":"tmpfs","Target":"/x","TmpfsOptions":{"Mode":65535}}]"#,
+        r#""SecurityOpt":["no-new-privileges","no-new-privileges","no-new-privileges","no-new-privileges"]"#,
+    ] {
+        refused(&host(fields));
+    }
+    for fields in [
+        r#""Tmpfs":{"/x":"rw,size=50%,nr_inodes=10k,mode=01777,uid=1000,gid=0"}"#,
+        r#""PortBindings":{"80/tcp":[{"HostIp":"::1","HostPort":"8000-8010"},{"HostPort":"80"}],"53/udp":[{}],"90":null}"#,
+        r#""PidsLimit":-1,"CpuPeriod":100000,"CpuQuota":50000,"ShmSize":67108864,"OomScoreAdj":1000,"BlkioWeight":500"#,
+        r#""ConsoleSize":[0,0],"CpuCount":0,"Dns":["192.0.2.1","fe80::1"],"StorageOpt":{"size":"10GiB"}"#,
+    ] {
+        permitted(&host(fields));
+    }
+    let ports =
+        |count: usize| (1..=count).map(|port| (format!("{port}/udp"), serde_json::json!([{}]))).collect::<Value>();
+    permitted(&with("HostConfig", "PortBindings", ports(256)).to_string());
+    refused(&with("HostConfig", "PortBindings", ports(257)).to_string());
+    let one = serde_json::json!({ "80/tcp": vec![serde_json::json!({}); 257] });
+    refused(&with("HostConfig", "PortBindings", one).to_string());
+    for field in
+        [r#""StopTimeout":3601"#, r#""StopTimeout":-1"#, r#""Hostname":"a\nb""#, r#""ExposedPorts":{"1-65535/tcp":{}}"#]
+    {
+        refused(&format!(r#"{{"Image":"a",{field}}}"#));
+    }
+}
+
+/// What an engine says of a path, it says as root: nothing passes by which it would tell what is there and what is not.
+#[test]
+fn no_path_of_the_machine_is_looked_at_that_was_not_named() {
+    for path in [
+        "/etc/shadow",
+        "/nonexistent",
+        "/dev",
+        "/dev/",
+        "/dev/..",
+        "/dev/../etc/shadow",
+        "/dev/mapper/x",
+        "/dev//sda",
+        "/dev/.hidden",
+        "/devices",
+        "dev/sda",
+        "",
+        "/proc/1/root",
+        "/dev/sda\\u0000",
+    ] {
+        for field in [
+            "BlkioDeviceReadBps",
+            "BlkioDeviceWriteBps",
+            "BlkioDeviceReadIOps",
+            "BlkioDeviceWriteIOps",
+            "BlkioWeightDevice",
+        ] {
+            let number = if field == "BlkioWeightDevice" { "Weight" } else { "Rate" };
+            refused(&host(&format!(r#""{field}":[{{"Path":"{path}","{number}":100}}]"#)));
+            refused(&host(&format!(r#""{field}":[{{"{number}":100,"Path":"{path}"}}]"#)));
+        }
+        for fields in [
+            format!(r#""Devices":[{{"PathOnHost":"{path}","PathInContainer":"/x","CgroupPermissions":"r"}}]"#),
+            format!(r#""SecurityOpt":["seccomp={path}"]"#),
+            format!(r#""SecurityOpt":["apparmor={path}"]"#),
+            format!(r#""LogConfig":{{"Type":"json-file","Config":{{"path":"{path}"}}}}"#),
+            format!(
+                r#""Mounts":[{{"Type":"bind","Source":"{path}","Target":"/x","BindOptions":{{"CreateMountpoint":true}}}}]"#
+            ),
+            format!(
+                r#""Mounts":[{{"Type":"volume","Target":"/x","VolumeOptions":{{"DriverConfig":{{"Options":{{"device":"{path}"}}}}}}}}]"#
+            ),
+            format!(r#""ContainerIDFile":"x{path}""#),
+            format!(r#""CgroupParent":"x{path}""#),
+        ] {
+            refused(&host(&fields));
+        }
+    }
+    // where a path is refused, it is so in the same words whether it is there or not
+    let said = |path: &str| bare(&host(&format!(r#""Binds":["{path}:/x"]"#))).unwrap_err();
+    assert_eq!(said("/etc"), said("/nonexistent"));
+    permitted(&host(
+        r#""BlkioDeviceReadBps":[{"Path":"/dev/nvme0n1","Rate":1048576}],"BlkioWeightDevice":[{"Path":"/dev/dm-0","Weight":300}]"#,
+    ));
+}
+
+#[test]
+fn a_container_does_not_begin_in_a_directory_that_an_engine_has_open() {
+    for directory in [
+        "/proc/self/fd/7",
+        "/proc/self/fd/7/../..",
+        "/proc",
+        "/proc/1/cwd",
+        "//proc//self/fd/8",
+        "/./proc/self/fd/8",
+        "/proc/thread-self/fd/8",
+        "/x/../proc/self/fd/8",
+        "/dev/fd/7",
+        "/dev/stdin",
+        "proc/self/fd/7",
+        "x",
+        "..",
+        "/x\\ny",
+    ] {
+        refused(&format!(r#"{{"Image":"a","WorkingDir":"{directory}"}}"#));
+    }
+    for target in ["/proc", "/proc/self/attr", "/proc//sys", "/dev/fd"] {
+        refused(&host(&format!(r#""Binds":["v:{target}"]"#)));
+        refused(&host(&format!(r#""Mounts":[{{"Type":"volume","Source":"v","Target":"{target}"}}]"#)));
+        refused(&host(&format!(r#""Tmpfs":{{"{target}":""}}"#)));
+        refused(&format!(r#"{{"Image":"a","Volumes":{{"{target}":{{}}}}}}"#));
+    }
+    for directory in ["", "/", "/srv/app", "/srv/a b,c", "/process", "/home/proc", "/dev/shm"] {
+        permitted(&format!(r#"{{"Image":"a","WorkingDir":"{directory}"}}"#));
+    }
 }
