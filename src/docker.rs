@@ -55,7 +55,7 @@ pub(crate) use wait::late;
 use crate::{failure::Failure, scope::Scope};
 use allow::Allow;
 use detail::{Detail, Image};
-use model::{Inspect, Mount, Summary};
+use model::{Inspect, Mount, SHORT, Summary};
 use stats::{Stats, Usage};
 use transport::ENDLESS;
 
@@ -245,12 +245,14 @@ impl Docker {
         }
     }
 
-    /// The one container that `name` means: its name, its id or the beginning of no other's; if `scope` lets callers at it.
+    /// The one container that `name` means: its name, its full id or the twelve digits that are shown; if `scope` lets callers at it.
+    /// For a scope that only reads also any other beginning of one id.
     pub async fn find(&self, name: &str, scope: Scope) -> Result<Summary, Failure> {
         let all = self.all_containers().await?;
         let own = all.iter().find(|one| self.settings.own.as_ref() == Some(&one.id)).cloned();
         let allow = &self.settings.allow;
-        let found = one_of(all.into_iter().filter(|one| allow.permits(Scope::DockerRead, one)).collect(), name)?;
+        let seen = all.into_iter().filter(|one| allow.permits(Scope::DockerRead, one)).collect();
+        let found = one_of(seen, name, scope.is_read_only())?;
         if !allow.permits(scope, &found) {
             let name = found.name();
             let why =
@@ -488,8 +490,9 @@ fn makes_socket(other: &Summary, own: &Summary, socket: &Path) -> bool {
     way.is_some_and(|way| other.mounts.iter().any(|one| one.writable && is_same(one, way)))
 }
 
-/// The one of these that `name` means.
-fn one_of(all: Vec<Summary>, name: &str) -> Result<Summary, Failure> {
+/// The one of these that `name` means. What acts takes no beginning of an id (`by_beginning`): names like `db` and `cafe` are such, and
+/// one that is gone would be another container.
+fn one_of(all: Vec<Summary>, name: &str, by_beginning: bool) -> Result<Summary, Failure> {
     let wanted = name.strip_prefix('/').unwrap_or(name);
     if wanted.is_empty() {
         return Err(Failure::Invalid("name is a container's name or id".to_owned()));
@@ -500,6 +503,9 @@ fn one_of(all: Vec<Summary>, name: &str) -> Result<Summary, Failure> {
     let begin: Vec<&Summary> = all.iter().filter(|one| one.id.starts_with(wanted)).collect();
     match &begin[..] {
         [] => Err(Failure::NotFound(format!("a container called {name:?}"))),
+        _ if !by_beginning && wanted.len() != SHORT => Err(Failure::NotFound(format!(
+            "a container called {name:?} (give its name, its full id, or the {SHORT} digits that `containers` shows)"
+        ))),
         [one] => Ok((*one).clone()),
         several => {
             let candidates: Vec<_> =
@@ -555,6 +561,7 @@ mod tests {
 
     #[test]
     fn a_name_means_one_container_or_none() {
+        let one_of = |all, name| super::one_of(all, name, true);
         let all = || vec![named("abc1", "web"), named("abc2", "abc"), named("def3", "db")];
         assert_eq!(one_of(all(), "web").unwrap().id, "abc1");
         assert_eq!(one_of(all(), "/web").unwrap().id, "abc1");
@@ -568,11 +575,33 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_gone_is_not_somebody_elses_id() {
+        let id = "db01234567890".to_owned() + &"f".repeat(51);
+        let all = || vec![named(&id, "production-postgres"), named(&"cafe".repeat(16), "cafe")];
+        let acts_on = |name: &str| one_of(all(), name, false).map(|one| one.name().to_owned());
+        for name in ["production-postgres", "/production-postgres", &id, &id[..12]] {
+            assert_eq!(acts_on(name).unwrap(), "production-postgres", "{name}");
+        }
+        assert_eq!(acts_on("cafe").unwrap(), "cafe");
+        for name in ["d", "db", "db0", &id[..11], &id[..13], &id[..63], "cafecafe"] {
+            let why = acts_on(name).unwrap_err();
+            assert!(matches!(&why, Failure::NotFound(_)) && why.to_string().contains("12 digits"), "{name}: {why}");
+        }
+        assert!(matches!(acts_on("DB0123456789"), Err(Failure::NotFound(_))));
+        // what only reads takes any beginning
+        assert_eq!(one_of(all(), "db", true).unwrap().id, id);
+        // two with the same digits are told apart
+        let twins = vec![named(&id, "a"), named(&(id[..12].to_owned() + &"0".repeat(52)), "b")];
+        assert!(matches!(one_of(twins, &id[..12], false), Err(Failure::Invalid(_))));
+    }
+
+    #[test]
     fn no_name_at_all_does_not_mean_the_only_one_there_is() {
         for name in ["", "/"] {
-            assert!(matches!(one_of(vec![named("abc1", "web")], name), Err(Failure::Invalid(_))), "{name}");
+            assert!(matches!(one_of(vec![named("abc1", "web")], name, true), Err(Failure::Invalid(_))), "{name}");
+            assert!(matches!(one_of(vec![named("abc1", "web")], name, false), Err(Failure::Invalid(_))), "{name}");
         }
-        assert!(matches!(one_of(vec![named("abc1", "web")], "//"), Err(Failure::NotFound(_))));
+        assert!(matches!(one_of(vec![named("abc1", "web")], "//", true), Err(Failure::NotFound(_))));
     }
 
     #[test]

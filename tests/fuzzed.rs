@@ -77,6 +77,7 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         "docker_guard" => &[
             "GET /v1.41/containers/json?all=1 HTTP/1.1\r\nHost: docker\r\n\r\n",
             "POST /containers/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef/stop?t=5 HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n",
+            "DELETE /images/t/bb:1 HTTP/1.1\r\nHost: docker\r\n\r\n",
             "GET /containers/../images/json HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n",
         ],
         "docker_policy" => &[

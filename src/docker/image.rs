@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     Docker,
-    model::{digits, or_default, short},
+    model::{SHORT, digits, or_default, short},
 };
 use crate::failure::Failure;
 
@@ -135,7 +135,8 @@ impl Docker {
         self.get("/images/json").await
     }
 
-    /// The one image that `name` means: its name, its id or the beginning of no other's.
+    /// The one image that `name` means: its name, its full id, or the twelve digits that are shown. No other beginning of an id: a name
+    /// that is gone would be another image, to be removed or to be run.
     pub async fn find_image(&self, name: &str) -> Result<Found, Failure> {
         let (images, containers) = futures_util::future::try_join(self.images(), self.all_containers()).await?;
         let users = |image: &Image| containers.iter().filter(|one| image.has_id(&one.image_id)).collect::<Vec<_>>();
@@ -156,7 +157,7 @@ fn one_of(all: Vec<Image>, name: &str, is_shown: impl Fn(&Image) -> bool) -> Res
         }
     }
     let wanted = digits(name);
-    if !is_hexadecimal(wanted) || wanted.len() > 64 {
+    if !is_hexadecimal(wanted) || ![SHORT, 64].contains(&wanted.len()) {
         // says what is wrong with it, if something is
         return Reference::parse(name).and_then(|reference| Err(Failure::NotFound(format!("an image {reference}"))));
     }
@@ -334,40 +335,50 @@ mod tests {
     #[test]
     fn a_word_means_one_image_or_none() {
         let by_digest = format!("r.io/web@{}", digest());
+        let abc = |last: &str| format!("abc{last}").repeat(16);
         let all = || {
             vec![
-                image("abc1", &["busybox:latest", "r.io/web:1"], &[&by_digest]),
-                image("abc2", &["<none>:<none>"], &["<none>@<none>"]),
-                image("def3", &["localhost/t/bb:1", "abc1:latest"], &[]),
+                image(&abc("1"), &["busybox:latest", "r.io/web:1"], &[&by_digest]),
+                image(&abc("2"), &["<none>:<none>"], &["<none>@<none>"]),
+                image(&"def3".repeat(16), &["localhost/t/bb:1", "abc1:latest", "cafe:latest"], &[]),
             ]
         };
-        let of = |name: &str| one_of(all(), name, |_| true).map(|found| (short(&found.image.id).to_owned(), found.tag));
+        let of = |name: &str| {
+            one_of(all(), name, |_| true).map(|found| (digits(&found.image.id)[8..12].to_owned(), found.tag))
+        };
         for (name, id, tag) in [
             ("busybox", "abc1", Some("busybox:latest")),
             ("docker.io/library/busybox:latest", "abc1", Some("busybox:latest")),
             ("r.io/web:1", "abc1", Some("r.io/web:1")),
             (&*by_digest, "abc1", None),
-            ("abc2", "abc2", None),
-            ("sha256:abc2", "abc2", None),
-            ("d", "def3", None),
+            ("abc2abc2abc2", "abc2", None),
+            (&abc("2"), "abc2", None),
+            (&format!("sha256:{}", abc("2")), "abc2", None),
             ("t/bb:1", "def3", Some("localhost/t/bb:1")),
             // a name goes before an id
             ("abc1", "def3", Some("abc1:latest")),
+            ("cafe", "def3", Some("cafe:latest")),
         ] {
             assert_eq!(of(name).unwrap(), (id.to_owned(), tag.map(str::to_owned)), "{name}");
         }
         // what is not shown is told by a name of its own alone
-        let hidden = |name: &str| one_of(all(), name, |image| !image.has_id("abc1")).map(|found| found.tag);
+        let hidden = |name: &str| one_of(all(), name, |image| !image.has_id(&abc("1"))).map(|found| found.tag);
         assert_eq!(hidden("r.io/web:1").unwrap().as_deref(), Some("r.io/web:1"));
-        assert!(hidden("abc2").is_ok() && hidden("ab").is_ok());
-        for name in ["abc1f", "sha256:abc1", &by_digest] {
+        assert!(hidden("abc2abc2abc2").is_ok());
+        for name in ["abc1abc1abc1", &format!("sha256:{}", abc("1")), &by_digest] {
             let why = hidden(name).map(|_| ()).unwrap_err().to_string();
             assert!(!why.contains("busybox"), "{name}: {why}");
         }
-        let why = of("ab").unwrap_err().to_string();
-        assert!(why.contains("busybox:latest (abc1)") && why.contains("abc2 (abc2)"), "{why}");
         for name in ["busybox:1", "r.io/web", "web:1", "eee", "<none>:<none>", "<none>", "", "sha256:", "../x"] {
             assert!(of(name).is_err(), "{name}");
         }
+        // a name that is gone is not somebody else's id
+        for name in ["a", "abc", "abc2", "abc2abc2abc", "abc2abc2abc2a", "sha256:abc2", "def3"] {
+            assert!(matches!(of(name), Err(Failure::NotFound(_))), "{name}");
+        }
+        // two with the same digits are told apart
+        let twins = || [abc("2"), format!("abc2abc2abc2{}", "0".repeat(52))].map(|id| image(&id, &[], &[])).to_vec();
+        let why = one_of(twins(), "abc2abc2abc2", |_| true).unwrap_err().to_string();
+        assert!(why.contains("abc2abc2abc2 (abc2abc2abc2)"), "{why}");
     }
 }

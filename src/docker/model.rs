@@ -443,10 +443,13 @@ pub fn digits(id: &str) -> &str {
     id.strip_prefix("sha256:").unwrap_or(id)
 }
 
+/// How many digits of an id are shown.
+pub const SHORT: usize = 12;
+
 /// The first twelve digits of an id, without the `sha256:` before an image's.
 pub fn short(id: &str) -> &str {
     let digits = digits(id);
-    digits.get(..12).unwrap_or(digits)
+    digits.get(..SHORT).unwrap_or(digits)
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl Call {
         let (row, subject) = TABLE
             .iter()
             .filter(|row| row.method == method)
-            .find_map(|row| Some((row, subject(row.path, path)?)))
+            .find_map(|row| Some((row, subject(row, path)?)))
             .ok_or("this request is not one that passes")?;
         Ok(Self { row, subject: subject.map(str::to_owned), query: pairs(query, row.query)? })
     }
@@ -90,14 +90,14 @@ fn unversioned(path: &str) -> &str {
     }
 }
 
-/// What stands in `path` for the braces of `pattern`; `None` if it does not fit.
-fn subject<'a>(pattern: &str, path: &'a str) -> Option<Option<&'a str>> {
-    let Some((before, rest)) = pattern.split_once('{') else { return (pattern == path).then_some(None) };
+/// What stands in `path` for the braces of a row's; `None` if it does not fit.
+fn subject<'a>(row: &Row, path: &'a str) -> Option<Option<&'a str>> {
+    let Some((before, rest)) = row.path.split_once('{') else { return (row.path == path).then_some(None) };
     let (kind, after) = rest.split_once('}')?;
     let subject = path.strip_prefix(before)?.strip_suffix(after)?;
     let fits = match kind {
         "id" => is_id(subject),
-        "image" => is_image(subject),
+        "image" => is_image(subject) && (!row.acts() || is_exact(subject)),
         "name" => is_name(subject),
         _ => false,
     };
@@ -214,4 +214,11 @@ pub(super) fn is_image(text: &str) -> bool {
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'@'))
     };
     text.len() <= 512 && !text.contains("..") && text.split('/').all(is_part)
+}
+
+/// Whether an image is named so that no engine takes it for the beginning of an id: by its full id, a tag or a digest.
+fn is_exact(text: &str) -> bool {
+    let last = text.rsplit('/').next().unwrap_or_default();
+    let is_named = last.contains(['@', ':']) && !text.starts_with("sha256:");
+    is_named || is_id(text.strip_prefix("sha256:").unwrap_or(text))
 }

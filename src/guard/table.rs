@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct Row {
     /// `GET`, `HEAD`, `POST` or `DELETE`.
     pub method: &'static str,
-    /// The path without a version. `{id}` is a full id, `{name}` an id or a name, `{image}` those of an image.
+    /// The path without a version. `{id}` is a full id, `{name}` an id or a name, `{image}` those of an image. Where the request acts, an
+    /// image has its full id, or a tag or digest: engines take anything else for the beginning of an id, if nothing has that name.
     pub path: &'static str,
     /// What may stand behind the question mark, each once.
     pub query: &'static [(&'static str, Kind)],

@@ -67,6 +67,10 @@ fn what_passes_is_made_anew() {
         ("POST /images/create?fromImage=a&tag=1&platform=", "/images/create?fromImage=a&tag=1"),
         ("POST /images/create?fromImage=a&tag=sha256%3A{id}", "/images/create?fromImage=a&tag=sha256:{id}"),
         ("DELETE /images/t/bb:1", "/images/t/bb:1"),
+        ("DELETE /images/cafe:latest", "/images/cafe:latest"),
+        ("DELETE /images/r:5000/a@sha256:{id}", "/images/r:5000/a@sha256:{id}"),
+        ("DELETE /images/{id}", "/images/{id}"),
+        ("DELETE /images/sha256:{id}", "/images/sha256:{id}"),
         ("DELETE /networks/{id}", "/networks/{id}"),
         ("DELETE /volumes/web_data", "/volumes/web_data"),
         ("GET /system/df?verbose=1&type=volume", "/system/df?verbose=1&type=volume"),
@@ -137,8 +141,8 @@ fn what_is_not_on_the_table_does_not_pass() {
         "POST /containers/{id}/kill?signal=",
         "POST /containers/create?name=a&platform=",
         "POST /images/create?fromImage=a&platform=linux/arm64",
-        "DELETE /images/a?force=true",
-        "DELETE /images/a?noprune=false",
+        "DELETE /images/a:1?force=true",
+        "DELETE /images/a:1?noprune=false",
         // everything else there is
         "POST /containers/{id}/update",
         "POST /containers/{id}/wait",
@@ -187,6 +191,16 @@ fn what_is_not_on_the_table_does_not_pass() {
         "GET /containers/web/json",
         "POST /containers/0123456789ab/stop",
         "DELETE /containers/web",
+        // nor an image by what could be the beginning of an id
+        "DELETE /images/a",
+        "DELETE /images/cafe",
+        "DELETE /images/r:5000/cafe",
+        "DELETE /images/0123456789ab",
+        "DELETE /images/sha256:0123456789ab",
+        // nor a time that no container needs
+        "POST /containers/{id}/stop?t=3601",
+        "POST /containers/{id}/restart?t=99999999999",
+        "GET /containers/{id}/logs?tail=9999999999",
         "POST /containers/0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef/stop",
         // spellings
         "GET //containers/json",
@@ -315,7 +329,7 @@ fn nothing_is_done_to_the_guards_own_container() {
     let (own, elsewhere, machine) = (settings(Some(ID)), settings(Some(&other)), settings(None));
     let mut refused = vec![];
     for row in table::TABLE.iter().filter(|row| row.acts()) {
-        let path = row.path.replace("{id}", ID).replace("{image}", "a").replace("{name}", "a");
+        let path = row.path.replace("{id}", ID).replace("{image}", "a:1").replace("{name}", "a");
         let call = Call::of(row.method, &path).unwrap();
         assert_eq!((elsewhere.refused(&call), machine.refused(&call)), (None, None), "{path}");
         refused.extend(own.refused(&call).map(|_| format!("{} {}", row.method, row.path)));

@@ -215,7 +215,7 @@ async fn tool_by_scope_by_target() {
         ] {
             let scopes = scopes(&held);
             for (target, controlled, removed) in &targets {
-                for name in [&target.name, &target.id, &target.id[..32].to_owned()] {
+                for name in [&target.name, &target.id, &target.id[..12].to_owned()] {
                     let kind = |said: Result<Value, String>| match said {
                         Ok(_) => "ok".to_owned(),
                         Err(words) => words.split(':').next().unwrap().to_owned(),

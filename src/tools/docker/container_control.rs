@@ -28,7 +28,7 @@ const HEEDED_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ContainerControl {
-    /// Its name, its id, or the beginning of no other's.
+    /// Its name, full id, or 12-digit id.
     name: String,
     /// What to do with it.
     action: Action,

@@ -25,7 +25,7 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(120);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ContainerRemove {
-    /// Its name, its id, or the beginning of no other's.
+    /// Its name, full id, or 12-digit id.
     name: String,
     /// Also while it runs: it is killed.
     #[serde(default)]

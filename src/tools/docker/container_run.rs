@@ -31,7 +31,7 @@ const MADE_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) struct ContainerRun {
     /// What it is to be called.
     name: String,
-    /// Its name or id.
+    /// Its name, full id, or 12-digit id.
     image: String,
     /// Pull the image first.
     #[serde(default)]

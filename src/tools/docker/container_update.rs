@@ -37,7 +37,7 @@ const STEPS: f64 = 7.0;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ContainerUpdate {
-    /// Its name, its id, or the beginning of no other's.
+    /// Its name, full id, or 12-digit id.
     name: String,
     /// Another image to make it of; default: the one it was made of.
     image: Option<String>,

@@ -26,7 +26,7 @@ const NAMED: usize = 10;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ImageRemove {
-    /// Its name, its id, or the beginning of no other's.
+    /// Its name, full id, or 12-digit id.
     image: String,
 }
 
