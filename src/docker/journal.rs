@@ -2,6 +2,8 @@
 //!
 //! A file is only ever replaced (written beside, fsync, rename, fsync of the directory). Who works on an update holds a lock (flock) on
 //! a file beside it, which the kernel takes back from a process that was killed: what is there and not locked is for the next one to end.
+//!
+//! Every step waits for the disk, so none is taken on an async thread (`aside`): a slow disk would hold up all calls.
 
 use std::{
     fs::{DirBuilder, File},
@@ -82,7 +84,12 @@ pub struct Claim {
 
 impl Journal {
     /// The journal below `state`, made if it is not there.
-    pub fn open(state: &Path) -> Result<Self, Failure> {
+    pub async fn open(state: &Path) -> Result<Self, Failure> {
+        let state = state.to_owned();
+        aside(move || Self::make(&state)).await
+    }
+
+    fn make(state: &Path) -> Result<Self, Failure> {
         let path = state.join(NAME);
         let open = || -> io::Result<OwnedFd> {
             DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
@@ -96,7 +103,8 @@ impl Journal {
         Ok(Self { path, directory: Arc::new(directory) })
     }
 
-    /// The journal below `state` if there is one, for whoever only looks. One that cannot be looked at is an error, and not none.
+    /// The journal below `state` if there is one, to look at. One that cannot be looked at is an error, and not none. This and what reads
+    /// of it wait for the disk.
     pub fn find(state: &Path) -> Result<Option<Self>, Failure> {
         let path = state.join(NAME);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -134,7 +142,12 @@ impl Journal {
     }
 
     /// Takes on the update of the container with this id; `None` while another does it.
-    pub fn claim(&self, id: &str) -> Result<Option<Claim>, Failure> {
+    pub async fn claim(&self, id: &str) -> Result<Option<Claim>, Failure> {
+        let (journal, id) = (self.clone(), id.to_owned());
+        aside(move || journal.lock(&id)).await
+    }
+
+    fn lock(&self, id: &str) -> Result<Option<Claim>, Failure> {
         let name = format!("{id}.lock");
         let claim = || -> io::Result<Option<OwnedFd>> {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -172,24 +185,35 @@ impl Claim {
     /// Puts on disk what comes next.
     pub async fn write(&self, entry: &Entry) -> Result<(), Failure> {
         let (journal, entry) = (self.journal.clone(), entry.clone());
-        let written = tokio::task::spawn_blocking(move || journal.write(&entry)).await;
-        let written = written.map_err(|error| Failure::Internal(error.into()))?;
-        written.map_err(|error| no_place(&self.journal.path, &error))
+        aside(move || journal.write(&entry).map_err(|error| no_place(&journal.path, &error))).await
     }
 
     /// What was written last.
-    pub fn read(&self) -> Result<Option<Entry>, Failure> {
-        self.journal.read(&self.id)
+    pub async fn read(&self) -> Result<Option<Entry>, Failure> {
+        let (journal, id) = (self.journal.clone(), self.id.clone());
+        aside(move || journal.read(&id)).await
     }
 
     /// It has ended, one way or the other.
-    pub fn close(self) {
-        // the lock goes last, while it is held
-        for kind in ["json", "lock"] {
-            let _ = rustix::fs::unlinkat(&self.journal.directory, format!("{}.{kind}", self.id), AtFlags::empty());
-        }
-        let _ = rustix::fs::fsync(&self.journal.directory);
+    pub async fn close(self) {
+        let remove = move || {
+            // the lock goes last, while it is held
+            for kind in ["json", "lock"] {
+                let _ = rustix::fs::unlinkat(&self.journal.directory, format!("{}.{kind}", self.id), AtFlags::empty());
+            }
+            let _ = rustix::fs::fsync(&self.journal.directory);
+            Ok(())
+        };
+        // what cannot be removed is found and ended when the server is started again
+        let _ = aside(remove).await;
     }
+}
+
+/// Does what waits for the disk on a thread that may wait. It is done even if nobody waits for it any more.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::Internal(error.into()))?
 }
 
 /// Gives what root just made to the owner of the state: root calls once, and a service without rights goes on.
@@ -235,22 +259,22 @@ mod tests {
     #[tokio::test]
     async fn what_has_begun_is_there_until_it_ends_and_one_at_a_time_works_on_it() {
         let state = std::env::temp_dir().join(format!("journal-{}", std::process::id()));
-        let journal = Journal::open(&state).unwrap();
-        let claim = journal.claim("ab").unwrap().unwrap();
+        let journal = Journal::open(&state).await.unwrap();
+        let claim = journal.claim("ab").await.unwrap().unwrap();
         claim.write(&entry("ab")).await.unwrap();
         let later = Entry { stage: Stage::Starting, ..entry("ab") };
         claim.write(&later).await.unwrap();
-        let other = Journal::open(&state).unwrap();
-        assert!(other.claim("ab").unwrap().is_none(), "two at once");
-        assert!(other.claim("cd").unwrap().is_some());
+        let other = Journal::open(&state).await.unwrap();
+        assert!(other.claim("ab").await.unwrap().is_none(), "two at once");
+        assert!(other.claim("cd").await.unwrap().is_some());
         assert_eq!((other.begun().unwrap(), other.read("ab").unwrap()), (vec!["ab".to_owned()], Some(later.clone())));
         // as a killed process would
         drop(claim);
-        let claim = other.claim("ab").unwrap().unwrap();
-        assert_eq!(claim.read().unwrap(), Some(later));
-        claim.close();
+        let claim = other.claim("ab").await.unwrap().unwrap();
+        assert_eq!(claim.read().await.unwrap(), Some(later));
+        claim.close().await;
         assert!(journal.begun().unwrap().is_empty());
-        assert!(journal.claim("ab").unwrap().is_some());
+        assert!(journal.claim("ab").await.unwrap().is_some());
         std::fs::remove_dir_all(&state).unwrap();
     }
 
@@ -259,14 +283,14 @@ mod tests {
     async fn what_cannot_be_read_has_begun_and_is_not_forgotten() {
         let state = std::env::temp_dir().join(format!("journal-garbage-{}", std::process::id()));
         assert!(Journal::find(&state).unwrap().is_none());
-        let journal = Journal::open(&state).unwrap();
+        let journal = Journal::open(&state).await.unwrap();
         let path = state.join("updates/ab.json");
-        let claim = journal.claim("ab").unwrap().unwrap();
+        let claim = journal.claim("ab").await.unwrap().unwrap();
         claim.write(&Entry { stage: Stage::Starting, ..entry("ab") }).await.unwrap();
         // as a newer version could write it
         let newer = std::fs::read_to_string(&path).unwrap().replace("starting", "pondering");
         std::fs::write(&path, &newer).unwrap();
-        let why = claim.read().unwrap_err().to_string();
+        let why = claim.read().await.unwrap_err().to_string();
         assert!(why.contains("updates/ab.json") && why.contains("pondering"), "{why}");
         let settled = super::super::update::settle(&crate::docker::Docker::none(), claim).await;
         assert!(settled.is_err());
@@ -278,9 +302,9 @@ mod tests {
         std::fs::remove_dir_all(&state).unwrap();
     }
 
-    #[test]
-    fn without_a_place_to_write_it_says_what_to_give_it() {
-        let why = Journal::open(Path::new("/proc/nowhere")).unwrap_err().to_string();
+    #[tokio::test]
+    async fn without_a_place_to_write_it_says_what_to_give_it() {
+        let why = Journal::open(Path::new("/proc/nowhere")).await.unwrap_err().to_string();
         assert!(why.contains("/proc/nowhere/updates") && why.contains("state_directory"), "{why}");
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     Docker, Hold, PATIENCE,
-    journal::{Claim, Entry, Journal, Stage},
+    journal::{Claim, Entry, Journal, Stage, aside},
     model::{Inspect, Summary},
     replace::{Replaced, Successor},
 };
@@ -153,10 +153,10 @@ pub async fn let_through(docker: &Docker, id: &str) -> Result<(), Failure> {
 
 /// The unfinished update that `claim` holds, brought to its end. An error if the Engine is away: then it is to be tried again.
 pub async fn settle(docker: &Docker, claim: Claim) -> Result<Option<(Entry, End)>, (Failure, Option<Entry>)> {
-    let mut entry = match claim.read() {
+    let mut entry = match claim.read().await {
         Ok(Some(entry)) => entry,
         Ok(None) => {
-            claim.close();
+            claim.close().await;
             return Ok(None);
         }
         // an update has begun, and what is not known of it now may be known later, or to a newer version
@@ -169,7 +169,7 @@ pub async fn settle(docker: &Docker, claim: Claim) -> Result<Option<(Entry, End)
     };
     match end(docker, &claim, &mut entry).await {
         Ok(end) => {
-            claim.close();
+            claim.close().await;
             Ok(Some((entry, end)))
         }
         Err(failure) => Err((failure, Some(entry))),
@@ -182,7 +182,7 @@ async fn settle_soon(docker: &Docker, claim: Claim, entry: &mut Entry) -> Result
     loop {
         match end(docker, &claim, entry).await {
             Ok(end) => {
-                claim.close();
+                claim.close().await;
                 return Ok(end);
             }
             Err(failure) => {
@@ -421,7 +421,7 @@ pub type Said = BTreeMap<String, String>;
 /// Brings to their end the updates that `docker`'s journal holds and nobody works on, all at once. Gives what became of each, and whether
 /// any is left that another try may end soon: what a guard forbids waits for whoever sets the guard.
 pub async fn repair(docker: &Docker, said: &mut Said) -> (Vec<(Entry, End)>, bool) {
-    let begun = match unclaimed(docker) {
+    let begun = match unclaimed(docker).await {
         Ok(begun) => begun,
         Err(failure) => {
             say(said, "", "", &failure.to_string());
@@ -455,32 +455,43 @@ fn say(said: &mut Said, id: &str, container: &str, why: &str) {
 }
 
 /// Those that have begun and that nobody works on.
-fn unclaimed(docker: &Docker) -> Result<Vec<(String, Claim)>, Failure> {
-    let Some(journal) = journal(docker)? else { return Ok(vec![]) };
+async fn unclaimed(docker: &Docker) -> Result<Vec<(String, Claim)>, Failure> {
+    let begun = looked_up(docker, |journal| {
+        let begun = journal.begun()?;
+        Ok((journal, begun))
+    });
+    let Some((journal, begun)) = begun.await? else { return Ok(vec![]) };
     let mut claims = vec![];
-    for id in journal.begun()? {
-        claims.extend(journal.claim(&id)?.map(|claim| (id, claim)));
+    for id in begun {
+        claims.extend(journal.claim(&id).await?.map(|claim| (id, claim)));
     }
     Ok(claims)
 }
 
-fn journal(docker: &Docker) -> Result<Option<Journal>, Failure> {
-    docker.settings().state.as_deref().map_or(Ok(None), Journal::find)
+/// What `look` finds in the journal; `None` if there is no journal.
+async fn looked_up<T: Send + 'static>(
+    docker: &Docker,
+    look: impl FnOnce(Journal) -> Result<T, Failure> + Send + 'static,
+) -> Result<Option<T>, Failure> {
+    let Some(state) = docker.settings().state.clone() else { return Ok(None) };
+    aside(move || Journal::find(&state)?.map(look).transpose()).await
 }
 
 /// The containers that are half of an update that has not ended: full id, and the name that it is about.
-pub fn halves(docker: &Docker) -> Result<BTreeMap<String, String>, Failure> {
-    let Some(journal) = journal(docker)? else { return Ok(BTreeMap::new()) };
-    let mut halves = BTreeMap::new();
-    for id in journal.begun()? {
-        // of one that cannot be read its file's name says whom it is about
-        let entry =
-            journal.read(&id).inspect_err(|failure| tracing::warn!(id, %failure, "an update is not known")).ok();
-        let (name, new) = entry.flatten().map_or((String::new(), None), |entry| (entry.name, entry.new));
-        halves.extend(new.map(|new| (new, name.clone())));
-        halves.insert(id, name);
-    }
-    Ok(halves)
+pub async fn halves(docker: &Docker) -> Result<BTreeMap<String, String>, Failure> {
+    let halves = looked_up(docker, |journal| {
+        let mut halves = BTreeMap::new();
+        for id in journal.begun()? {
+            // of one that cannot be read its file's name says whom it is about
+            let entry =
+                journal.read(&id).inspect_err(|failure| tracing::warn!(id, %failure, "an update is not known")).ok();
+            let (name, new) = entry.flatten().map_or((String::new(), None), |entry| (entry.name, entry.new));
+            halves.extend(new.map(|new| (new, name.clone())));
+            halves.insert(id, name);
+        }
+        Ok(halves)
+    });
+    Ok(halves.await?.unwrap_or_default())
 }
 
 /// Whether a container is called what only half of an update is.
@@ -488,9 +499,9 @@ pub fn is_half(one: &Summary) -> bool {
     [".smcp-new-", ".smcp-old-"].iter().any(|infix| one.name().contains(infix))
 }
 
-/// Refuses a container that an update has yet to bring to an end: whoever acts on one half spoils the other.
-pub fn at_rest(docker: &Docker, one: &Summary) -> Result<(), Failure> {
-    let halves = halves(docker)?;
+/// Refuses a container that an update has yet to bring to an end: to act on one half spoils the other.
+pub async fn at_rest(docker: &Docker, one: &Summary) -> Result<(), Failure> {
+    let halves = halves(docker).await?;
     let name = match halves.get(&one.id) {
         Some(name) if !name.is_empty() => name,
         None if !is_half(one) => return Ok(()),

@@ -117,7 +117,7 @@ impl Acting for ContainerControl {
         }
         let docker = turn.host().docker();
         let target = docker.find(&self.name, Self::SCOPE).await?;
-        update::at_rest(docker, &target)?;
+        update::at_rest(docker, &target).await?;
         // a client that has given up on a restart and asks again gets no second one
         let hold = docker.hold(&target.id, target.name())?;
         Ok(Aim { name: format!("{} {}", target.id, target.name()), target: (target, hold) })

@@ -71,7 +71,7 @@ impl Acting for ContainerRemove {
                 state.status
             )));
         }
-        update::at_rest(docker, &target)?;
+        update::at_rest(docker, &target).await?;
         let hold = docker.hold(&target.id, target.name())?;
         Ok(Aim { name: format!("{} {}", target.id, target.name()), target: (target, hold) })
     }

@@ -118,7 +118,7 @@ impl Acting for ContainerUpdate {
                 "an update keeps a journal, and this server has no state directory".to_owned(),
             ));
         };
-        let journal = Journal::open(state)?;
+        let journal = Journal::open(state).await?;
         let hold = docker.hold(&summary.id, summary.name())?;
         let name = format!("{} {}", summary.id, summary.name());
         Ok(Aim { target: Target { summary, image, journal, hold }, name })
@@ -128,10 +128,10 @@ impl Acting for ContainerUpdate {
         let docker = turn.host().docker();
         let Target { summary, image, journal, hold: _hold } = target;
         let id = &summary.id;
-        let Some(claim) = journal.claim(id)? else {
+        let Some(claim) = journal.claim(id).await? else {
             return Err(Failure::Refused(format!("{} is being updated by another call", summary.name())));
         };
-        if let Some(entry) = claim.read()? {
+        if let Some(entry) = claim.read().await? {
             return Err(Failure::Refused(format!(
                 "an earlier update of {} has not ended ({:?}); the server is at it: try again in a minute",
                 summary.name(),
@@ -141,7 +141,7 @@ impl Acting for ContainerUpdate {
         let Found { inspect, old_image, new_image } = match self.found(turn, &summary, &image).await {
             Ok(found) => found,
             Err(failure) => {
-                claim.close();
+                claim.close().await;
                 return Err(failure);
             }
         };
@@ -158,7 +158,7 @@ impl Acting for ContainerUpdate {
             note,
         };
         if before == after && !self.force {
-            claim.close();
+            claim.close().await;
             let state = State::of(&docker.inspect(id).await?);
             return Ok(report(id, false, state, Some("already up to date".to_owned())));
         }
@@ -168,7 +168,7 @@ impl Acting for ContainerUpdate {
         if let Err(why) = policy::check_successor(&successor.create, &docker.settings().binds)
             && !may_run(old_reference, &image)
         {
-            claim.close();
+            claim.close().await;
             return Err(Failure::Refused(format!(
                 "{} is not updated: it has what no new container may ask for ({why}), so that it only takes another tag or digest of the repository it was made of ({old_reference}), and {image} is none",
                 summary.name()

@@ -201,7 +201,7 @@ impl State {
         let known = docker.inspect_all(&ended).await;
         let at = known.into_iter().flatten().filter_map(|one| Some((one.id, instant(&one.state.finished_at)?)));
         state.ended = at.collect();
-        state.halves = update::halves(docker)?.into_keys().collect();
+        state.halves = update::halves(docker).await?.into_keys().collect();
         Ok(state)
     }
 }
