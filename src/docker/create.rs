@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::volume::is_name;
+use super::{replace::is_reserved, volume::is_name};
 use crate::failure::Failure;
 
 /// The least memory that the Engine gives, in bytes.
@@ -273,6 +273,14 @@ impl Check {
 
 /// What a container may be called.
 pub fn check_name(name: &str) -> Result<(), Failure> {
+    if is_reserved(name) {
+        return Err(invalid(
+            "name: .smcp-new- and .smcp-old- are for updates, which call the old and the new container so",
+        ));
+    }
+    if [12, 64].contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(invalid("name: 12 or 64 hexadecimal digits are for ids: this could be another container's"));
+    }
     if is_name(name) && (2..=128).contains(&name.len()) {
         return Ok(());
     }
@@ -409,6 +417,24 @@ mod tests {
             "a%2fb:/x",
         ] {
             assert!(of(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_updates_are_for_updates() {
+        for name in ["web", "web.smcp", "smcp-new", "web-smcp-new-0123456789ab"] {
+            check_name(name).unwrap();
+        }
+        let long = format!("{}.smcp-old-{}", "a".repeat(200), "0".repeat(200));
+        for name in ["web.smcp-new-0123456789ab", "web.smcp-old-0123456789ab", "web.smcp-new-", "a.smcp-old-x.b", &long]
+        {
+            let why = check_name(name).unwrap_err().to_string();
+            assert!(why.contains("for updates") && why.len() < 200, "{name}: {why}");
+        }
+        check_name("cafe").unwrap();
+        for name in ["0123456789ab", &"cafe".repeat(16)] {
+            let why = check_name(name).unwrap_err().to_string();
+            assert!(why.contains("for ids"), "{name}: {why}");
         }
     }
 

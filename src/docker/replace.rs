@@ -14,7 +14,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{image::Reference, model::short};
+use super::{
+    image::Reference,
+    model::{SHORT, short},
+};
 
 /// Between the name and the short id of whom it replaces.
 const NEW: &str = ".smcp-new-";
@@ -41,7 +44,7 @@ impl Replaced {
         let (name, short_id) = new.rsplit_once(NEW)?;
         let is_id = short_id.len() == 12 && short_id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         // one that is half there itself is nobody's to replace
-        let is_own = !name.is_empty() && !name.contains(NEW) && !name.contains(OLD);
+        let is_own = !name.is_empty() && !is_reserved(name);
         (is_id && is_own).then(|| Self { name: name.to_owned(), short_id: short_id.to_owned() })
     }
 
@@ -61,9 +64,21 @@ impl Replaced {
     }
 }
 
+/// Whether a name is one of those that only an update gives: no other container is to be called so, or it would be taken for half of one.
+pub fn is_reserved(name: &str) -> bool {
+    name.contains(NEW) || name.contains(OLD)
+}
+
+/// The first twelve digits of the id of whom a container of this name is half of an update of; `None` if it is no such name.
+pub fn half_of(name: &str) -> Option<&str> {
+    let (_, short_id) = name.rsplit_once(NEW).or_else(|| name.rsplit_once(OLD))?;
+    let is_id = short_id.len() == SHORT && short_id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_id.then_some(short_id)
+}
+
 /// Whether the container with this full id, which is called `from`, may be called `to`: only what the convention has, one way or the other.
 pub fn may_rename(id: &str, from: &str, to: &str) -> bool {
-    let is_whole = |name: &str| !name.is_empty() && !name.contains(NEW) && !name.contains(OLD);
+    let is_whole = |name: &str| !name.is_empty() && !is_reserved(name);
     let steps_back = is_whole(from) && Replaced::new(from, id).old_name() == to;
     let comes_back = is_whole(to) && Replaced::new(to, id).old_name() == from;
     let takes_over = Replaced::by(from).is_some_and(|replaced| replaced.name == to);
@@ -101,7 +116,7 @@ pub fn refused(inspect: &Value) -> Option<&'static str> {
     if matches!(inspect["State"]["Status"].as_str(), Some("removing" | "dead")) {
         return Some("it is being removed");
     }
-    (name.contains(NEW) || name.contains(OLD)).then_some("it is itself half of an update that did not end")
+    is_reserved(name).then_some("it is itself half of an update that did not end")
 }
 
 /// Whether a container that may do more than a new one may ([`super::policy::check`]) can be made anew of this image: only of the same

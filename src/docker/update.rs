@@ -15,7 +15,7 @@ use super::{
     Docker, Hold, PATIENCE,
     journal::{Claim, Entry, Journal, Stage, aside},
     model::{Inspect, Summary},
-    replace::{Replaced, Successor},
+    replace::{Replaced, Successor, half_of, is_reserved},
 };
 use crate::{
     failure::Failure,
@@ -496,18 +496,63 @@ pub async fn halves(docker: &Docker) -> Result<BTreeMap<String, String>, Failure
 
 /// Whether a container is called what only half of an update is.
 pub fn is_half(one: &Summary) -> bool {
-    [".smcp-new-", ".smcp-old-"].iter().any(|infix| one.name().contains(infix))
+    is_reserved(one.name())
 }
 
-/// Refuses a container that an update has yet to bring to an end: to act on one half spoils the other.
+/// Refuses a container that an update has yet to bring to an end: to act on one half spoils the other. What has the name of a half and
+/// is in no journal belongs to no update, and may be acted on.
 pub async fn at_rest(docker: &Docker, one: &Summary) -> Result<(), Failure> {
     let halves = halves(docker).await?;
-    let name = match halves.get(&one.id) {
-        Some(name) if !name.is_empty() => name,
-        None if !is_half(one) => return Ok(()),
-        _ => one.name(),
-    };
+    // one that was just made may not be in the journal by its id yet, and is by whom it replaces
+    let of = half_of(one.name());
+    let named = || halves.iter().find(|(id, _)| of.is_some_and(|short_id| id.starts_with(short_id)));
+    let Some((_, name)) = halves.get_key_value(&one.id).or_else(named) else { return Ok(()) };
+    let name = if name.is_empty() { one.name() } else { name };
     Err(Failure::Refused(format!(
         "an update of {name} is not ended: the server is at it, and its log says how it goes"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docker::{Settings, Socket};
+
+    #[tokio::test]
+    async fn a_half_is_what_the_journal_says_and_not_what_is_called_so() {
+        let state = std::env::temp_dir().join(format!("halves-{}", std::process::id()));
+        let docker = Docker::new(Settings { socket: Socket::None, state: Some(state.clone()), ..Settings::default() });
+        let (old, new) = ("0123456789ab".to_owned() + &"0".repeat(52), "f".repeat(64));
+        let one =
+            |id: &str, name: &str| Summary { id: id.to_owned(), names: vec![format!("/{name}")], ..Summary::default() };
+        let (web, successor) = (one(&old, "web"), one(&new, "web.smcp-new-0123456789ab"));
+        for nobodys in [&web, &successor, &one(&new, "x.smcp-old-ffffffffffff"), &one(&new, "web.smcp-new-")] {
+            at_rest(&docker, nobodys).await.unwrap();
+        }
+        let claim = Journal::open(&state).await.unwrap().claim(&old).await.unwrap().unwrap();
+        let entry = Entry {
+            stage: Stage::Creating,
+            name: "web".to_owned(),
+            old: old.clone(),
+            // as it is while the Engine makes it
+            new: None,
+            image: "t/bb:1".to_owned(),
+            ran: true,
+            wait_seconds: 60,
+            grace_seconds: 10,
+            why: None,
+        };
+        claim.write(&entry).await.unwrap();
+        for half in [&web, &successor, &one(&old, "web.smcp-old-0123456789ab")] {
+            let why = at_rest(&docker, half).await.unwrap_err().to_string();
+            assert!(why.contains("an update of web is not ended"), "{why}");
+        }
+        let another = one(&"e".repeat(64), "web.smcp-new-eeeeeeeeeeee");
+        at_rest(&docker, &another).await.unwrap();
+        claim.write(&Entry { new: Some(new.clone()), ..entry }).await.unwrap();
+        assert!(at_rest(&docker, &one(&new, "web")).await.is_err(), "whatever it is called by now");
+        claim.close().await;
+        at_rest(&docker, &web).await.unwrap();
+        std::fs::remove_dir_all(&state).unwrap();
+    }
 }

@@ -48,6 +48,7 @@ impl Guard {
 
     /// A new container asks for nothing beyond the policy, or for what the one has that it replaces.
     async fn create(&self, call: &Call, body: &Value) -> Result<(), Refusal> {
+        self.named(call).await?;
         let why = match policy::check(body, &self.settings.binds) {
             Ok(()) => self.volumes(body).await?,
             Err(why) => Some(why),
@@ -71,6 +72,20 @@ impl Guard {
         Err(Refusal::forbidden(format!(
             "docker-guard lets no such container be made: {why}, and in the rest it is not as {name} is now"
         )))
+    }
+
+    /// The names of an update are for what replaces a container that is there.
+    async fn named(&self, call: &Call) -> Result<(), Refusal> {
+        let name = call.value("name").unwrap_or_default();
+        if !replace::is_reserved(name) {
+            return Ok(());
+        }
+        let no =
+            || Refusal::forbidden("docker-guard: this name is for what replaces a container, and none is replaced");
+        let replaced = call.replaced().filter(|replaced| is_name(&replaced.name)).ok_or_else(no)?;
+        let inspect = self.look(&format!("/containers/{}/json", replaced.name)).await?.ok_or_else(no)?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        if replaced.is(&text(&inspect["Id"]), &text(&inspect["Name"])) { Ok(()) } else { Err(no()) }
     }
 
     /// A further network is for a container that replaces one which was in it, in the same place there.

@@ -123,6 +123,84 @@ fn one_that_cannot_be_started_is_removed_again_and_one_that_ends_is_kept() {
 
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
+fn a_name_that_is_gone_is_not_somebody_elses_id() {
+    for engine in engines() {
+        let server = engine.server(&[Scope::DockerRead, Scope::DockerControl, Scope::DockerDeploy]);
+        let container = engine.run(&[], &["sleep", "1000"]);
+        let image = engine.docker(&["inspect", "--format", "{{.Image}}", &container.id]);
+        let image = image.trim_start_matches("sha256:");
+        // as a name that is made of hexadecimal digits would be, when what had it is gone
+        for length in [1, 2, 4, 11, 13, 40, 63] {
+            let (id, image) = (&container.id[..length], &image[..length]);
+            for (tool, arguments) in [
+                ("container_remove", json!({ "name": id, "force": true })),
+                ("container_control", json!({ "name": id, "action": "stop" })),
+                ("container_update", json!({ "name": id, "pull": false, "force": true })),
+                ("container_run", json!({ "name": "smcp-beginning", "image": image })),
+                ("image_remove", json!({ "image": image })),
+            ] {
+                let why = failure(&server, tool, arguments.clone());
+                assert!(why.starts_with("not_found: "), "{}: {tool} {arguments}: {why}", engine.name);
+            }
+        }
+        assert_eq!(container.inspect("{{.State.Running}}"), "true", "{}", engine.name);
+        // what reads takes a beginning, and what acts the digits that are shown
+        let shown = answer(&server, "container", json!({ "name": container.id[..13] }));
+        assert_eq!(shown["name"], container.name, "{shown}");
+        let stop = json!({ "name": container.id[..12], "action": "kill" });
+        assert_eq!(answer(&server, "container_control", stop)["name"], container.name, "{}", engine.name);
+        answer(&server, "container_remove", json!({ "name": container.id }));
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn nothing_is_called_as_only_the_halves_of_updates_are_and_what_is_can_be_removed() {
+    for engine in engines() {
+        let server = engine.server(&[Scope::DockerRead, Scope::DockerControl, Scope::DockerDeploy]);
+        for name in ["web.smcp-new-0123456789ab", "web.smcp-old-0123456789ab", "a.smcp-new-x"] {
+            let why = failure(&server, "container_run", json!({ "name": name, "image": IMAGE, "restart": "always" }));
+            assert!(why.starts_with("invalid: ") && why.contains("for updates"), "{}: {why}", engine.name);
+        }
+        for kind in ["new", "old"] {
+            let name = format!("smcp-{}.smcp-{kind}-0123456789ab", std::process::id());
+            let half = engine.run_as(&name, &[], &["sleep", "1000"]);
+            answer(&server, "container_control", json!({ "name": half.name, "action": "kill" }));
+            answer(&server, "container_remove", json!({ "name": half.name }));
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn what_a_container_is_asked_for_has_an_end() {
+    for engine in engines() {
+        let named = Named::new(&engine, "ends");
+        let server = engine.server(SCOPES);
+        let ports: Vec<String> = (1..=300).map(|port| format!("127.0.0.1::{port}")).collect();
+        let labels: serde_json::Map<String, Value> = (0..300).map(|n| (format!("l{n}"), "x".into())).collect();
+        for (field, value, says) in [
+            ("ports", json!(ports), "at most 256 ports"),
+            ("labels", json!(labels), "at most 256 names"),
+            ("labels", json!({ "a": "x".repeat(70 << 10) }), "65536 bytes together"),
+            ("command", json!(vec!["x"; 2000]), "at most 1024 texts"),
+            (
+                "health",
+                json!({ "command": ["true"], "interval_seconds": 4_000_000_000_u32 }),
+                "health.interval_seconds",
+            ),
+            ("health", json!({ "command": ["true"], "retries": 4_000_000_000_u32 }), "health.retries"),
+            ("volumes", json!(["v:/proc/self/attr"]), "no place within a container"),
+        ] {
+            let why = failure(&server, "container_run", json!({ "name": named.1, "image": IMAGE, field: value }));
+            assert!(why.contains(says), "{}: {field}: {why}", engine.name);
+        }
+        assert!(!named.is_there());
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
 fn only_directories_that_the_operator_named_are_given_and_nothing_below_them() {
     for engine in engines() {
         let scratch = Scratch::new();
