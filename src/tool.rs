@@ -39,6 +39,8 @@ pub trait Tool: DeserializeOwned + JsonSchema + Send + 'static {
     const SHARED: bool = false;
     /// It goes through much of the disk: few run at once, in places of their own, and each caller may ask so often a minute.
     const SEARCHES: bool = false;
+    /// Whether what it does depends on other machines than this one.
+    const OPEN_WORLD: bool = false;
     /// Callers who have this scope as well are told more. What is shared stays among those who do, and among those who do not.
     const TELLS_MORE: Option<Scope> = None;
     /// The fields of the answer that other programs wrote, and that are therefore data and never instructions.
@@ -65,6 +67,8 @@ pub trait Acting: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     const DESTRUCTIVE: bool;
     /// Whether doing it twice does no more than doing it once.
     const IDEMPOTENT: bool;
+    /// See [`Tool::OPEN_WORLD`].
+    const OPEN_WORLD: bool = false;
     /// Where a caller finds out what became of a call that takes longer than clients wait.
     const LOOK: &'static str;
     /// See [`Tool::UNTRUSTED`].
@@ -279,13 +283,13 @@ impl std::fmt::Debug for Entry {
 }
 
 fn describe_reading<T: Tool>() -> rmcp::model::Tool {
-    let annotations = ToolAnnotations::new().read_only(true).destructive(false).idempotent(true).open_world(false);
-    describe::<T, T::Output>(T::NAME, T::TITLE, T::UNTRUSTED.is_some(), annotations)
+    let annotations = ToolAnnotations::new().read_only(true).destructive(false).idempotent(true);
+    describe::<T, T::Output>(T::NAME, T::TITLE, T::UNTRUSTED.is_some(), annotations.open_world(T::OPEN_WORLD))
 }
 
 fn describe_acting<T: Acting>() -> rmcp::model::Tool {
     let annotations = ToolAnnotations::new().read_only(false).destructive(T::DESTRUCTIVE).idempotent(T::IDEMPOTENT);
-    describe::<T, T::Output>(T::NAME, T::TITLE, T::UNTRUSTED.is_some(), annotations.open_world(false))
+    describe::<T, T::Output>(T::NAME, T::TITLE, T::UNTRUSTED.is_some(), annotations.open_world(T::OPEN_WORLD))
 }
 
 fn describe<T: JsonSchema + 'static, Output: JsonSchema + 'static>(

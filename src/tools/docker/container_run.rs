@@ -135,6 +135,7 @@ impl Acting for ContainerRun {
     const SCOPE: Scope = Scope::DockerDeploy;
     const DESTRUCTIVE: bool = false;
     const IDEMPOTENT: bool = false;
+    const OPEN_WORLD: bool = true;
     const LOOK: &'static str = "look with `containers`";
     const UNTRUSTED: Option<&'static str> = Some("warnings");
     // a command can have secrets in it, a variable or a label all the more

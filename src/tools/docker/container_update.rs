@@ -85,6 +85,7 @@ impl Acting for ContainerUpdate {
     const SCOPE: Scope = Scope::DockerDeploy;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
+    const OPEN_WORLD: bool = true;
     const LOOK: &'static str = "look with `container`";
     const UNTRUSTED: Option<&'static str> = Some("name, image");
     const AUDITED: &'static [&'static str] = &["name", "image", "pull", "force", "wait_seconds"];

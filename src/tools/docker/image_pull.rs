@@ -50,6 +50,7 @@ impl Acting for ImagePull {
     const SCOPE: Scope = Scope::DockerDeploy;
     const DESTRUCTIVE: bool = false;
     const IDEMPOTENT: bool = true;
+    const OPEN_WORLD: bool = true;
     const LOOK: &'static str = "look with `images`";
     const UNTRUSTED: Option<&'static str> = Some("image and outdated_containers");
     const AUDITED: &'static [&'static str] = &["image"];
