@@ -53,6 +53,9 @@ const COMES_WITHIN: Duration = Duration::from_secs(10);
 /// How long those in flight have when the guard ends.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long those that were not done by then have for putting their results on record.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+
 /// The status on record when the caller had gone before there was one.
 const GONE: u16 = 499;
 
@@ -128,10 +131,11 @@ impl Guard {
         Self { settings, audit, judging: Semaphore::new(JUDGED) }
     }
 
-    /// Answers until `stop`; then lets those in flight end, for five seconds at most.
+    /// Answers until `stop`; then lets those in flight end, for five seconds at most, and puts on record how far they came.
     pub async fn serve(self: Arc<Self>, listener: UnixListener, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(MOST));
         let tasks = TaskTracker::new();
+        let late = CancellationToken::new();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -149,9 +153,9 @@ impl Guard {
             let guard = Arc::clone(&self);
             match Arc::clone(&places).try_acquire_owned() {
                 Ok(place) => {
-                    let stop = stop.clone();
+                    let (stop, late) = (stop.clone(), late.clone());
                     drop(tasks.spawn(async move {
-                        guard.connection(stream, &stop).await;
+                        guard.connection(stream, &stop, &late).await;
                         drop(place);
                     }));
                 }
@@ -162,10 +166,14 @@ impl Guard {
             }
         }
         tasks.close();
-        let _ = timeout(ENDS_WITHIN, tasks.wait()).await;
+        if timeout(ENDS_WITHIN, tasks.wait()).await.is_err() {
+            late.cancel();
+            let _ = timeout(TOLD_WITHIN, tasks.wait()).await;
+        }
     }
 
-    async fn connection(&self, mut stream: UnixStream, stop: &CancellationToken) {
+    /// One request and its answer. What goes on while things happen ends with `stop`, all else with `late`.
+    async fn connection(&self, mut stream: UnixStream, stop: &CancellationToken, late: &CancellationToken) {
         let uid = stream.peer_cred().ok().map(|peer| peer.uid());
         let asker = Asker { uid, began: Instant::now() };
         let Ok(Ok(Some((mut bytes, end)))) = timeout(COMES_WITHIN, head::read(&mut stream)).await else { return };
@@ -175,9 +183,7 @@ impl Guard {
         let asked = self.asked(&bytes, &asker);
         let refusal = match asked {
             Ok((head, call)) => {
-                // what goes on while things happen does not hold up the end
-                let never = CancellationToken::new();
-                let stop = if call.row.streams { stop } else { &never };
+                let stop = if call.row.streams { stop } else { late };
                 let passed = self.pass(&call, &head, rest, (&mut reader, &mut writer), &asker, stop);
                 passed.await.err()
             }
@@ -225,39 +231,52 @@ impl Guard {
         stop: &CancellationToken,
     ) -> Result<(), Refusal> {
         let body = body(head.length, rest, reader).await?;
-        let ask = async {
-            let body = match self.judged(call, &body).await {
-                Ok(body) => body,
-                Err(refusal) => {
-                    let kind = if refusal.status == 403 { "forbidden" } else { "away" };
-                    self.refused(asker, Some(head), Some(call), kind, &refusal.why);
-                    return Err(refusal);
-                }
-            };
-            self.attempt(call, asker).await?;
-            let answer = self.ask(call, body).await;
-            let status = answer.as_ref().map_or_else(|refusal| refusal.status, |answer| answer.status().as_u16());
-            self.result(call, asker, status).await;
-            answer
+        let judged = tokio::select! {
+            judged = self.judged(call, &body) => judged,
+            // nothing has been attempted
+            () = gone(reader) => return Ok(()),
+            () = stop.cancelled() => Err(Refusal::new(ENDED, "docker-guard ends")),
         };
-        let answer = tokio::select! {
-            answer = ask => answer?,
-            // nobody waits for it any more, and the Engine is told so as it would be without a guard
-            () = gone(reader) => {
-                self.result(call, asker, GONE).await;
-                return Ok(());
-            }
-            () = stop.cancelled() => {
-                self.result(call, asker, ENDED).await;
-                return Err(Refusal::new(ENDED, "docker-guard ends"));
+        let body = match judged {
+            Ok(body) => body,
+            Err(refusal) => {
+                let kind = if refusal.status == 403 { "forbidden" } else { "away" };
+                self.refused(asker, Some(head), Some(call), kind, &refusal.why);
+                return Err(refusal);
             }
         };
+        let Some(answer) = self.attempted(call, body, reader, asker, stop).await? else { return Ok(()) };
         tokio::select! {
             () = writer.answer(answer, call) => (),
             () = gone(reader) => (),
             () = stop.cancelled() => (),
         }
         Ok(())
+    }
+
+    /// Asks the Engine, with an attempt on record before it and one result behind it. `None` if the caller has gone meanwhile.
+    async fn attempted(
+        &self,
+        call: &Call,
+        body: Vec<u8>,
+        reader: &mut OwnedReadHalf,
+        asker: &Asker,
+        stop: &CancellationToken,
+    ) -> Result<Option<http::Response<hyper::body::Incoming>>, Refusal> {
+        self.attempt(call, asker).await?;
+        let answer = tokio::select! {
+            answer = self.ask(call, body) => answer.map(Some),
+            // nobody waits for it any more, and the Engine is told so as it would be without a guard
+            () = gone(reader) => Ok(None),
+            () = stop.cancelled() => Err(Refusal::new(ENDED, "docker-guard ends")),
+        };
+        let status = match &answer {
+            Ok(Some(answer)) => answer.status().as_u16(),
+            Ok(None) => GONE,
+            Err(refusal) => refusal.status,
+        };
+        self.result(call, asker, status).await;
+        answer
     }
 
     /// Asks the Engine.

@@ -517,6 +517,156 @@ fn a_container_is_called_otherwise_only_when_it_replaces_another() {
 }
 
 #[test]
+fn a_name_of_an_update_is_given_only_to_what_replaces_a_container_that_is_there() {
+    let recorder = Recorder::saying(&format!(r#"{{"Id":"{ID}","Name":"/web"}}"#));
+    let guard = Guard::before(&recorder.socket, &[]);
+    let create = |name: &str| guard.post(&format!("/containers/create?name={name}"), r#"{"Image":"a"}"#);
+    for name in [
+        "x.smcp-new-0123456789ab",
+        "web.smcp-new-ffffffffffff",
+        "web.smcp-new-0123456789AB",
+        "web.smcp-new-",
+        "web.smcp-new-0123456789ab.2",
+        "web.smcp-old-0123456789ab",
+        "web.smcp-old-0123456789ab.smcp-new-0123456789ab",
+        "a.smcp-old-x",
+    ] {
+        let said = create(name);
+        assert!(is_refused(&said) && said.contains("this name is for what replaces a container"), "{name}: {said}");
+    }
+    assert!(create("web.smcp-new-0123456789ab").starts_with("HTTP/1.1 200 "));
+    assert!(create("web").starts_with("HTTP/1.1 200 "));
+    assert_eq!(recorder.requests().iter().filter(|(method, _)| method == "POST").count(), 2);
+    // and where there is none
+    let none = Recorder::alone();
+    let guard = Guard::before(&none.socket, &[]);
+    let said = guard.post("/containers/create?name=web.smcp-new-0123456789ab", r#"{"Image":"a"}"#);
+    assert!(is_refused(&said), "{said}");
+}
+
+/// Each of these made an engine work without end, or tell what there is on the machine.
+#[test]
+fn a_body_without_an_end_does_not_reach_the_engine() {
+    let recorder = Recorder::alone();
+    let guard = Guard::before(&recorder.socket, &[]);
+    let create =
+        |host: &str| guard.post("/containers/create?name=web", &format!(r#"{{"Image":"a","HostConfig":{{{host}}}}}"#));
+    let ports: String = (1..=300).map(|port| format!(r#""{port}/tcp":[{{}}],"#)).collect();
+    for (host, says) in [
+        (r#""LogConfig":{"Type":"json-file","Config":{"max-size":"1","max-file":"2000000000"}}"#, "max-"),
+        (r#""LogConfig":{"Type":"json-file","Config":{"tag":"{{pad .Name 1000000000 0}}"}}"#, "tag"),
+        (r#""CpusetCpus":"0-4000000000""#, "CpusetCpus has to be numbers and ranges below 8192"),
+        (r#""Ulimits":[{"Name":"rtprio","Soft":99,"Hard":99}]"#, "rtprio from 0 to 0"),
+        (r#""BlkioDeviceReadBps":[{"Path":"/etc/shadow","Rate":1}]"#, "/dev/NAME"),
+        (r#""BlkioDeviceReadBps":[{"Path":"/nonexistent","Rate":1}]"#, "/dev/NAME"),
+        (&format!(r#""PortBindings":{{{}}}"#, ports.trim_end_matches(',')), "at most 256 ports"),
+    ] {
+        let said = create(host);
+        assert!(is_refused(&said) && said.contains(says), "{host}: {said}");
+    }
+    let said = guard.post("/containers/create", r#"{"Image":"a","WorkingDir":"/proc/self/fd/7"}"#);
+    assert!(is_refused(&said) && said.contains("WorkingDir"), "{said}");
+    assert_eq!(recorder.raw(), Vec::<String>::new(), "nothing has reached the Engine");
+}
+
+/// A create whose body names a volume, so that the Engine is asked before it is judged.
+const WITH_VOLUME: &str = r#"{"Image":"a","HostConfig":{"Binds":["data:/d"]}}"#;
+
+#[test]
+fn what_its_caller_left_while_it_was_judged_is_not_on_record_as_attempted() {
+    let scratch = Scratch::new();
+    let slow = scratch.path("slow.sock");
+    let listener = UnixListener::bind(&slow).unwrap();
+    let guard = Guard::before(&slow, &[]);
+    let mut client = UnixStream::connect(&guard.socket).unwrap();
+    let head =
+        format!("POST /containers/create?name=left HTTP/1.1\r\nHost: d\r\nContent-Length: {}", WITH_VOLUME.len());
+    client.write_all(format!("{head}\r\n\r\n{WITH_VOLUME}").as_bytes()).unwrap();
+    // the guard asks for the volumes, and hears nothing while its caller goes
+    let (mut engine, _) = listener.accept().unwrap();
+    let mut asked = [0; 13];
+    engine.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"GET /volumes ");
+    drop(client);
+    engine.set_read_timeout(Some(PATIENCE)).unwrap();
+    engine.read_to_end(&mut vec![]).unwrap();
+    // whatever was written of it, is written before this
+    let after = thread::spawn(move || {
+        let (mut engine, _) = listener.accept().unwrap();
+        let _ = engine.read(&mut [0; 4096]);
+        engine.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    });
+    assert!(guard.post(&format!("/containers/{ID}/start"), "").starts_with("HTTP/1.1 204 "));
+    after.join().unwrap();
+    let audit = eventually("the next is on record", || Some(guard.audit()).filter(|audit| audit.len() >= 2));
+    let tools: Vec<_> = audit.iter().map(|record| record["tool"].as_str().unwrap_or_default()).collect();
+    assert_eq!(tools, ["/containers/{id}/start", "/containers/{id}/start"], "{audit:?}");
+}
+
+#[test]
+fn every_attempt_has_one_result_whenever_its_caller_goes() {
+    let engine = Recorder::with(|mut client, _| {
+        let _ = client.read(&mut [0; 4096]);
+        let _ = client.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
+    });
+    let guard = Guard::before(&engine.socket, &[]);
+    let names: Vec<String> = (0..300).map(|n| format!("SIG{n}")).collect();
+    thread::scope(|scope| {
+        for (at, name) in names.iter().enumerate() {
+            let mut client = UnixStream::connect(&guard.socket).unwrap();
+            let request = format!("POST /containers/{ID}/kill?signal={name} HTTP/1.1\r\nHost: d\r\n\r\n");
+            // more at once than it takes are turned away, and are not attempted
+            let _ = client.write_all(request.as_bytes());
+            // they go at all moments: before anything is read, while it is asked, and while the result is written
+            scope.spawn(move || {
+                thread::sleep(Duration::from_micros(at as u64 % 100 * 50));
+                drop(client);
+            });
+            if at % 50 == 49 {
+                guard.request("GET /_ping");
+            }
+        }
+    });
+    eventually("it takes connections again", || {
+        guard.post(&format!("/containers/{ID}/start"), "").starts_with("HTTP/1.1 204 ").then_some(())
+    });
+    let counts = |audit: &[Value], name: &str| {
+        let of = |phase: &str| {
+            audit.iter().filter(|record| record["args"]["signal"] == name && record["phase"] == phase).count()
+        };
+        (of("attempt"), of("result"))
+    };
+    let audit = eventually("every attempt has a result", || {
+        let audit = guard.audit();
+        let is_whole = |name: &String| matches!(counts(&audit, name), (0, 0) | (1, 1..));
+        names.iter().all(is_whole).then_some(audit)
+    });
+    for name in &names {
+        let (attempts, results) = counts(&audit, name);
+        assert_eq!(attempts, results, "{name}");
+    }
+}
+
+#[test]
+fn what_the_end_of_the_guard_cuts_off_has_its_result_on_record() {
+    let scratch = Scratch::new();
+    let slow = scratch.path("slow.sock");
+    let listener = UnixListener::bind(&slow).unwrap();
+    let mut guard = Guard::before(&slow, &[]);
+    let mut client = UnixStream::connect(&guard.socket).unwrap();
+    client.write_all(format!("POST /containers/{ID}/stop?t=60 HTTP/1.1\r\nHost: d\r\n\r\n").as_bytes()).unwrap();
+    let (mut engine, _) = listener.accept().unwrap();
+    assert!(engine.read(&mut [0; 4096]).unwrap() > 0);
+    let pid = rustix::process::Pid::from_child(&guard.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(guard.child.wait().unwrap().success());
+    let audit = guard.audit();
+    let results: Vec<_> = audit.iter().filter(|record| record["phase"] == "result").collect();
+    assert_eq!(results.len(), 1, "{audit:?}");
+    assert_eq!(results[0]["args"]["status"], 503, "{audit:?}");
+}
+
+#[test]
 fn a_stream_passes_as_it_comes_and_no_faster_than_it_is_read() {
     let scratch = Scratch::new();
     let endless = scratch.path("endless.sock");
@@ -802,6 +952,45 @@ fn the_container_that_the_guard_runs_in_is_not_replaced_and_nothing_is_made_for_
     let report = answer(&server, "container_update", json!({ "name": other.name, "pull": false, "force": true }));
     engine.docker(&["rm", "--force", &other.name]);
     assert_eq!(report["changed"], true, "{report}");
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn what_engines_give_without_being_asked_is_within_the_bounds_and_what_is_within_them_they_take() {
+    for engine in engines() {
+        let guard = Guard::before(&engine.socket, &[]);
+        let mut asked = vec![
+            &["--restart", "on-failure:3", "--stop-timeout", "1", "--shm-size", "32m", "--pids-limit", "100"][..],
+            &["--health-cmd", "true", "--health-interval", "30s", "--health-retries", "3", "--workdir", "/tmp"],
+            &["--log-opt", "max-size=10m", "--publish", "127.0.0.1::80"],
+        ];
+        if !engine.is_podman() {
+            // Podman adds words of its own
+            asked.push(&["--tmpfs", "/scratch:rw,size=8m"]);
+        }
+        for words in [&[][..], &asked.concat()] {
+            let old = engine.run(words, &["sleep", "1000"]);
+            let inspect = guard.json(&format!("/containers/{}/json", old.id));
+            let image = guard.json(&format!("/images/{IMAGE}/json"));
+            let successor = systemmanager_mcp::docker::replace::recreate(&inspect, &image, &image, IMAGE);
+            let verdict = systemmanager_mcp::docker::policy::check_successor(&successor.create, &[]);
+            assert_eq!(verdict, Ok(()), "{}: {words:?}: {}", engine.name, successor.create);
+        }
+        let body = json!({
+            "Image": IMAGE, "Cmd": ["sleep", "1"], "StopTimeout": 3600, "WorkingDir": "/tmp",
+            "Healthcheck": { "Test": ["CMD", "true"], "Interval": 1_000_000_000, "Retries": 3 },
+            "HostConfig": {
+                "LogConfig": { "Type": "json-file", "Config": { "max-size": "64k" } }, "CpusetCpus": "0",
+                "Ulimits": [{ "Name": "nofile", "Soft": 1024, "Hard": 1024 }], "ShmSize": 64 << 20, "OomScoreAdj": 1000,
+                "PidsLimit": 100, "RestartPolicy": { "Name": "on-failure", "MaximumRetryCount": 3 },
+                "Tmpfs": { "/scratch": "rw,size=8m,mode=1777" },
+            },
+        });
+        let name = format!("smcp-guard-bounds-{}", std::process::id());
+        let said = guard.post(&format!("/containers/create?name={name}"), &body.to_string());
+        engine.try_docker(&["rm", "--force", &name]);
+        assert!(said.starts_with("HTTP/1.1 201 "), "{}: {said}", engine.name);
+    }
 }
 
 #[test]
