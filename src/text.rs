@@ -17,6 +17,8 @@ pub use around::around;
 pub use clean::{clean, clean_value};
 pub use hex::{hex, unhex};
 pub use quote::{quote, quote_path, unquote};
-pub use redact::{MARK, Redactor, redact_arguments, redact_line, redact_value};
+#[cfg(test)]
+pub(crate) use redact::spelled;
+pub use redact::{ENCODED, MARK, Redactor, is_folded, redact_arguments, redact_line, redact_value};
 pub use render::render;
 pub use tokens::tokens_at_most;

@@ -7,9 +7,13 @@
 //! until they find nothing: what a caller may search is then what a caller is shown, however often it was redacted.
 
 mod answer;
+mod fold;
+mod key;
 mod lines;
 mod looks;
 mod named;
+#[cfg(test)]
+pub(crate) mod spelled;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -17,8 +21,11 @@ mod tests;
 use std::{borrow::Cow, ops::Range};
 
 pub use answer::redact_value;
+pub use fold::is_folded;
+pub use key::ENCODED;
 pub use stream::Redactor;
 
+use self::fold::fold;
 use super::{
     arguments::{self, Command},
     clean::clean,
@@ -75,7 +82,7 @@ fn quoted(word: Cow<'_, str>) -> String {
 
 /// `text` without its secrets. Borrowed, if there are none. Doing it again changes nothing.
 pub fn redact_line(text: &str) -> Cow<'_, str> {
-    let Some(mut redacted) = once(text) else { return text.into() };
+    let Some(mut redacted) = once(&fold(text)) else { return text.into() };
     for _ in 1..PASSES {
         let Some(again) = once(&redacted) else { return redacted.into() };
         redacted = again;

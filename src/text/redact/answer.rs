@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{MARK, PASSES, Redactor, assigned, is_secret, redact_line, stream::PrivateKey};
+use super::{MARK, PASSES, Redactor, assigned, fold::fold, is_secret, key::PrivateKey, redact_line};
 use crate::text::{
     arguments::Command,
     clean::{clean, each_string, rename},
@@ -21,6 +21,11 @@ pub fn redact_value(value: &mut Value) {
         }
     }
     each_string(value, &mut |_| Some(MARK.to_owned()));
+}
+
+/// Whether all that stands below `key` is a secret: a key as it reads, for nothing has cleaned it.
+fn names_secret(key: &str) -> bool {
+    is_secret(&fold(&clean(key, usize::MAX)))
 }
 
 /// Whether one look changed anything.
@@ -40,14 +45,14 @@ fn once(value: &mut Value) -> bool {
             }
             Value::Object(fields) => {
                 if let Some(Value::Array(names)) = fields.get("columns") {
-                    let secret: Vec<bool> = names.iter().map(|name| name.as_str().is_some_and(is_secret)).collect();
+                    let secret: Vec<bool> = names.iter().map(|name| name.as_str().is_some_and(names_secret)).collect();
                     if let Some(Value::Array(rows)) = fields.get_mut("rows") {
                         let cells =
                             rows.iter_mut().filter_map(Value::as_array_mut).flat_map(|row| row.iter_mut().zip(&secret));
                         cells.filter(|(_, secret)| **secret).for_each(|(cell, _)| changed |= hide(cell));
                     }
                 }
-                fields.iter_mut().filter(|(key, _)| is_secret(key)).for_each(|(_, value)| changed |= hide(value));
+                fields.iter_mut().filter(|(key, _)| names_secret(key)).for_each(|(_, value)| changed |= hide(value));
                 rename(fields, &mut |key| {
                     let Cow::Owned(redacted) = redact_line(key) else { return None };
                     changed = true;
@@ -107,11 +112,11 @@ fn columns(rows: &mut [Value]) -> bool {
     let mut changed = false;
     let width = rows.iter().filter_map(Value::as_array).map(Vec::len).max().unwrap_or(0);
     for column in 0..width {
-        let mut key = PrivateKey::default();
+        let mut key = PrivateKey::of_rows();
         for row in rows.iter_mut() {
             let cell = row.as_array_mut().and_then(|row| row.get_mut(column));
             if let Some(Value::String(text)) = cell
-                && let Some(hidden) = key.line(text)
+                && let Some(hidden) = key.line(text, text)
             {
                 changed |= put(text, redact_line(&hidden).into_owned());
             }

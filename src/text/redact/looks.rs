@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::step;
+use super::{key, step};
 
 /// Prefix, at least so many more characters, whether `-` and `_` are among them.
 const PREFIXES: [(&str, usize, bool); 58] = [
@@ -91,13 +91,11 @@ const SECOND: [u128; 128] = {
     second
 };
 
+/// The shortest word that is taken for a part of a key behind its heading.
+const WORD: usize = 4;
+
 /// How far a word is looked at to decide on its shape: words in words must not cost the square.
 const LOOK: usize = 64;
-
-const PEM: &[u8] = b"-----BEGIN ";
-const PEM_END: &[u8] = b"-----END ";
-/// How far a PEM heading is looked for its end.
-const PEM_HEADING: usize = 64;
 
 /// Adds to `found` what is a secret by its own shape.
 pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
@@ -105,10 +103,14 @@ pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
     while at < text.len() {
         step(1);
         let secret = match text[at] {
-            b'-' if text[at..].starts_with(PEM) => {
-                at += private_key(text, at, found);
-                continue;
-            }
+            b'-' if matches!(text.get(at + 1), Some(b'B' | b' ' | b'L')) => match private_key(text, at) {
+                Some((key, end)) => {
+                    at = end;
+                    found.push(key);
+                    continue;
+                }
+                None => None,
+            },
             b':' => telegram(text, at),
             b'.' => discord(text, at),
             b'~' => entra(text, at),
@@ -121,34 +123,38 @@ pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
         at = match &secret {
             Some(secret) => secret.end,
             // nothing begins inside a word
-            None if text[at].is_ascii_alphanumeric() => at + run(text, at, |byte| byte.is_ascii_alphanumeric()),
+            None if text[at].is_ascii_alphanumeric() => {
+                let word = at..at + run(text, at, |byte| byte.is_ascii_alphanumeric());
+                match (word.len() >= key::ENCODED_WORD).then(|| key::encoded(text, &word)).flatten() {
+                    Some(end) => {
+                        step(end - at);
+                        found.push(at..end);
+                        end
+                    }
+                    None => word.end,
+                }
+            }
             None => at + 1,
         };
         found.extend(secret);
     }
 }
 
-/// What a heading says of a key that is secret.
-pub(super) const KEYS: [&str; 2] = ["PRIVATE KEY", "OpenVPN Static key"];
-
-/// Hides the inside of a PEM block that holds a private key; its whole length.
-fn private_key(text: &[u8], at: usize, found: &mut Vec<Range<usize>>) -> usize {
-    let heading = &text[at + PEM.len()..text.len().min(at + PEM.len() + PEM_HEADING)];
-    let Some(name) = KEYS.iter().find_map(|kind| Some(position(heading, kind.as_bytes())? + kind.len())) else {
-        return PEM.len();
+/// The private key whose heading has its last dash before `BEGIN` at `dash`, or whose private lines PuTTY announces there; and where
+/// to go on.
+fn private_key(text: &[u8], dash: usize) -> Option<(Range<usize>, usize)> {
+    let (start, end) = match key::heading(text, dash) {
+        Some(start) => (start, key::end(text, start)),
+        None => key::putty(text, dash).map(|lines| (lines.start, lines.end))?,
     };
-    let dashes = position(&heading[name..], b"-----").map_or(name, |dashes| name + dashes + 5);
-    let start = at + PEM.len() + dashes;
-    let end = position(&text[start..], PEM_END).map_or(text.len(), |end| start + end);
     step(end - start);
-    let blanks = text[start..end].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    let after = text[start + blanks..end].iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
-    found.push(start + blanks..end - after);
-    end - at
-}
-
-fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
+    let blanks = |bytes: &mut dyn Iterator<Item = &u8>| bytes.take_while(|byte| byte.is_ascii_whitespace()).count();
+    let next = end;
+    let start = start + blanks(&mut text[start..end].iter());
+    let end = end - blanks(&mut text[start..end].iter().rev());
+    // quotes and escapes alone are no key: that stands on the lines that follow
+    let has_word = text[start..end].windows(WORD).any(|window| window.iter().all(u8::is_ascii_alphanumeric));
+    Some((start..if has_word { end } else { start }, next))
 }
 
 fn is_word(byte: u8) -> bool {

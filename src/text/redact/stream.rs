@@ -4,21 +4,14 @@
 use std::borrow::Cow;
 
 use super::{
-    MARK, is_secret,
-    looks::KEYS,
+    MARK,
+    fold::fold,
+    is_secret,
+    key::PrivateKey,
     named::{Role, half},
     redact_line,
 };
 use crate::text::names::{is_block, is_harmless, is_odd};
-
-const PEM: &str = "-----BEGIN ";
-const PEM_END: &str = "-----END ";
-
-/// Lines between the heading of a key and the key itself.
-const HEADERS: [&str; 5] = ["Proc-Type: ", "DEK-Info: ", "Version: ", "Comment: ", "Hash: "];
-
-/// The shortest part of a key on a line that has other words before it.
-const KEY_PART: usize = 16;
 
 /// Takes the secrets out of a text's lines, one after the other: what one line says of the next is remembered. One for
 /// each text.
@@ -31,6 +24,16 @@ pub struct Redactor {
 }
 
 impl Redactor {
+    /// For a text of which the beginning was not read: its first lines may be those of a key that began before them.
+    pub fn midway() -> Self {
+        Self { key: PrivateKey::midway(), ..Self::default() }
+    }
+
+    /// Whether a private key has begun and not ended, or may have.
+    pub fn is_in_key(&self) -> bool {
+        self.key.is_open()
+    }
+
     /// `line` without its secrets; the next of its text, and without its line break. Borrowed, if there are none.
     pub fn line<'a>(&mut self, line: &'a str) -> Cow<'a, str> {
         match self.carried(line) {
@@ -46,57 +49,15 @@ impl Redactor {
 
     /// `line` without its secrets, if the lines before say that it has some.
     pub(super) fn carried(&mut self, line: &str) -> Option<String> {
-        let key = self.key.line(line);
+        let folded = fold(line);
+        let line = &*folded;
         let manifest = self.manifest.line(line);
         let pair = self.pair.line(line);
         let block = self.block.line(line, self.pair.is_secret);
-        let hidden = block.or(key).or(manifest).or(pair)?;
+        let hidden = block.or(manifest).or(pair);
+        let hidden = self.key.line(line, hidden.as_deref().unwrap_or(line)).or(hidden)?;
         Some(redact_line(&hidden).into_owned())
     }
-}
-
-/// A private key of several lines.
-#[derive(Debug, Default)]
-pub(super) struct PrivateKey {
-    is_open: bool,
-}
-
-impl PrivateKey {
-    /// `line` without what of the key is in it, if that began before. Its other secrets stay.
-    pub(super) fn line(&mut self, line: &str) -> Option<String> {
-        // what ends the key may be hidden with a secret: then it began for whoever looks at the line as it is shown
-        let starts = line.contains(PEM) && (begins_key(line) || begins_key(&redact_line(line))) || is_putty(line);
-        let ends = line.contains(PEM_END);
-        let hidden = if self.is_open && (ends || !starts) { key_line(line) } else { None };
-        self.is_open = starts || hidden.is_some() && !ends;
-        hidden.filter(|hidden| hidden != line)
-    }
-}
-
-/// Whether a private key begins in `line` and does not end there.
-fn begins_key(line: &str) -> bool {
-    line.rfind(PEM).is_some_and(|at| KEYS.iter().any(|kind| line[at..].contains(kind)) && !line[at..].contains(PEM_END))
-}
-
-/// Whether the next line is one of a private key, as PuTTY writes it.
-fn is_putty(line: &str) -> bool {
-    line.starts_with("Private-Lines: ")
-}
-
-/// A further line of a private key, perhaps with a time and a name before it.
-fn key_line(line: &str) -> Option<String> {
-    if let Some(end) = line.find(PEM_END) {
-        return Some(format!("{}{}", if end == 0 { "" } else { MARK }, &line[end..]));
-    }
-    let word = line.rsplit(' ').next().unwrap_or_default();
-    // a mark ends it: whatever line it stands for is hidden already, and so are those of the key after it
-    let is_header = |header: &&str| line.find(*header).is_some_and(|at| at == 0 || line[..at].ends_with(' '));
-    if word.is_empty() || HEADERS.iter().any(is_header) {
-        return Some(line.to_owned());
-    }
-    let base64 = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_:,".contains(&byte));
-    (base64 && (word.len() == line.len() || word.len() >= KEY_PART))
-        .then(|| format!("{}{MARK}", &line[..line.len() - word.len()]))
 }
 
 /// Where we are in an object of Kubernetes, as YAML or as JSON with a line for each key.

@@ -39,7 +39,7 @@ const USUAL_TOKENS: usize = 1_600;
 /// And when it does: both forms of the answer stay below what any answer may have.
 const MOST_TOKENS: usize = 20_000;
 
-/// Entries read before those asked for, so that a private key that began there is known as one.
+/// Entries read before those asked for, so that a private key that began there is known as one: also one that began before them all.
 const RUN_UP: u64 = 64;
 
 /// Entries read at first when only some of them are wanted.

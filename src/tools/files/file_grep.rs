@@ -644,4 +644,80 @@ mod tests {
             assert!(said.contains(why), "{question}: {said}");
         }
     }
+
+    /// All pages of what is found.
+    fn pages(scratch: &Scratch, question: &Value) -> Vec<String> {
+        let (mut question, mut all) = (question.clone(), vec![]);
+        loop {
+            let page = ask(scratch, question.clone());
+            all.extend(lines(&page));
+            if page["next_cursor"].is_null() {
+                return all;
+            }
+            question["cursor"] = page["next_cursor"].clone();
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_hidden_in_every_spelling_whatever_is_looked_for() {
+        for spelled in text::spelled::all() {
+            let scratch = Scratch::new();
+            scratch.write("key", &spelled.text);
+            for question in [
+                json!({ "pattern": "." }),
+                json!({ "pattern": ".", "limit": 40 }),
+                json!({ "pattern": "^[A-Za-z0-9+/=]{16,}" }),
+                json!({ "pattern": "[A-Za-z0-9+/]{16}" }),
+                json!({ "pattern": "what stands|ready", "context": 10 }),
+                json!({ "pattern": "BEGIN|Private|LS0", "context": 3 }),
+            ] {
+                let shown = pages(&scratch, &question).join("\n");
+                assert_eq!(spelled.leak(&shown), None, "{}, {question}:\n{shown}", spelled.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_longer_than_what_is_read_again_for_a_page_is_hidden_on_every_page() {
+        let scratch = Scratch::new();
+        let spelled = text::spelled::long(5_000);
+        for text in [spelled.text.clone(), spelled.text.replace('\n', "\r\n"), spelled.text.replace('\n', " \n")] {
+            scratch.write("key", &text);
+            for pattern in [".", "[A-Za-z0-9+/]{16}", "behind"] {
+                let shown = pages(&scratch, &json!({ "pattern": pattern, "context": 2, "limit": 1_500 })).join("\n");
+                assert_eq!(spelled.leak(&shown), None, "{pattern}:\n{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_counts_as_it_reads_and_not_as_it_is_written() {
+        for name in [
+            "pass\u{200b}word",
+            "pass\u{ad}word",
+            "\u{202e}password\u{202c}",
+            "pass\u{2060}wor\u{fe0f}d",
+            "pass\u{9b}0mword",
+            "ｐａｓｓｗｏｒｄ",
+            "pass\u{1b}[31mword",
+        ] {
+            for text in [
+                format!("{name}:\n    hunter2zebra99\n"),
+                format!("- name: DB_TOKEN\n  x: {name}\n- na\u{200b}me: DB_TOKEN\n  value: hunter2zebra99\n"),
+                format!("{name}: |\n    one\n    hunter2zebra99\n"),
+                format!("{name} = hunter2zebra99\n"),
+                format!("{name}：hunter2zebra99\n"),
+            ] {
+                let scratch = Scratch::new();
+                scratch.write("conf", &text);
+                let shown = pages(&scratch, &json!({ "pattern": "." })).join("\n");
+                assert!(!shown.contains("hunter2"), "{text:?}:\n{shown}");
+            }
+        }
+        // as file_read takes it, for which each byte is a character
+        let scratch = Scratch::new();
+        scratch.write("latin", b"caf\xe9\npass\xadword: hunter2zebra99\npass\x9b1mword:\n  hunter2zebra99\n");
+        let shown = pages(&scratch, &json!({ "pattern": "." })).join("\n");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
 }

@@ -369,9 +369,10 @@ impl Reading<'_> {
 
     fn lines(self, first: u64, lines: u64) -> io::Result<Told> {
         let (mut reel, encoding) = Self::reel(self.content, self.encoding);
-        let (mut left_out, mut shown) = (vec![], Shown::default());
+        let mut left_out = vec![];
         let is_there = reel.skip(first - 1)?;
         let before = reel.run_up();
+        let mut shown = Shown::of(before.len() as u64 == reel.bytes);
         for line in before.split_inclusive(|byte| *byte == b'\n') {
             shown.pass(&encoding.text(line.strip_suffix(b"\n").unwrap_or(line)));
         }
@@ -419,7 +420,7 @@ impl Reading<'_> {
     fn tail(self, lines: u64) -> io::Result<Told> {
         let is_plain = self.content.compression().is_none();
         let (encoding, file, size, budget) = (self.encoding, self.file, self.size, self.tokens);
-        let (mut left_out, mut shown) = (vec![], Shown::default());
+        let mut left_out = vec![];
         let end = if is_plain {
             End::of_file(file, size, encoding, lines)?
         } else {
@@ -442,6 +443,7 @@ impl Reading<'_> {
             passed <= RUN_UP
         });
         let near = near.count();
+        let mut shown = Shown::of(end.is_whole && near == begin);
         let decode = |line: &[u8]| end.encoding.text(line.strip_suffix(b"\n").unwrap_or(line)).into_owned();
         all[begin - near..begin].iter().for_each(|line| shown.pass(&decode(line)));
         let text = |line: &&[u8]| {
@@ -506,7 +508,7 @@ impl Reading<'_> {
         let mut bytes = bytes;
         let (rows, changes, to) = loop {
             let to = place(offset + bytes).max(from);
-            let mut shown = Shown::default();
+            let mut shown = Shown::of(begin == 0);
             let rows = pieces(&all, begin, from..to, self.encoding, &mut shown);
             let cost: usize = rows.iter().map(|piece| cost(&piece.text)).sum();
             if cost <= MOST_TOKENS || bytes <= 256 {
@@ -978,5 +980,55 @@ mod tests {
         }
         let said = ask(&scratch, &scratch.path(""), json!({})).unwrap_err().to_string();
         assert!(said.contains("is a directory, not a file"), "{said}");
+    }
+
+    #[test]
+    fn a_private_key_is_hidden_in_every_spelling_whatever_part_is_read() {
+        let scratch = Scratch::new();
+        for spelled in text::spelled::all() {
+            let path = scratch.write("key", &spelled.text);
+            let lines = spelled.text.lines().count();
+            let from = (1..=lines).step_by(lines.div_ceil(5)).map(|line| json!({ "line": line, "lines": 2_000 }));
+            let tails = (1..=lines).step_by(lines.div_ceil(5)).map(|tail| json!({ "tail": tail }));
+            let size = spelled.text.len();
+            let pieces = (0..size).step_by(size.div_ceil(7)).map(|at| json!({ "offset": at, "bytes": 700 }));
+            for question in from.chain(tails).chain(pieces) {
+                let report = ask(&scratch, &path, question.clone()).unwrap();
+                let shown = texts(&report).join("\n");
+                assert_eq!(spelled.leak(&shown), None, "{}, {question}:\n{shown}", spelled.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_longer_than_what_is_read_before_the_answer_is_hidden() {
+        let scratch = Scratch::new();
+        let spelled = text::spelled::long(5_000);
+        for (name, text) in [("lf", spelled.text.clone()), ("crlf", spelled.text.replace('\n', "\r\n"))] {
+            let path = scratch.write(name, &text);
+            let packed = scratch.write(format!("{name}.gz"), gzip(text.as_bytes()));
+            for question in [
+                json!({ "tail": 5 }),
+                json!({ "tail": 2_000 }),
+                json!({ "line": 4_000 }),
+                json!({ "around": 4_500 }),
+                json!({ "offset": 200_000 }),
+                json!({ "offset": 300_001, "bytes": 9_000 }),
+            ] {
+                for path in [&path, &packed] {
+                    let report = ask(&scratch, path, question.clone()).unwrap();
+                    let shown = texts(&report).join("\n");
+                    assert!(
+                        shown.contains(text::MARK) && spelled.leak(&shown).is_none(),
+                        "{path}, {question}:\n{shown}"
+                    );
+                }
+            }
+        }
+        // a log of which the middle is read is shown
+        let line = "2026-11-30T12:00:00Z GET /static/app.8f3a9c1d.js id=6af79ae5de407283dcea8b00d5c37ace95441fd58a8b\n";
+        let path = scratch.write("log", line.repeat(4_000));
+        let report = ask(&scratch, &path, json!({ "tail": 3 })).unwrap();
+        assert_eq!(texts(&report), [line.trim_end(); 3]);
     }
 }

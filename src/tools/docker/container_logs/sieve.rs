@@ -77,7 +77,7 @@ pub(super) struct Sieve<'a> {
 }
 
 /// What the lines of a stream say of those that follow.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Stream {
     redactor: Redactor,
     level: Option<Level>,
@@ -95,7 +95,7 @@ impl<'a> Sieve<'a> {
             last: None,
             lines: 0,
             said: None,
-            streams: Default::default(),
+            streams: [Stream::new(), Stream::new()],
         }
     }
 
@@ -188,6 +188,11 @@ impl<'a> Sieve<'a> {
 }
 
 impl Stream {
+    /// What is read of a log begins somewhere in it.
+    fn new() -> Self {
+        Self { redactor: Redactor::midway(), level: None }
+    }
+
     fn take_level(&mut self, text: &str) {
         let own = level::of(text);
         if own.is_some() || !level::goes_on(text) {
@@ -294,5 +299,49 @@ mod tests {
         let at = |second: u64| Some(instant("2026-11-25T23:00:00Z").unwrap() + Duration::from_secs(second));
         let wanted = Wanted { since: at(1), until: at(2), ..all() };
         assert_eq!(sifted(wanted, &out(&["a", "b", "c", "d"])), [(1, "b".into()), (1, "c".into())]);
+    }
+
+    #[test]
+    fn a_private_key_is_hidden_in_every_spelling_whatever_part_of_a_log_is_asked_for() {
+        for spelled in text::spelled::all() {
+            let lines: Vec<&str> = spelled.text.lines().collect();
+            let questions = [
+                all(),
+                Wanted { tail: 5, ..all() },
+                Wanted { grep: grep("."), ..all() },
+                Wanted { grep: grep("[A-Za-z0-9+/]{16}"), ..all() },
+                Wanted { level: Some(Level::Info), ..all() },
+            ];
+            for wanted in questions {
+                let lines: Vec<(Source, &str)> = lines.iter().map(|line| (Source::Stdout, *line)).collect();
+                let shown: Vec<String> = sifted(wanted, &lines).into_iter().map(|(_, line)| line).collect();
+                let shown = shown.join("\n");
+                assert_eq!(spelled.leak(&shown), None, "{}:\n{shown}", spelled.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_began_before_what_the_engine_was_asked_for_is_hidden() {
+        let run_up = usize::try_from(super::super::RUN_UP).unwrap();
+        let spelled = text::spelled::long(150);
+        for prefix in ["", "2026-11-30T12:00:00Z app[7]: ", "web-1  | "] {
+            let lines: Vec<String> = spelled.text.lines().map(|line| format!("{prefix}{line}")).collect();
+            for tail in 1..lines.len() - run_up {
+                let read = &lines[lines.len() - run_up - tail..];
+                for interrupted in [false, true] {
+                    let (mut read, mut all) = (read.iter(), vec![]);
+                    while let Some(line) = read.next() {
+                        all.push((Source::Stdout, line.as_str()));
+                        if interrupted && all.len() % 7 == 0 {
+                            all.push((Source::Stdout, "GET /index.html 200"));
+                        }
+                    }
+                    let shown = sifted(Wanted { tail, ..Wanted::default() }, &all);
+                    let shown: Vec<String> = shown.into_iter().map(|(_, line)| line).collect();
+                    assert_eq!(spelled.leak(&shown.join("\n")), None, "{tail} lines: {shown:?}");
+                }
+            }
+        }
     }
 }

@@ -318,7 +318,10 @@ impl<'a> Sieve<'a> {
 
     /// Reads again what has been read, exactly as then.
     fn again(&self, file: &File, patience: &Patience) -> io::Result<Secrets> {
-        let secrets = RefCell::new(Secrets::new(self.wanted.context));
+        let context = self.wanted.context;
+        let is_beginning = self.start.lines == 0;
+        let secrets = if is_beginning { Secrets::new(context) } else { Secrets::midway(context) };
+        let secrets = RefCell::new(secrets);
         let trail = RefCell::new(Trail::new(0, false));
         let read = self.trail.borrow().read;
         let content = Again(file, self.start.offset).take(read);

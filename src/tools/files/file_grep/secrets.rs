@@ -9,12 +9,12 @@ use crate::text::{self, Redactor};
 
 /// Without any of these no line says anything of the next: see [`Redactor`].
 static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r#"(?m-u)PRIVATE KEY|Private-Lines: |Secret|[dD]ata"?:|:[ !&\w.-]{0,32}[|>]|"#,
+    let words = concat!(
+        r#"(?m-u)PRIVATE.{1,6}KEY|Static.{1,6}key|Private-Lines:|Secret|[dD]ata"?:|:[ !&\w.-]{0,32}[|>]|"#,
         r#"^[^\w\n]*(?i:name|key|variable|parameterkey)["']?[ \t]{0,16}[:=>]|"#,
         r#"(?i:pass|secret|token|key|mnemonic|sess|cred|auth|pw|psk|bearer|cookie)[\w.-]{0,32}"?:[ \t\r]*[!&#"'\n]"#,
-    ))
-    .ok()
+    );
+    Regex::new(&format!("{words}|{}", text::ENCODED.join("|"))).ok()
 });
 
 /// The longest of the words, so that none is missed between two blocks.
@@ -41,7 +41,9 @@ impl Text<'_> {
 pub(super) struct Secrets {
     redactor: Redactor,
     /// Whether one of the words has been seen.
-    is_careful: bool,
+    has_word: bool,
+    /// The file was not read from its beginning, and what is read may still be of a key that began before.
+    is_doubtful: bool,
     /// What has been read and may be asked for; from the beginning of a line.
     held: Vec<u8>,
     /// Where in the file that is.
@@ -61,7 +63,8 @@ impl Secrets {
     pub(super) fn new(context: usize) -> Self {
         Self {
             redactor: Redactor::default(),
-            is_careful: false,
+            has_word: false,
+            is_doubtful: false,
             held: vec![],
             start: 0,
             seen: 0,
@@ -76,6 +79,16 @@ impl Secrets {
         Self { is_waiting: true, ..Self::new(context) }
     }
 
+    /// Of a file that is not read from its beginning.
+    pub(super) fn midway(context: usize) -> Self {
+        Self { redactor: Redactor::midway(), is_doubtful: true, ..Self::new(context) }
+    }
+
+    /// Whether what a line says of those after it has to be noted.
+    fn is_careful(&self) -> bool {
+        self.has_word || self.is_doubtful
+    }
+
     /// Takes note of what is read next. What was read before is not asked for any more, but for its last line, which may go on, and for those
     /// that are remembered.
     pub(super) fn read(&mut self, block: &[u8]) {
@@ -83,18 +96,19 @@ impl Secrets {
             return;
         }
         let rest = memchr::memrchr(b'\n', &self.held).map_or(0, |end| end + 1);
-        if self.is_careful {
+        if self.is_careful() {
             self.pass(rest);
         }
+        self.is_doubtful &= self.redactor.is_in_key();
         self.held.drain(..rest);
         self.start += rest as u64;
         self.seen = self.seen.saturating_sub(rest);
-        if !self.is_careful {
+        if !self.has_word {
             let before = self.held.len().saturating_sub(LONGEST_WORD);
             let beyond = block.len().min(LONGEST_WORD);
-            self.is_careful = has_word(block) || has_word(&[&self.held[before..], &block[..beyond]].concat());
+            self.has_word = has_word(block) || has_word(&[&self.held[before..], &block[..beyond]].concat());
         }
-        if self.is_careful {
+        if self.is_careful() {
             self.held.extend_from_slice(block);
             return;
         }
@@ -111,8 +125,8 @@ impl Secrets {
 
     /// Takes note of the whole of a file. Nothing is looked at yet.
     pub(super) fn whole(&mut self, bytes: &[u8]) {
-        self.is_careful = has_word(bytes);
-        if self.is_careful {
+        self.has_word = has_word(bytes);
+        if self.has_word {
             self.held.extend_from_slice(bytes);
         }
     }
@@ -121,7 +135,7 @@ impl Secrets {
     pub(super) fn line<'a>(&mut self, at: u64, line: &'a [u8]) -> Text<'a> {
         let cleaned = cleaned(line);
         let redacted =
-            if self.is_careful { self.careful(at, &cleaned) } else { text::redact_line(&cleaned).into_owned() };
+            if self.is_careful() { self.careful(at, &cleaned) } else { text::redact_line(&cleaned).into_owned() };
         let redacted = (redacted != *cleaned).then_some(redacted);
         Text { cleaned, redacted }
     }
@@ -169,9 +183,30 @@ impl Secrets {
     }
 }
 
+/// Whether one of the words is in `bytes`, or may be in what is shown of them.
 fn has_word(bytes: &[u8]) -> bool {
     // without the words every file has them
     WORDS.as_ref().is_none_or(|words| words.is_match(bytes))
+        || !is_plain(bytes) && bytes.split(|byte| *byte == b'\n').any(hides)
+}
+
+/// Whether all of `bytes` is shown as it is, but for tabs and the ends of lines, which the words know.
+fn is_plain(bytes: &[u8]) -> bool {
+    // looks at every byte, as that is faster than to stop at one
+    let is_odd = |byte: &u8| !matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r');
+    let breaks = |at: usize| bytes.get(at + 1).is_none_or(|next| matches!(next, b'\n' | b'\r'));
+    !bytes.iter().fold(false, |odd, byte| odd | is_odd(byte)) && memchr::memchr_iter(b'\r', bytes).all(breaks)
+}
+
+/// Whether something in `line` acts, hides or stands for a letter of ASCII, so that a name reads otherwise than it is written.
+fn hides(line: &[u8]) -> bool {
+    if is_plain(line) {
+        return false;
+    }
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let text = cleaned(line);
+    let is_same = |(shown, read): (u8, &u8)| shown == *read || *read == b'\t';
+    text::is_folded(&text) || text.len() != line.len() || !text.bytes().zip(line).all(is_same)
 }
 
 /// As it is shown, with its secrets. One byte stays one byte where it can: what is found in the one is then found in the other.
@@ -182,7 +217,7 @@ fn cleaned(line: &[u8]) -> Cow<'_, str> {
             let mut out = String::with_capacity(line.len());
             for chunk in line.utf8_chunks() {
                 out.push_str(chunk.valid());
-                out.extend(chunk.invalid().iter().map(|_| '?'));
+                out.extend(chunk.invalid().iter().map(|byte| if acts(*byte) { char::from(*byte) } else { '?' }));
             }
             Cow::Owned(out)
         }
@@ -191,6 +226,11 @@ fn cleaned(line: &[u8]) -> Cow<'_, str> {
         Cow::Borrowed(text) => text::clean(text, usize::MAX),
         Cow::Owned(text) => text::clean(&text, usize::MAX).into_owned().into(),
     }
+}
+
+/// Whether a byte acts or hides where each byte is a character, as in Latin-1: so `file_read` takes it.
+fn acts(byte: u8) -> bool {
+    matches!(byte, 0x80..=0x9f | 0xad)
 }
 
 #[cfg(test)]

@@ -57,6 +57,12 @@ pub(super) struct Part {
 }
 
 impl Shown {
+    /// Of a text that is read from its beginning, or from somewhere in it.
+    pub(super) fn of(is_beginning: bool) -> Self {
+        let redactor = if is_beginning { Redactor::default() } else { Redactor::midway() };
+        Self { redactor, changes: Changes::default() }
+    }
+
     /// A line that is not shown, but says something of those that are.
     pub(super) fn pass(&mut self, line: &str) {
         self.redactor.pass(&text::clean(line, usize::MAX));
