@@ -60,7 +60,7 @@ fn keys() -> Vec<Key> {
     ];
     putty.after = vec!["Private-MAC: 0f5d9c".into()];
     vec![
-        pem("RSA", "RSA PRIVATE KEY", 64, 26, &[]),
+        pem("RSA", "RSA PRIVATE KEY", 64, 13, &[]),
         pem(
             "RSA with a passphrase",
             "RSA PRIVATE KEY",
@@ -69,9 +69,9 @@ fn keys() -> Vec<Key> {
             &["Proc-Type: 4,ENCRYPTED", "DEK-Info: AES-256-CBC,A0B1C2", ""],
         ),
         pem("EC", "EC PRIVATE KEY", 64, 3, &[]),
-        pem("PKCS 8", "ENCRYPTED PRIVATE KEY", 76, 20, &[]),
+        pem("PKCS 8", "ENCRYPTED PRIVATE KEY", 76, 8, &[]),
         pem("OpenSSH", "OPENSSH PRIVATE KEY", 70, 7, &[]),
-        pem("PGP", "PGP PRIVATE KEY BLOCK", 64, 150, &["Version: GnuPG v2", ""]),
+        pem("PGP", "PGP PRIVATE KEY BLOCK", 64, 40, &["Version: GnuPG v2", ""]),
         pem("OpenVPN", "OpenVPN Static key V1", 32, 16, &[]),
         putty,
     ]

@@ -988,10 +988,10 @@ mod tests {
         for spelled in text::spelled::all() {
             let path = scratch.write("key", &spelled.text);
             let lines = spelled.text.lines().count();
-            let from = (1..=lines).step_by(lines.div_ceil(5)).map(|line| json!({ "line": line, "lines": 2_000 }));
-            let tails = (1..=lines).step_by(lines.div_ceil(5)).map(|tail| json!({ "tail": tail }));
+            let from = (1..=lines).step_by(lines.div_ceil(2)).map(|line| json!({ "line": line, "lines": 2_000 }));
+            let tails = (1..=lines).step_by(lines.div_ceil(2)).map(|tail| json!({ "tail": tail }));
             let size = spelled.text.len();
-            let pieces = (0..size).step_by(size.div_ceil(7)).map(|at| json!({ "offset": at, "bytes": 700 }));
+            let pieces = (0..size).step_by(size.div_ceil(3)).map(|at| json!({ "offset": at, "bytes": 700 }));
             for question in from.chain(tails).chain(pieces) {
                 let report = ask(&scratch, &path, question.clone()).unwrap();
                 let shown = texts(&report).join("\n");
