@@ -7,6 +7,7 @@
 //! until they find nothing: what a caller may search is then what a caller is shown, however often it was redacted.
 
 mod answer;
+mod directives;
 mod fold;
 mod key;
 mod lines;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::step;
+use super::{directives, step};
 use crate::text::names::{Name, is_harmless, is_name, sensitive};
 
 /// What stands alone after a secret's name in a message, and is no value.
@@ -27,18 +27,21 @@ const SAID: [&str; 14] = [
 pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
     let mut start = 0;
     for line in text.split(|byte| *byte == b'\n') {
-        let secret = secret(line);
+        let first = word(line, 0);
+        let second = first.as_ref().and_then(|first| word(line, first.end));
+        let secret = match (first, second) {
+            (None, _) => None,
+            (Some(first), None) => {
+                let secret = fields(&line[first.clone()]);
+                secret.map(|secret| first.start + secret.start..first.start + secret.end)
+            }
+            (Some(first), Some(second)) => {
+                directives::find(line, &first, &second, start, found);
+                if word(line, second.end).is_none() { setting(line, first, second) } else { None }
+            }
+        };
         found.extend(secret.map(|secret| start + secret.start..start + secret.end));
         start += line.len() + 1;
-    }
-}
-
-fn secret(line: &[u8]) -> Option<Range<usize>> {
-    let first = word(line, 0)?;
-    match word(line, first.end) {
-        None => fields(&line[first.clone()]).map(|secret| first.start + secret.start..first.start + secret.end),
-        Some(second) if word(line, second.end).is_none() => setting(line, first, second),
-        Some(_) => None,
     }
 }
 

@@ -4,8 +4,60 @@ use std::ops::Range;
 
 use super::{key, step};
 
-/// Prefix, at least so many more characters, whether `-` and `_` are among them.
-const PREFIXES: [(&str, usize, bool); 58] = [
+/// Prefix, at least so many more characters, whether `-` and `_` are among them. What providers say of their tokens is public; sorted by the first
+/// letter, and a longer prefix before the one that it begins with.
+pub(super) const PREFIXES: [(&str, usize, bool); 148] = [
+    ("AIza", 30, true),
+    ("AGE-SECRET-KEY-1", 20, false),
+    ("AKIA", 16, false),
+    ("ASIA", 16, false),
+    ("ATATT3", 60, true),
+    ("ATBB", 20, false),
+    ("ATCTT3", 60, true),
+    ("AKCp", 60, false),
+    ("ABIA", 16, false),
+    ("ACCA", 16, false),
+    ("ABSK", 60, false),
+    ("A3-", 26, true),
+    ("API-", 26, false),
+    ("AQVN", 35, true),
+    ("CLOJARS_", 50, false),
+    ("CFPAT-", 40, true),
+    ("EZAK", 40, false),
+    ("EZTK", 40, false),
+    ("EAAA", 50, true),
+    ("FLWSECK-", 20, true),
+    ("FLWSECK_TEST-", 12, true),
+    ("GOCSPX-", 16, true),
+    ("GR1348941", 16, true),
+    ("HRKU-AA", 40, true),
+    ("LTAI", 16, false),
+    ("NRAK-", 20, false),
+    ("NRII-", 20, true),
+    ("NRJS-", 16, false),
+    ("PMAK-", 20, true),
+    ("SG.", 16, true),
+    ("api_org_", 30, false),
+    ("access-production-", 30, true),
+    ("access-sandbox-", 30, true),
+    ("bkua_", 36, false),
+    ("cmVmdGtu", 50, false),
+    ("ccipat_", 20, true),
+    ("dckr_pat_", 10, true),
+    ("dckr_oat_", 10, true),
+    ("dop_v1_", 16, false),
+    ("doo_v1_", 16, false),
+    ("dor_v1_", 16, false),
+    ("dp.pt.", 30, false),
+    ("dp.st.", 20, true),
+    ("dt0c01.", 20, true),
+    ("dapi", 32, false),
+    ("duffel_live_", 30, true),
+    ("duffel_test_", 30, true),
+    ("figd_", 16, true),
+    ("figo_", 16, true),
+    ("fo1_", 40, true),
+    ("fio-u-", 40, true),
     ("ghp_", 16, false),
     ("gho_", 16, false),
     ("ghu_", 16, false),
@@ -21,6 +73,75 @@ const PREFIXES: [(&str, usize, bool); 58] = [
     ("glsoat-", 12, true),
     ("glagent-", 12, true),
     ("gloas-", 12, true),
+    ("glsa_", 16, true),
+    ("gsk_", 40, false),
+    ("glc_", 30, true),
+    ("glimt-", 12, true),
+    ("glffct-", 12, true),
+    ("hf_", 16, false),
+    ("hvs.", 16, true),
+    ("hvb.", 16, true),
+    ("hvr.", 16, true),
+    ("ico-", 30, false),
+    ("key-", 32, false),
+    ("lin_api_", 16, false),
+    ("lin_oauth_", 30, false),
+    ("npm_", 20, false),
+    ("ntn_", 20, false),
+    ("nvapi-", 40, true),
+    ("nfp_", 30, false),
+    ("ops_eyJ", 60, true),
+    ("pypi-", 20, true),
+    ("pul-", 20, false),
+    ("pplx-", 32, false),
+    ("pscale_tkn_", 20, true),
+    ("pscale_pw_", 20, true),
+    ("pscale_oauth_", 20, true),
+    ("p8e-", 30, false),
+    ("pat-na1-", 30, true),
+    ("pat-eu1-", 30, true),
+    ("phx_", 30, false),
+    ("pnu_", 30, false),
+    ("rk_live_", 10, false),
+    ("rk_test_", 10, false),
+    ("r8_", 30, false),
+    ("rubygems_", 40, false),
+    ("rdme_", 40, false),
+    ("rk_prod_", 10, false),
+    ("sk-ant-", 8, true),
+    ("sk-proj-", 8, true),
+    ("sk-svcacct-", 16, true),
+    ("sk-admin-", 16, true),
+    ("sk-or-v1-", 16, true),
+    ("sk-", 20, true),
+    ("sk_live_", 10, false),
+    ("sk_test_", 10, false),
+    ("smcp_", 8, true),
+    ("shpat_", 16, false),
+    ("sntrys_", 16, true),
+    ("shpca_", 16, false),
+    ("shppa_", 16, false),
+    ("shpss_", 16, false),
+    ("shippo_live_", 30, false),
+    ("shippo_test_", 30, false),
+    ("sntryu_", 40, false),
+    ("sq0atp-", 20, true),
+    ("sq0csp-", 20, true),
+    ("sgp_", 36, true),
+    ("slk_", 40, false),
+    ("sbp_", 36, false),
+    ("sm_pat_", 16, false),
+    ("sm_aat_", 16, false),
+    ("sm_sat_", 16, false),
+    ("sha256~", 40, true),
+    ("sk_prod_", 10, false),
+    ("tskey-", 8, true),
+    ("tfp_", 40, true),
+    ("tk-us-", 40, true),
+    ("tvly-", 20, true),
+    ("v1.0-", 40, true),
+    ("whsec_", 16, false),
+    ("waka_", 30, true),
     ("xoxa-", 8, true),
     ("xoxb-", 8, true),
     ("xoxc-", 8, true),
@@ -31,39 +152,9 @@ const PREFIXES: [(&str, usize, bool); 58] = [
     ("xoxr-", 8, true),
     ("xoxs-", 8, true),
     ("xapp-", 8, true),
-    ("sk-ant-", 8, true),
-    ("sk-proj-", 8, true),
-    ("sk-", 20, true),
-    ("sk_live_", 10, false),
-    ("sk_test_", 10, false),
-    ("rk_live_", 10, false),
-    ("rk_test_", 10, false),
-    ("whsec_", 16, false),
-    ("AIza", 30, true),
-    ("GOCSPX-", 16, true),
-    ("smcp_", 8, true),
-    ("tskey-", 8, true),
-    ("npm_", 20, false),
-    ("pypi-", 20, true),
-    ("dckr_pat_", 10, true),
-    ("dckr_oat_", 10, true),
-    ("hf_", 16, false),
-    ("dop_v1_", 16, false),
-    ("doo_v1_", 16, false),
-    ("hvs.", 16, true),
-    ("hvb.", 16, true),
-    ("shpat_", 16, false),
-    ("AGE-SECRET-KEY-1", 20, false),
+    ("xai-", 40, false),
+    ("xkeysib-", 40, true),
     ("ya29.", 16, true),
-    ("AKIA", 16, false),
-    ("ASIA", 16, false),
-    ("lin_api_", 16, false),
-    ("sntrys_", 16, true),
-    ("glsa_", 16, true),
-    ("SG.", 16, true),
-    ("pul-", 20, false),
-    ("ntn_", 20, false),
-    ("figd_", 16, true),
 ];
 
 /// How a hashed password begins.
@@ -72,23 +163,39 @@ const HASHES: [&str; 17] = [
     "$pbkdf2", "$sha1$", "{SHA", "{SSHA",
 ];
 
-/// The second letters of all that begins with a letter: nearly every word is ruled out by it.
-const SECOND: [u128; 128] = {
-    let mut second = [0; 128];
+/// The second and the third letters of all that begins with a letter: nearly every word is ruled out by them.
+const LETTERS: [[u128; 2]; 128] = {
+    let mut letters = [[0; 2]; 128];
+    let mut at = 0;
+    while at < PREFIXES.len() + HASHES.len() + 1 {
+        let prefix = if at < PREFIXES.len() {
+            PREFIXES[at].0.as_bytes()
+        } else if at < PREFIXES.len() + HASHES.len() {
+            HASHES[at - PREFIXES.len()].as_bytes()
+        } else {
+            b"eyJ"
+        };
+        letters[prefix[0] as usize][0] |= 1 << prefix[1];
+        letters[prefix[0] as usize][1] |= 1 << prefix[2];
+        at += 1;
+    }
+    letters
+};
+
+/// Where in the table the prefixes are that begin with a letter.
+const BEGIN: [[u8; 2]; 128] = {
+    let mut begin = [[0; 2]; 128];
     let mut at = 0;
     while at < PREFIXES.len() {
-        let prefix = PREFIXES[at].0.as_bytes();
-        second[prefix[0] as usize] |= 1 << prefix[1];
+        let first = PREFIXES[at].0.as_bytes()[0] as usize;
+        if begin[first][1] == 0 {
+            begin[first][0] = at as u8;
+        }
+        assert!(begin[first][1] == 0 || begin[first][1] as usize == at, "sorted by their first letters");
         at += 1;
+        begin[first][1] = at as u8;
     }
-    at = 0;
-    while at < HASHES.len() {
-        let prefix = HASHES[at].as_bytes();
-        second[prefix[0] as usize] |= 1 << prefix[1];
-        at += 1;
-    }
-    second[b'e' as usize] |= 1 << b'y';
-    second
+    begin
 };
 
 /// The shortest word that is taken for a part of a key behind its heading.
@@ -174,8 +281,10 @@ fn run_before(text: &[u8], at: usize, is: fn(u8) -> bool) -> usize {
 
 /// The length of the secret at `at`, told by how it begins.
 fn shaped(text: &[u8], at: usize) -> usize {
-    let (Some(first), Some(second)) = (text.get(at), text.get(at + 1)) else { return 0 };
-    if SECOND.get(usize::from(*first)).is_none_or(|seconds| second.is_ascii() && seconds >> second & 1 == 0) {
+    let Some([first, second, third]) = text.get(at..at + 3) else { return 0 };
+    let is_one_of = |letters: u128, byte: &u8| byte.is_ascii() && letters >> byte & 1 == 1;
+    let [seconds, thirds] = LETTERS.get(usize::from(*first)).copied().unwrap_or_default();
+    if !is_one_of(seconds, second) || !is_one_of(thirds, third) {
         return 0;
     }
     let before = at.checked_sub(1).map(|before| text[before]);
@@ -194,10 +303,12 @@ fn shaped(text: &[u8], at: usize) -> usize {
         let body = more(head);
         return if head >= 10 && body > 4 { head + body + more(head + body) } else { 0 };
     }
-    let (prefix, least, dashes) = match PREFIXES.iter().find(|(prefix, ..)| text.starts_with(prefix.as_bytes())) {
-        Some((prefix, least, dashes)) => (prefix.len(), *least, *dashes),
-        None => return 0,
-    };
+    let [from, to] = BEGIN.get(usize::from(*first)).copied().unwrap_or_default().map(usize::from);
+    let (prefix, least, dashes) =
+        match PREFIXES[from..to].iter().find(|(prefix, ..)| text.starts_with(prefix.as_bytes())) {
+            Some((prefix, least, dashes)) => (prefix.len(), *least, *dashes),
+            None => return 0,
+        };
     let rest = text[prefix..].iter().take(LOOK);
     let rest = rest.take_while(|byte| if dashes { is_word(**byte) } else { byte.is_ascii_alphanumeric() }).count();
     let odd = text[prefix..prefix + rest].iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
