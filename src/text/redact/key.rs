@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{MARK, redact_line};
+use super::{MARK, PASSES, redact_line};
 
 /// The shortest part of a key that is hidden wherever it stands on a line, in characters.
 const PART: usize = 16;
@@ -135,11 +135,11 @@ fn is_mixed(word: &[u8]) -> bool {
     word.iter().any(u8::is_ascii_uppercase) && word.iter().any(u8::is_ascii_lowercase)
 }
 
-/// How long an escape is that begins here: `\n`, `%0A`. Its letters are no base64.
+/// How long an escape of a blank, a break or a quote is that begins here: `\n`, `%0A`. Its letters are no base64.
 fn escape(text: &[u8]) -> usize {
     match text {
         [b'\\', b'n' | b'r' | b't', ..] => 2,
-        [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => 3,
+        [b'%', b'0' | b'2', low, ..] if low.is_ascii_hexdigit() => 3,
         _ => 0,
     }
 }
@@ -238,14 +238,16 @@ impl PrivateKey {
         let shown = redact_line(shown);
         let (hidden, goes_on) = match open.part(&shown) {
             Part::End(hidden) => (Some(hidden), false),
-            Part::Body(hidden) => (Some(hidden), true),
+            Part::Body(hidden) => (Some(open.rest(hidden)), true),
             Part::Neutral => (None, true),
             Part::Other => (None, starts.is_some() || open.misses(self.is_strict)),
         };
         match (starts, goes_on) {
-            (Some(next), true) => *open = Open { length: open.length.max(1), ..next },
+            (Some(next), true) if open.is_encoded || !next.is_encoded => {
+                *open = Open { length: open.length.max(1), ..next };
+            }
             (starts, false) => self.open = starts,
-            (None, true) => (),
+            (_, true) => (),
         }
         hidden.filter(|hidden| *hidden != shown)
     }
@@ -257,6 +259,18 @@ impl Open {
         self.missed += 1;
         let most = if self.length == 0 { BEFORE_FIRST } else { BETWEEN };
         !is_strict && !self.is_encoded && self.missed <= most
+    }
+
+    /// `line`, of which a part was hidden, without the parts that look like one only now.
+    fn rest(&mut self, mut line: String) -> String {
+        for _ in 0..PASSES {
+            line = redact_line(&line).into_owned();
+            match self.part(&line) {
+                Part::Body(hidden) if hidden != line => line = hidden,
+                _ => break,
+            }
+        }
+        line
     }
 
     fn part(&mut self, line: &str) -> Part {
@@ -274,7 +288,7 @@ impl Open {
             return self.doubtful(line);
         }
         if is_header(line) {
-            let long = runs(bytes, 0).filter(|run| run.len() >= WHOLE_LINE);
+            let long = runs(bytes, 0).filter(|run| run.len() >= PART && is_mixed(&bytes[run.clone()]));
             let hidden = without(line, long);
             return if hidden == line { Part::Neutral } else { Part::Body(hidden) };
         }

@@ -18,4 +18,33 @@ pub fn run(line: &str) {
     let arguments: Vec<&str> = line.split('\0').collect();
     let redacted = text::redact_arguments(&arguments);
     assert_eq!(text::redact_line(&redacted), redacted);
+    let (before, behind) = line.split_once('\t').unwrap_or((line, ""));
+    hides_key(before, behind);
+}
+
+/// Lines of a key, made by rule.
+const KEY: [&str; 3] = [
+    "q7RkT2vXa9Lw/ZbN4cJ8+eYhPdGm1sUfQ3oKiB5xVtA0nWEyCr6jMzHlSgDuIpF8",
+    "Zx3Vb7Nm1Qw5Er9Ty+Ui2Op6As0Df4Gh8Jk/LpZ2Xc6Vb0Nm4Qa8Ws1Ed5Rf9Tg3",
+    "b2Yh6Nu0Jm4Ik8Ol",
+];
+
+/// Whatever stands around the lines of a private key, they are hidden.
+fn hides_key(before: &str, behind: &str) {
+    // what ends a key, or begins another, is the one thing that may
+    if [before, behind].iter().any(|text| ["\n", "END", "BEGIN", "Private-"].iter().any(|sign| text.contains(sign))) {
+        return;
+    }
+    let heading = text::clean(&format!("{before}-----BEGIN RSA PRIVATE KEY-----{behind}"), usize::MAX).into_owned();
+    if !heading.contains("-----BEGIN RSA PRIVATE KEY-----") {
+        return;
+    }
+    let mut redactor = text::Redactor::default();
+    redactor.line(&heading);
+    for line in KEY {
+        let cleaned = text::clean(&format!("{before}{line}{behind}"), usize::MAX).into_owned();
+        let shown = redactor.line(&cleaned);
+        let parts = (0..=line.len() - 16).map(|at| &line[at..at + 16]);
+        assert_eq!(parts.into_iter().find(|part| shown.contains(part)), None, "{shown:?}");
+    }
 }
