@@ -37,7 +37,15 @@ fn on(scratch: Scratch, mounts: Option<&'static str>) -> Server {
     scratch.write("rw/f", OLD);
     let config = format!("files: (directories: [(path: {rw:?}, access: Rw, mounts: true)]),");
     let keys = vec![Key::new("agent").with_scopes(&[Scope::FilesRead, Scope::FilesWrite])];
-    Setup { keys, config, limits: "acting_per_minute: 6000".into(), mounts, scratch, ..Setup::default() }.start()
+    Setup {
+        keys,
+        config,
+        limits: "acting_per_minute: 6000, searches_per_minute: 6000".into(),
+        mounts,
+        scratch,
+        ..Setup::default()
+    }
+    .start()
 }
 
 /// Makes it the server's.
@@ -567,4 +575,57 @@ fn what_the_server_may_not_change_is_denied_with_the_reason() {
         assert!(refusal(&words).starts_with("denied: ") && refusal(&words).contains("marked immutable"), "{words}");
     }
     assert_eq!(names(&server.scratch.path("rw")), ["closed", "f", "secret", "theirs"]);
+}
+
+#[test]
+fn no_character_in_an_edit_uncovers_a_value_for_any_reader() {
+    const VALUE: &str = "hunter2zebra99";
+    const SIGNS: [&str; 12] = [
+        "\u{200b}",
+        "\u{ad}",
+        "\u{2060}",
+        "\u{feff}",
+        "\u{202e}",
+        "\u{2066}",
+        "\u{e0041}",
+        "\u{fe0f}",
+        "\u{34f}",
+        "\u{3164}",
+        "\u{9b}0m",
+        "\u{1b}[0m",
+    ];
+    let server = server();
+    let file = path(&server, "rw/conf");
+    for (text, name) in [
+        (format!("password:\n    {VALUE}\n"), "password"),
+        (format!("password: |\n  one\n  {VALUE}\n"), "password"),
+        (format!("password = {VALUE}\n"), "password"),
+        (format!("SetEnv DB_PASSWORD {VALUE}\n"), "DB_PASSWORD"),
+        (format!("- name: DB_PASSWORD\n  value: {VALUE}\n"), "name"),
+        (format!("- name: DB_PASSWORD\n  value: {VALUE}\n"), "DB_PASSWORD"),
+        (format!("- name: DB_PASSWORD\n  value: {VALUE}\n"), "value"),
+        (format!("kind: Secret\nstringData:\n  a: {VALUE}\n"), "Secret"),
+        (format!("kind: Secret\nstringData:\n  a: {VALUE}\n"), "stringData"),
+        (format!("-----BEGIN RSA PRIVATE KEY-----\n{VALUE}AbCdEfGh\n"), "PRIVATE"),
+    ] {
+        for sign in SIGNS {
+            fs::write(&file, &text).unwrap();
+            give(Path::new(&file));
+            let (before, behind) = name.split_at(name.len() / 2);
+            let edits = json!([{ "old": name, "new": format!("{before}{sign}{behind}") }]);
+            let edited = server.call("file_edit", json!({ "path": file, "edits": edits }));
+            let written = fs::read_to_string(&file).unwrap();
+            for (tool, question) in [
+                ("file_read", json!({})),
+                ("file_grep", json!({ "pattern": "." })),
+                ("file_grep", json!({ "pattern": "^[^:]*$", "context": 3 })),
+            ] {
+                let mut question = question;
+                question["path"] = file.clone().into();
+                let answer = server.call(tool, question);
+                assert!(!answer.to_string().contains(VALUE), "{written:?}, {tool}: {answer}");
+            }
+            assert!(!edited.to_string().contains(VALUE), "{edited}");
+        }
+    }
 }
