@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use super::{MARK, PASSES, redact_line};
 
-/// The shortest part of a key that is hidden wherever it stands on a line, in characters.
-const PART: usize = 16;
+/// The shortest part of a key that is hidden wherever it stands on a line, in characters: of 16, the first two may be taken for those of an
+/// escape.
+const PART: usize = 14;
 
 /// The shortest line of a key that tells by itself what it is, when the heading was not seen.
 const WHOLE_LINE: usize = 40;
