@@ -79,9 +79,9 @@ fn named(label: &[u8]) -> Option<usize> {
 /// Where the key that begins at `from` ends on its line: before what ends it, or with the text.
 pub(super) fn end(text: &[u8], from: usize) -> usize {
     let is_end = |at: usize| text[..at].ends_with(b"--") || text[..at].ends_with(b"-- ");
-    let ends = text[from..].windows(3).enumerate().filter(|(_, window)| *window == b"END").map(|(at, _)| from + at);
+    let mut ends = text[from..].windows(3).enumerate().filter(|(_, window)| *window == b"END").map(|(at, _)| from + at);
     let sign = |byte: &&u8| matches!(byte, b'-' | b' ');
-    match ends.filter(|at| is_end(*at)).next() {
+    match ends.find(|at| is_end(*at)) {
         Some(end) => {
             let before = text[from..end].iter().rev().take_while(sign).count();
             // the blanks before the dashes are not of them
@@ -235,7 +235,7 @@ impl PrivateKey {
             self.open = starts;
             return None;
         };
-        // a line is taken as it will look, so that it is the same to whoever looks at it again
+        // a line is taken as it will look, so that to redact it again changes nothing
         let shown = redact_line(shown);
         let (hidden, goes_on) = match open.part(&shown) {
             Part::End(hidden) => (Some(hidden), false),
@@ -345,7 +345,7 @@ impl Open {
 /// The key that begins in `line` and does not end there, or does not in `shown`, which is what is left of it without other secrets.
 fn begins(line: &str, shown: &str) -> Option<Open> {
     let has_dash = line.contains('-');
-    // what ends the key may be hidden with a secret: then it began for whoever looks at the line as it is shown
+    // what ends the key may be hidden with a secret: then it begins in the line as it is shown
     let is_pem = has_dash && line.contains("BEGIN") && (begins_key(line) || begins_key(&redact_line(shown)));
     let is_putty = || has_dash && line.contains(PUTTY) && !PUTTY_END.iter().any(|end| line.contains(end));
     if is_pem || is_putty() {

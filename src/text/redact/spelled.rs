@@ -103,11 +103,14 @@ fn letters(seed: u64) -> impl FnMut() -> char {
     }
 }
 
+type Each = fn(&str) -> String;
+type Together = fn(&[&str]) -> String;
+
 enum Spelling {
     /// Each line by itself, with a line break behind it.
-    Lines(fn(&str) -> String),
+    Lines(Each),
     /// All lines at once, with their places.
-    Whole(fn(&[&str]) -> String),
+    Whole(Together),
 }
 
 fn spelled(key: &Key, how: &str, spelling: &Spelling) -> Spelled {
@@ -124,7 +127,7 @@ fn spelled(key: &Key, how: &str, spelling: &Spelling) -> Spelled {
 }
 
 fn spellings() -> Vec<(&'static str, Spelling)> {
-    let lines: Vec<(&str, fn(&str) -> String)> = vec![
+    let lines: Vec<(&str, Each)> = vec![
         ("as it is", |line| line.to_owned()),
         ("ended by CR LF", |line| format!("{line}\r")),
         ("ended by CR CR LF", |line| format!("{line}\r\r")),
@@ -176,7 +179,7 @@ fn spellings() -> Vec<(&'static str, Spelling)> {
         ("with a blank line after each", |line| format!("{line}\n")),
         ("with a comment after each", |line| format!("{line}\n#")),
     ];
-    let whole: Vec<(&str, fn(&[&str]) -> String)> = vec![
+    let whole: Vec<(&str, Together)> = vec![
         ("with lines of others between", |lines| {
             let others = ["GET /index.html 200", "ready to serve", "tick"];
             let of = |(n, line): (usize, &&str)| {

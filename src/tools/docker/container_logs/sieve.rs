@@ -330,8 +330,8 @@ mod tests {
             for tail in 1..lines.len() - run_up {
                 let read = &lines[lines.len() - run_up - tail..];
                 for interrupted in [false, true] {
-                    let (mut read, mut all) = (read.iter(), vec![]);
-                    while let Some(line) = read.next() {
+                    let mut all = vec![];
+                    for line in read {
                         all.push((Source::Stdout, line.as_str()));
                         if interrupted && all.len() % 7 == 0 {
                             all.push((Source::Stdout, "GET /index.html 200"));
