@@ -28,6 +28,10 @@ const LONGEST_WORD: usize = 64;
 /// What signs an address, and so opens what it names.
 const SIGNATURES: [&str; 4] = ["sig", "signature", "x-amz-signature", "x-goog-signature"];
 
+/// What a private key has in JSON (RFC 7518): its secret numbers, in base64 of at least so many characters.
+const NUMBERS: [&[u8]; 7] = [b"d", b"p", b"q", b"dp", b"dq", b"qi", b"k"];
+const NUMBER: usize = 40;
+
 /// Adds to `found` what is a secret because of its name.
 pub(super) fn find(text: &[u8], found: &mut Vec<Range<usize>>) {
     let mut line = Line::new(text);
@@ -174,6 +178,9 @@ impl<'a> Line<'a> {
         }
         let in_query = name.start.checked_sub(1).is_some_and(|at| matches!(self.text[at], b'?' | b'&'));
         let signature = || in_query && SIGNATURES.iter().any(|name| text.eq_ignore_ascii_case(name.as_bytes()));
+        if text.len() <= 2 && NUMBERS.contains(&text) {
+            return self.number(&name, found);
+        }
         let Some(kind) = sensitive(text).or_else(|| signature().then_some(Name::Secret)) else { return };
         let Some(value) = self.value(&name) else {
             if text.eq_ignore_ascii_case(b"password") {
@@ -195,6 +202,18 @@ impl<'a> Line<'a> {
                 self.hide(value.start..self.phrase(&value), found)
             }
             Name::Secret => self.hide(value.start..value.end, found),
+        }
+    }
+
+    /// `"d": "…"`, of a private key in JSON.
+    fn number(&mut self, name: &Range<usize>, found: &mut Vec<Range<usize>>) {
+        let Some(value) = self.value(name).filter(|value| value.quoted && value.end - value.start >= NUMBER) else {
+            return;
+        };
+        let given = &self.text[value.start..value.end];
+        let is_base64 = given.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte));
+        if is_base64 && given.iter().any(u8::is_ascii_uppercase) && given.iter().any(u8::is_ascii_lowercase) {
+            self.hide(value.start..value.end, found);
         }
     }
 

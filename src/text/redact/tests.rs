@@ -158,6 +158,16 @@ const SECRETS: &[(&str, &str, &str)] = &[
     ("x password=pä\"ßwörter-und-mehr y", "wörter-und-mehr", "y"),
     (r#"{"token":{"value":"Xk9vQ2mZ7pLw"},"n":1}"#, "Xk9vQ2mZ7pLw", r#"{"token": ,"n":1}"#),
     (r#"{"auth":{"pass":["Xk9vQ2mZ7pLw"]},"n":1}"#, "Xk9vQ2mZ7pLw", r#"},"n":1}"#),
+    (
+        r#"{"kty":"EC","x":"Zx3Vb7Nm1Qw5Er9Ty_Ui2Op6As0Df4Gh8Jk-LpZ2Xc6","d":"q7RkT2vXa9Lw-ZbN4cJ8_eYhPdGm1sUfQ3oKiB5xVtA"}"#,
+        "q7RkT2vXa9Lw-ZbN4cJ8_eYhPdGm1sUfQ3oKiB5xVtA",
+        r#"{"kty":"EC","x":"Zx3Vb7Nm1Qw5Er9Ty_Ui2Op6As0Df4Gh8Jk-LpZ2Xc6","d":"#,
+    ),
+    (
+        r#"  "dp": "Hc5Vd8Wn2Qr7Ey4Tu_Io6Pa9Sk3Dl1Fj0Gh-Zm8Xb5Cv7Bn2Nq4Mw6Ae1Rt3Yu","#,
+        "Hc5Vd8Wn2Qr7Ey4Tu_Io6Pa9Sk3Dl1Fj0Gh-Zm8Xb5Cv7Bn2Nq4Mw6Ae1Rt3Yu",
+        r#""dp":"#,
+    ),
     // escaped for an address
     ("GET /login?next=%2Fx%3Fpassword%3Dhunter2hunter2%26a%3D1 HTTP/1.1", "hunter2hunter2", "%26a%3D1 HTTP/1.1"),
     ("x=%7B%22password%22%3A%22hunter2hunter2%22%2C%22n%22%3A1%7D", "hunter2hunter2", "%22%2C%22n%22%3A1%7D"),
@@ -389,6 +399,7 @@ const ORDINARY: &[&str] = &[
     "{\"value\":\"fast\"},{\"name\":\"DB_PASSWORD\"}",
     "name=token_type value=access",
     "the key: password, the value: none",
+    r#"{"q":"what is it","d":"2026-11-30","k":"6af79ae5de407283dcea8b00d5c37ace95441fd58a8b1d2aa1ed93f5511bb18c"}"#,
     // directives that take a value from elsewhere, or no secret
     "fastcgi_param DB_PASSWORD $db_password;",
     "fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;",
