@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod listen;
+pub mod pipe;
 
 use std::{net::IpAddr, pin::pin, sync::Arc};
 

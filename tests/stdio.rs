@@ -234,3 +234,99 @@ fn its_scopes_are_what_the_command_line_says() {
         }
     }
 }
+
+/// The error that answers a line which is no request.
+fn refused(piped: &mut Piped, line: &[u8]) -> Value {
+    piped.send(line);
+    let message = piped.message();
+    assert!(message["error"].is_object(), "{message}");
+    message
+}
+
+#[test]
+fn a_line_that_is_no_message_is_answered_with_why() {
+    let mut piped = Piped::initialized();
+    let many = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"x":[{}0]}}}}"#, "0,".repeat(70_000));
+    let lines: [(&[u8], i64, Value); 11] = [
+        (b"hello", -32700, Value::Null),
+        (b"\xff\xfe", -32700, Value::Null),
+        (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\x00\"}", -32700, Value::Null),
+        (
+            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"} {\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\"}",
+            -32700,
+            Value::Null,
+        ),
+        (b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"method\":\"tools/list\"}", -32700, Value::Null),
+        (b"[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}]", -32600, Value::Null),
+        (b"null", -32600, Value::Null),
+        (b"{}", -32600, Value::Null),
+        (b"{\"jsonrpc\":\"1.0\",\"id\":7,\"method\":\"ping\"}", -32600, json!(7)),
+        (b"{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"ping\"}", -32600, Value::Null),
+        (many.as_bytes(), -32600, Value::Null),
+    ];
+    for (line, code, id) in lines {
+        let answer = refused(&mut piped, line);
+        let shown = String::from_utf8_lossy(&line[..line.len().min(60)]).into_owned();
+        assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(code), &id), "{shown}: {answer}");
+    }
+    assert_eq!(piped.call(1)["result"]["isError"], false);
+}
+
+#[test]
+fn a_line_that_is_too_long_is_refused_and_the_next_one_is_not() {
+    let mut piped = Piped::initialized();
+    let long = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"x":"{}"}}}}"#, "a".repeat(17_000_000));
+    let answer = refused(&mut piped, long.as_bytes());
+    let words = answer["error"]["message"].as_str().unwrap();
+    assert!(answer["error"]["code"] == -32600 && words.contains("longer than"), "{answer}");
+    assert_eq!(piped.call(2)["result"]["isError"], false);
+}
+
+#[test]
+fn what_is_no_request_and_has_no_answer_has_none() {
+    let mut piped = Piped::initialized();
+    for line in [
+        &b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/of/another/kind\"}"[..],
+        b"{\"jsonrpc\":\"2.0\",\"method\":\"textDocument/didOpen\",\"params\":[1]}",
+        b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"Parse error\"}}",
+        b"{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{}}",
+        b"",
+        b"\r",
+    ] {
+        piped.send(line);
+    }
+    // the first word after all of them is the answer to this
+    piped.send(br#"{"jsonrpc":"2.0","id":9,"method":"ping"}"#);
+    assert_eq!(piped.message()["id"], 9);
+}
+
+#[test]
+fn a_session_that_has_begun_stays_what_it_is() {
+    for version in ["x", "2026-07-28", "2025-06-18", "2025-11-25"] {
+        let mut piped = Piped::initialized();
+        let client = json!({ "name": "another", "version": "0" });
+        let params = json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": client });
+        let second = piped.ask(1, "initialize", params);
+        assert_eq!(second["error"]["code"], -32600, "{version}: {second}");
+        assert!(piped.ask(2, "ping", json!({}))["result"].is_object(), "{version}");
+        let call = piped.call(3);
+        assert!(call["result"].get("resultType").is_none(), "{version}: {call}");
+        let record = piped.audit().pop().unwrap();
+        assert_eq!(record["client"]["name"], "hostile pipe", "{version}");
+    }
+}
+
+#[test]
+fn an_id_that_waits_for_its_answer_is_not_taken_twice() {
+    let mut piped = Piped::initialized();
+    let call = br#"{"jsonrpc":"2.0","id":"same","method":"tools/call","params":{"name":"memory","arguments":{}}}"#;
+    for _ in 0..20 {
+        piped.send(call);
+    }
+    for _ in 0..20 {
+        let message = piped.message();
+        assert_eq!(message["id"], "same", "{message}");
+        assert!(message["result"].is_object() || message["error"]["code"] == -32600, "{message}");
+    }
+    assert!(piped.ask(2, "ping", json!({}))["result"].is_object());
+}

@@ -14,7 +14,7 @@ use crate::{
     config::{DEFAULT_FILE, Environment, Settings, Source},
     host::First,
     scope::Scopes,
-    server::Server,
+    server::{Server, pipe::Pipe},
 };
 
 /// How long a call that acts may go on when its client is gone.
@@ -26,15 +26,15 @@ pub(super) async fn run(source: &Source, environment: &Environment, scopes: Scop
     super::log::start(settings.log);
     let gate = Machinery::open(&settings, First::Waits)?.gate;
     let sampling = tokio::spawn({
-        let host = gate.host().clone();
-        async move { host.sample_forever().await }
+        let gate = std::sync::Arc::clone(&gate);
+        async move { tokio::join!(gate.host().sample_forever(), gate.sweep_forever()) }
     });
     let repairing = tokio::spawn(repair_forever(std::sync::Arc::clone(&gate)));
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
     let server = Server::over_stdio(std::sync::Arc::clone(&gate), Caller::stdio(scopes));
     let serving = async {
-        match server.serve(rmcp::transport::stdio()).await {
+        match server.serve(Pipe::new(tokio::io::stdin(), tokio::io::stdout())).await {
             Ok(service) => drop(service.waiting().await),
             // the client went before it said what it wanted: nothing is wrong here
             Err(error) => tracing::debug!(%error, "no session"),

@@ -5,14 +5,14 @@ use std::{collections::HashSet, fmt};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// Refuses what is no JSON, is nested deeper than 128, or has a name twice: two readers of one object could then see two different
-/// things.
-pub fn check(body: &[u8]) -> serde_json::Result<()> {
-    serde_json::from_slice(body).map(|Strict| ())
+/// things. Says how many values are in it, lists and objects included.
+pub fn check(body: &[u8]) -> serde_json::Result<usize> {
+    serde_json::from_slice(body).map(|Strict(values)| values)
 }
 
-/// Any JSON in which no object has a name twice.
+/// Any JSON in which no object has a name twice, and how many values it has.
 #[derive(Debug)]
-struct Strict;
+struct Strict(usize);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -30,43 +30,47 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Strict, E> {
-        Ok(Strict)
+        Ok(Strict(1))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Strict, E> {
-        Ok(Strict)
+        Ok(Strict(1))
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Strict, E> {
-        Ok(Strict)
+        Ok(Strict(1))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Strict, E> {
-        Ok(Strict)
+        Ok(Strict(1))
     }
 
     fn visit_str<E>(self, _: &str) -> Result<Strict, E> {
-        Ok(Strict)
+        Ok(Strict(1))
     }
 
     fn visit_unit<E>(self) -> Result<Strict, E> {
-        Ok(Strict)
+        Ok(Strict(1))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Strict, A::Error> {
-        while list.next_element::<Strict>()?.is_some() {}
-        Ok(Strict)
+        let mut values = 1;
+        while let Some(Strict(more)) = list.next_element()? {
+            values += more;
+        }
+        Ok(Strict(values))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
-        let mut names = HashSet::new();
+        let (mut names, mut values) = (HashSet::new(), 1);
         while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             if !names.insert(name) {
                 return Err(A::Error::custom("a name stands twice in one object"));
             }
-            map.next_value::<Strict>()?;
+            let Strict(more) = map.next_value()?;
+            values += more;
         }
-        Ok(Strict)
+        Ok(Strict(values))
     }
 }
 
@@ -84,6 +88,13 @@ mod tests {
             assert!(check(body.as_bytes()).is_err(), "{body}");
         }
         assert!(check(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).is_ok());
+    }
+
+    #[test]
+    fn every_value_counts() {
+        for (body, values) in [("1", 1), ("[]", 1), ("[0,0,\"a\"]", 4), (r#"{"a":{"b":[null,true]},"c":1.5}"#, 6)] {
+            assert_eq!(check(body.as_bytes()).unwrap(), values, "{body}");
+        }
     }
 
     #[test]
