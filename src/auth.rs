@@ -440,8 +440,8 @@ fn bearer(presented: Option<&[u8]>) -> Result<Token, Refusal> {
     Token::parse(text).map_err(|_| Refusal::Malformed)
 }
 
-/// Whom a peer's budget belongs to: one machine has a whole IPv6 /64 to call from.
-fn neighbourhood(peer: IpAddr) -> IpAddr {
+/// The address that budgets of a peer are keyed by: IPv6 peers of one /64 share them, as one machine has all of it to call from.
+pub(crate) fn neighbourhood(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
         v4 => v4,

@@ -29,7 +29,7 @@ use crate::{
     args::{Command, Health, TokenFile},
     auth::store::{self, Wanted},
     config::{ConfigError, DEFAULT_FILE, Environment, Flags, Settings, Source, Tokens},
-    gate::{Gate, SEARCHES_AT_ONCE},
+    gate::{ACTING_AT_ONCE, Gate, MOST_RUNNING, SEARCHES_AT_ONCE},
     init,
 };
 
@@ -39,8 +39,9 @@ const EXIT_CONFIG: u8 = 78;
 /// Threads that answer. More only wait for each other: a call is microseconds of work.
 const MOST_WORKERS: usize = 4;
 
-/// Threads that read files. As many as calls may run, and searches beside them.
-const MOST_READERS: usize = 64 + SEARCHES_AT_ONCE;
+/// Threads that read files, check tokens and sample. Each is made when it is needed: as many as calls may run by any configuration, so that
+/// no call waits for a thread once it has its place, and those that have no place.
+const MOST_READERS: usize = MOST_RUNNING as usize + SEARCHES_AT_ONCE + ACTING_AT_ONCE + 16;
 
 /// Why a command did not do what it was told, in words for the operator.
 #[derive(Debug, thiserror::Error)]

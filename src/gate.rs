@@ -3,10 +3,13 @@
 //! No answer leaves except through [`Gate::call`]: nothing unscoped, unbounded, unsanitized or unaudited.
 
 mod bucket;
+mod list;
+mod places;
 mod shape;
 mod share;
 
 use std::{
+    any::Any,
     net::IpAddr,
     panic::AssertUnwindSafe,
     sync::{
@@ -18,9 +21,11 @@ use std::{
 
 use futures_util::FutureExt;
 use rmcp::model::JsonObject;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use list::Listed;
+pub(crate) use places::is_only;
 pub use shape::Answer;
 
 use crate::{
@@ -29,8 +34,9 @@ use crate::{
     failure::Failure,
     host::Host,
     text,
-    tool::{Entry, Step, Turn},
+    tool::{Acts, Entry, Step, Turn},
 };
+use places::{Place, Places};
 
 /// How much may be asked for at once, and how long a call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +53,29 @@ pub struct Limits {
     pub searches: u32,
 }
 
-/// Calls that act at the same time.
-const ACTING_AT_ONCE: usize = 16;
+/// The most calls that may run at the same time, whatever the configuration says.
+pub(crate) const MOST_RUNNING: u32 = 4096;
 
-/// Searches that run at the same time: more of them only wait for the disk.
+/// One caller has one part of so many of the places for calls that run.
+const PARTS: usize = 4;
+
+/// Calls that act at the same time; of one caller half of them.
+pub(crate) const ACTING_AT_ONCE: usize = 16;
+
+/// Places of those that only a call which controls a container may take: what goes wrong can be stopped whatever else acts.
+const KEPT_FOR_CONTROL: usize = 2;
+
+/// Images that are pulled at the same time; of one caller half of them.
+const PULLS_AT_ONCE: usize = 4;
+
+/// Searches that run at the same time: more of them only wait for the disk. Of one caller half of them.
 pub(crate) const SEARCHES_AT_ONCE: usize = 4;
+
+/// One caller has one part of so many of the few places of those three.
+const PARTS_OF_FEW: usize = 2;
+
+/// Lists of tools of one caller in a minute; of all callers together four times as many. A client asks once in a session.
+const LISTS_A_MINUTE: u32 = 600;
 
 /// How long a client is kept waiting for a call that acts: most give up after 60 seconds.
 pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(50);
@@ -100,15 +124,15 @@ pub struct Gate {
     host: Host,
     audit: Arc<Audit>,
     limits: RwLock<Limits>,
-    places: RwLock<Arc<Semaphore>>,
+    places: RwLock<Arc<Places>>,
     waiting: AtomicUsize,
     shared: Arc<share::Shared>,
     acts: Lane,
+    pulls: Arc<Places>,
     searches: Lane,
     /// The calls that act right now.
     acting: TaskTracker,
-    /// What `tools/list` says of each tool, made when it is first asked for: schemas are slow to make, and the same for all.
-    described: OnceLock<Vec<rmcp::model::Tool>>,
+    lists: list::Lists,
 }
 
 impl Gate {
@@ -118,14 +142,15 @@ impl Gate {
             tools,
             host,
             audit,
-            places: RwLock::new(Arc::new(Semaphore::new(limits.running))),
+            places: RwLock::new(Arc::new(Places::new(limits.running, PARTS))),
             limits: RwLock::new(limits),
             waiting: AtomicUsize::new(0),
             shared: Arc::default(),
             acts: Lane::new(ACTING_AT_ONCE, "so many acting calls a minute are not allowed here"),
+            pulls: Arc::new(Places::new(PULLS_AT_ONCE, PARTS_OF_FEW)),
             searches: Lane::new(SEARCHES_AT_ONCE, "so many searches a minute are not allowed here"),
             acting: TaskTracker::new(),
-            described: OnceLock::new(),
+            lists: list::Lists::default(),
         }
     }
 
@@ -148,7 +173,7 @@ impl Gate {
     pub fn set_limits(&self, limits: Limits) {
         let old = std::mem::replace(&mut *self.limits.write().unwrap_or_else(PoisonError::into_inner), limits);
         if old.running != limits.running {
-            let places = Arc::new(Semaphore::new(limits.running));
+            let places = Arc::new(Places::new(limits.running, PARTS));
             *self.places.write().unwrap_or_else(PoisonError::into_inner) = places;
         }
     }
@@ -166,11 +191,18 @@ impl Gate {
         self.tools.iter().filter(|tool| caller.scopes.contain(tool.scope))
     }
 
-    /// What `tools/list` says of the tools that `caller` may call.
-    pub fn describe(&self, caller: &Caller) -> Vec<rmcp::model::Tool> {
-        let described = self.described.get_or_init(|| self.tools.iter().map(Entry::describe).collect());
-        let visible = self.tools.iter().zip(described).filter(|(tool, _)| caller.scopes.contain(tool.scope));
-        visible.map(|(_, described)| described.clone()).collect()
+    /// What `tools/list` says of the tools that `caller` may call. It takes a place among the calls that run, and a caller who asks too often is
+    /// told when to come back.
+    pub async fn list(&self, caller: &Caller) -> Result<Arc<Listed>, Failure> {
+        self.lists.buckets.take(&caller.id, LISTS_A_MINUTE)?;
+        let (deadline, places) = (self.limits().deadline, self.places());
+        let late = |_| Failure::TimedOut(format!("tools/list (limit {} s)", deadline.as_secs()));
+        let _place = tokio::time::timeout(deadline, self.place_in(&places, caller)).await.map_err(late)??;
+        self.lists.of(self.tools, caller.scopes)
+    }
+
+    fn places(&self) -> Arc<Places> {
+        Arc::clone(&self.places.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes one call. `cancelled` ends a reading one early; one that acts runs to its end all the same.
@@ -244,13 +276,30 @@ impl Gate {
         if let Err(busy) = self.acts.buckets.take(&call.caller.id, self.limits().acting) {
             return asked.conclude(Err(busy)).await;
         }
-        let Ok(place) = Arc::clone(&self.acts.places).try_acquire_owned() else {
-            let busy = Failure::Busy("as many calls act as may do so at once", 5);
+        let kept = match tool.acts {
+            Acts::Controls => 0,
+            Acts::Changes => KEPT_FOR_CONTROL,
+        };
+        let Some(place) = self.acts.places.try_take(call.caller, kept) else {
+            let busy = Failure::Busy("as many calls act as one caller, or all together, may have at once", 5);
             return asked.conclude(Err(busy)).await;
         };
         let is_told = call.steps.is_some();
         let asked = Arc::new(asked);
-        let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), place).telling(call.steps);
+        let gone = CancellationToken::new();
+        // unless it is told that the call goes on, the client is gone when nothing waits here any more
+        let waiting = gone.clone().drop_guard();
+        let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), place).telling(call.steps).left_by(gone);
+        let turn = turn.pulling({
+            let (pulls, caller) = (Arc::clone(&self.pulls), Arc::clone(call.caller));
+            Box::new(move || {
+                let place = pulls.try_take(&caller, 0).map(|place| Box::new(place) as Box<dyn Any + Send>);
+                place.ok_or(Failure::Busy(
+                    "as many images are pulled as one caller, or all together, may pull at once",
+                    30,
+                ))
+            })
+        });
         let turn = turn.recording({
             let asked = Arc::clone(&asked);
             Box::new(move |target: &str| {
@@ -270,6 +319,7 @@ impl Gate {
         tokio::select! {
             result = work => result.unwrap_or_else(|error| Err(Refusal::Failed(Failure::Internal(error.into())))),
             () = tokio::time::sleep(patience) => {
+                let _ = waiting.disarm();
                 let words = format!("{} takes longer than a client waits; it goes on and is on record: {look}", tool.name);
                 Err(Refusal::Failed(Failure::StillRunning(words)))
             }
@@ -305,32 +355,34 @@ impl Gate {
     }
 
     /// Waits for a place among those that run. Those who wait are counted: one too many is told to come back.
-    async fn place(&self, tool: &Entry, caller: &Caller) -> Result<OwnedSemaphorePermit, Failure> {
-        const BUSY: Failure = Failure::Busy("the server has as much to do as it takes on", 1);
-        let places = if tool.searches {
+    async fn place(&self, tool: &Entry, caller: &Caller) -> Result<Place, Failure> {
+        if tool.searches {
             self.searches.buckets.take(&caller.id, self.limits().searches)?;
-            Arc::clone(&self.searches.places)
-        } else {
-            Arc::clone(&self.places.read().unwrap_or_else(PoisonError::into_inner))
-        };
-        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            return self.place_in(&self.searches.places, caller).await;
+        }
+        self.place_in(&self.places(), caller).await
+    }
+
+    async fn place_in(&self, places: &Places, caller: &Caller) -> Result<Place, Failure> {
+        const BUSY: Failure = Failure::Busy("the server has as much to do as it takes on", 1);
+        if let Some(place) = places.try_take(caller, 0) {
             return Ok(place);
         }
         let _counted = Counted::enter(&self.waiting, self.limits().waiting).ok_or(BUSY)?;
-        places.acquire_owned().await.map_err(|_| BUSY)
+        places.take(caller).await.ok_or(BUSY)
     }
 }
 
 /// For calls that take long: places of their own, so that they do not keep others from looking, and how often a caller may have one.
 #[derive(Debug)]
 struct Lane {
-    places: Arc<Semaphore>,
+    places: Places,
     buckets: bucket::Buckets,
 }
 
 impl Lane {
     fn new(at_once: usize, too_often: &'static str) -> Self {
-        Self { places: Arc::new(Semaphore::new(at_once)), buckets: bucket::Buckets::new(too_often) }
+        Self { places: Places::new(at_once, PARTS_OF_FEW), buckets: bucket::Buckets::new(too_often) }
     }
 }
 

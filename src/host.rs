@@ -23,7 +23,13 @@ pub use place::{Container, Limits, Place, Whose};
 pub use sample::{Sample, Window};
 pub use scan::{Process, Scan, most_held};
 
-use crate::{docker::Docker, failure::Failure, jail::Jail, root::Root};
+use crate::{
+    docker::Docker,
+    failure::Failure,
+    jail::Jail,
+    proc::{meminfo::Meminfo, pid_cgroup::PidCgroup},
+    root::Root,
+};
 
 /// How often the counters are sampled.
 pub const TICK: Duration = Duration::from_secs(5);
@@ -299,6 +305,17 @@ impl Past {
 /// A timer may be early by a little.
 fn is_long_enough(window: Duration) -> bool {
     window >= SHORTEST_WINDOW - Duration::from_millis(20)
+}
+
+/// The memory that this process may use, in bytes, whatever machine it looks at: the least of what its cgroups allow and of what the machine,
+/// or the container by its `/proc/meminfo`, has.
+pub fn own_memory() -> Option<u64> {
+    let root = Root::open(Path::new("/")).ok()?;
+    let machine = Machine { root, kernel: Box::new(Live), remote: Default::default(), held: Default::default() };
+    let membership = machine.root.bytes("proc/self/cgroup").ok().and_then(|bytes| PidCgroup::parse(&bytes).ok());
+    let allowed = membership.and_then(|own| Limits::of(&machine, &own).ok()).and_then(|limits| limits.memory);
+    let there = machine.root.text("proc/meminfo").ok().and_then(|text| Meminfo::parse(&text).ok());
+    allowed.into_iter().chain(there.map(|memory| memory.total)).min()
 }
 
 /// How long ago `then` was on the machine's clock; zero for a time to come.

@@ -54,8 +54,18 @@ pub trait Tool: DeserializeOwned + JsonSchema + Send + 'static {
     fn run(self, turn: &Turn) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
 }
 
+/// What a tool that changes something is for: some of the places for such calls are kept for those that stop what goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acts {
+    /// It starts and stops containers.
+    Controls,
+    /// It changes anything else.
+    Changes,
+}
+
 /// A tool that changes something. Between [`Acting::aim`] and [`Acting::act`] stands the attempt's record: nothing is changed that is
-/// not on disk before. Once it acts, it runs to its end or its rollback, whether anybody still waits for the answer or not.
+/// not on disk before. Once it acts, it runs to its end or its rollback, whether anybody still waits for the answer or not; only the pull of
+/// an image, which changes nothing until it is there, ends with its client ([`Turn::pull`]).
 pub trait Acting: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// See [`Tool::NAME`].
     const NAME: &'static str;
@@ -71,6 +81,8 @@ pub trait Acting: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     const OPEN_WORLD: bool = false;
     /// Where a caller finds out what became of a call that takes longer than clients wait.
     const LOOK: &'static str;
+    /// What it is for.
+    const ACTS: Acts = Acts::Changes;
     /// See [`Tool::UNTRUSTED`].
     const UNTRUSTED: Option<&'static str> = None;
     /// See [`Tool::AUDITED`].
@@ -110,6 +122,9 @@ pub struct Step {
 /// Puts an attempt on record, given what is aimed at.
 pub type Attempt = Box<dyn Fn(&str) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
 
+/// Takes a place among the images that are pulled, or says that there is none.
+pub type ToPull = Box<dyn Fn() -> Result<Box<dyn Any + Send>, Failure> + Send + Sync>;
+
 /// What a running call has: the machine, who asks, and its place among those that run.
 #[derive(Clone)]
 pub struct Turn {
@@ -120,6 +135,8 @@ pub struct Turn {
     until: Option<Instant>,
     steps: Option<mpsc::Sender<Step>>,
     attempt: Option<Arc<Attempt>>,
+    to_pull: Option<Arc<ToPull>>,
+    left: CancellationToken,
 }
 
 /// What a search leaves of the time for telling what it has found.
@@ -128,8 +145,9 @@ const TELLING: Duration = Duration::from_millis(500);
 impl Turn {
     /// A turn on `host` for `caller`. `place` is dropped when the call and all work that it started have ended.
     pub fn new(host: Host, caller: Arc<Caller>, place: impl Any + Send + Sync) -> Self {
-        let stop = CancellationToken::new();
-        Self { host, caller, place: Arc::new(place), stop, until: None, steps: None, attempt: None }
+        let (stop, left) = (CancellationToken::new(), CancellationToken::new());
+        let place: Arc<dyn Any + Send + Sync> = Arc::new(place);
+        Self { host, caller, place, stop, until: None, steps: None, attempt: None, to_pull: None, left }
     }
 
     /// Told here when the caller no longer waits.
@@ -150,6 +168,25 @@ impl Turn {
     /// Puts its attempt on record like this; without, it may not act.
     pub fn recording(self, attempt: Attempt) -> Self {
         Self { attempt: Some(Arc::new(attempt)), ..self }
+    }
+
+    /// Takes a place to pull an image like this; without, it has as many as it likes.
+    pub fn pulling(self, to_pull: ToPull) -> Self {
+        Self { to_pull: Some(Arc::new(to_pull)), ..self }
+    }
+
+    /// Told here when the client of a call that acts is gone without having been told that the call goes on.
+    pub fn left_by(self, left: CancellationToken) -> Self {
+        Self { left, ..self }
+    }
+
+    /// Pulls an image: in one of the few places for that, and no longer than there is a client for it. Nothing may be changed before.
+    pub async fn pull<T>(&self, pull: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let _place = self.to_pull.as_ref().map(|to_pull| to_pull()).transpose()?;
+        tokio::select! {
+            pulled = pull => pulled,
+            () = self.left.cancelled() => Err(Failure::Cancelled),
+        }
     }
 
     /// Cancelled when the caller no longer waits: a search then stops. What acts does not look at it.
@@ -228,6 +265,8 @@ pub struct Entry {
     pub audited: &'static [&'static str],
     /// See [`Acting::LOOK`]. `None` for those that only read.
     pub look: Option<&'static str>,
+    /// See [`Acting::ACTS`]; of no meaning for those that only read.
+    pub acts: Acts,
     describe: fn() -> rmcp::model::Tool,
     run: for<'a> fn(&'a Turn, JsonObject) -> Running<'a>,
 }
@@ -244,6 +283,7 @@ impl Entry {
             untrusted: T::UNTRUSTED,
             audited: T::AUDITED,
             look: None,
+            acts: Acts::Changes,
             describe: describe_reading::<T>,
             run: run::<T>,
         }
@@ -260,6 +300,7 @@ impl Entry {
             untrusted: T::UNTRUSTED,
             audited: T::AUDITED,
             look: Some(T::LOOK),
+            acts: T::ACTS,
             describe: describe_acting::<T>,
             run: act::<T>,
         }

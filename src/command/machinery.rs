@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     docker::{self, Docker},
     gate::{Gate, Limits},
-    host::{First, Host},
+    host::{First, Host, own_memory},
     jail::{self, Jail, Own},
     root::read_own,
     tools::TOOLS,
@@ -58,12 +58,28 @@ pub(super) fn jail(settings: &Settings) -> Jail {
     })
 }
 
-/// The gate's part of the limits.
+/// What the program needs for itself, in bytes: what it takes at rest, and two checks of a token.
+const ITSELF: usize = 64 << 20;
+
+/// What a call that runs may take, in bytes: what it has read, and its answer in three forms.
+const CALL: usize = 4 << 20;
+
+/// What a call that waits may take, in bytes: its task and its message. All of them together may take a quarter of what there is to spare.
+const WAITING: usize = 64 << 10;
+
+/// The memory that may be used besides what the program needs for itself, in bytes. `None`: nothing says how much there is.
+pub(super) fn spare_memory() -> Option<usize> {
+    let memory = own_memory().map(|memory| usize::try_from(memory).unwrap_or(usize::MAX))?;
+    Some(memory.saturating_sub(ITSELF).max(memory / 8))
+}
+
+/// The gate's part of the limits. Where there is little memory, fewer calls run and wait.
 pub(super) fn limits(settings: &Settings) -> Limits {
     let limits = &settings.limits;
+    let spare = spare_memory().unwrap_or(usize::MAX);
     Limits {
-        running: limits.running,
-        waiting: limits.waiting,
+        running: limits.running.min((spare / CALL).max(1)),
+        waiting: limits.waiting.min(spare / 4 / WAITING),
         deadline: limits.deadline,
         acting: limits.acting,
         searches: limits.searches,

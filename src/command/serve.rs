@@ -8,20 +8,30 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, client_config, end, machinery::Machinery, repair::repair_forever, say, systemd};
+use super::{
+    Error, client_config, end,
+    machinery::{Machinery, spare_memory},
+    repair::repair_forever,
+    say, systemd,
+};
 use crate::{
     auth::{Auth, store::Store, token::Token},
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
     gate::Gate,
     host::{First, most_held},
     server::{
-        http::{Bounds, Guard, Http},
+        http::{Bounds, ENOUGH, Guard, Http},
         listen::{BACKLOG, Listeners, Most, Tls},
     },
 };
 
 /// Open files that connections may not take, besides those that scans hold: the readers of `/proc`, the audit log, sockets and timers.
 const RESERVED: usize = 256;
+
+/// What a connection takes at most, in bytes: its buffers and its task, and with TLS those of the encryption. All of them together may take a
+/// third of the memory that there is to spare.
+const CONNECTION: usize = 32 << 10;
+const ENCRYPTED_CONNECTION: usize = 64 << 10;
 
 /// Serves.
 pub(super) async fn run(source: &Source, environment: &Environment) -> Result<(), Error> {
@@ -158,15 +168,32 @@ fn guard(settings: &Settings) -> Guard {
 
 fn bounds(settings: &Settings) -> Bounds {
     let limits = &settings.limits;
-    Bounds { body: limits.body_bytes, body_time: limits.body, header_time: limits.header, idle_time: limits.idle }
+    Bounds {
+        body: limits.body_bytes,
+        body_time: limits.body,
+        header_time: limits.header,
+        idle_time: limits.idle,
+        spare: spare(),
+    }
 }
 
-/// How many connections there may be where so many files may be open.
+/// The memory that requests, connections and answers may use, in bytes, as far as it matters.
+fn spare() -> usize {
+    spare_memory().unwrap_or(ENOUGH).min(ENOUGH)
+}
+
+/// How many connections there may be where so many files may be open and there is so much memory.
 fn most(settings: &Settings, most_files: usize) -> Most {
     // where there are few, a quarter of them is for connections: one place would go to whoever knocked last
     let reserved = RESERVED + most_held(Some(most_files as u64));
-    let in_all = settings.limits.connections.min(most_files.saturating_sub(reserved).max(most_files / 4));
-    Most { in_all, per_peer: settings.limits.connections_per_peer }
+    let files = most_files.saturating_sub(reserved).max(most_files / 4);
+    let each = if settings.tls.is_some() { ENCRYPTED_CONNECTION } else { CONNECTION };
+    let by_memory = spare() / 3 / each;
+    Most {
+        in_all: settings.limits.connections.min(files).min(by_memory),
+        // where there is little, one address must not have all of them
+        per_peer: settings.limits.connections_per_peer.min(by_memory / 2),
+    }
 }
 
 /// A socket for each address: the one that systemd holds open for it, or one of its own. What it holds for another address would be

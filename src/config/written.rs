@@ -17,6 +17,7 @@ use crate::{
         self, Socket,
         allow::{Allow, Rule},
     },
+    gate::MOST_RUNNING,
     jail::{Access, Allowed, Deny},
     scope::{Scope, Scopes},
 };
@@ -109,7 +110,7 @@ pub(super) enum WrittenSink {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WrittenLimits {
-    running: UpTo<4096>,
+    running: UpTo<MOST_RUNNING>,
     waiting: UpTo<65_536>,
     deadline_seconds: UpTo<3600>,
     acting_per_minute: UpTo<6000>,

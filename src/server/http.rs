@@ -1,11 +1,17 @@
 //! HTTP: Host and Origin, credentials, bodies within limits, then the MCP face. Nothing here knows a tool.
 
 mod guard;
+mod inside;
+mod ready;
+mod spliced;
 
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize},
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -18,12 +24,15 @@ use rmcp::transport::streamable_http_server::{
 };
 
 pub use guard::Guard;
+use inside::{Inside, Most, NoRoom};
+use ready::Readiness;
 
 use super::{Sender, Server};
 use crate::{
     auth::{self, Auth, Refusal},
-    docker::presence::Presence,
-    gate::{ANSWERED_WITHIN, Counted, Gate},
+    gate::{ANSWERED_WITHIN, Gate},
+    scope::Scope,
+    text::json,
 };
 
 /// An answer on its way out.
@@ -40,6 +49,24 @@ pub struct Bounds {
     pub header_time: Duration,
     /// How long a connection may stay open between requests.
     pub idle_time: Duration,
+    /// The memory that requests, connections and answers may use all together, in bytes: each may have a part of it.
+    pub spare: usize,
+}
+
+/// More memory to spare than this, in bytes, changes nothing: what is allowed with as much is enough.
+pub const ENOUGH: usize = 448 << 20;
+
+impl Bounds {
+    /// How much bodies may hold, all together, in bytes: from when they are expected until they are answered. One caller's quarter has room for
+    /// the longest body.
+    fn bodies(&self) -> usize {
+        (self.spare.min(ENOUGH) / 14).max(4 * self.body)
+    }
+
+    /// How much connections may hold, all together, in bytes: of heads that are not whole, and of answers that are not taken.
+    pub(super) fn unfinished(&self) -> usize {
+        self.spare.min(ENOUGH) / 7
+    }
 }
 
 impl Default for Bounds {
@@ -49,6 +76,7 @@ impl Default for Bounds {
             body_time: Duration::from_secs(10),
             header_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(75),
+            spare: ENOUGH,
         }
     }
 }
@@ -65,8 +93,9 @@ struct Inner {
     mcp: StreamableHttpService<Server, NeverSessionManager>,
     guard: RwLock<Arc<Guard>>,
     bounds: RwLock<Bounds>,
-    /// Requests to `/mcp` that are being answered or wait.
-    inside: AtomicUsize,
+    /// What the requests to `/mcp` hold.
+    inside: Inside,
+    readiness: Readiness,
 }
 
 impl Http {
@@ -82,7 +111,8 @@ impl Http {
         let mcp =
             StreamableHttpService::new(move || Ok(face.clone()), Arc::new(NeverSessionManager::default()), config);
         let (guard, bounds) = (RwLock::new(Arc::new(guard)), RwLock::new(bounds));
-        Self { inner: Arc::new(Inner { gate, auth, mcp, guard, bounds, inside: AtomicUsize::new(0) }) }
+        let (inside, readiness) = (Inside::default(), Readiness::default());
+        Self { inner: Arc::new(Inner { gate, auth, mcp, guard, bounds, inside, readiness }) }
     }
 
     /// Puts another guard and other bounds in force.
@@ -96,8 +126,15 @@ impl Http {
         *self.inner.bounds.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers one request that came from `peer` to our address `local`. Says too whether it had good credentials.
-    pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, local: SocketAddr) -> (Answer, bool) {
+    /// Answers one request that came from `peer` to our address `local`. Says too whether it had good credentials. `arriving` is set while
+    /// the rest of its body is waited for.
+    pub async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        local: SocketAddr,
+        arriving: &AtomicBool,
+    ) -> (Answer, bool) {
         let path = request.uri().path();
         if path == "/healthz" {
             return (alive(request.method()), false);
@@ -111,8 +148,8 @@ impl Http {
             Err(answer) => return (answer, false),
         };
         let answer = match path {
-            "/mcp" => self.mcp(request, sender).await,
-            "/readyz" => self.ready(request.method()).await,
+            "/mcp" => self.mcp(request, sender, arriving).await,
+            "/readyz" => self.ready(request.method(), &sender).await,
             _ => plain(StatusCode::NOT_FOUND, "there is /mcp, /healthz and /readyz"),
         };
         (answer, true)
@@ -132,7 +169,7 @@ impl Http {
             Err(refusal) => Err(refusal),
         };
         let refusal = match result {
-            Ok(caller) => return Ok(Sender { caller: Arc::new(caller), peer }),
+            Ok(caller) => return Ok(Sender { caller: Arc::new(caller), peer, tools: None }),
             Err(refusal) => refusal,
         };
         let token = presented.ok().and_then(auth::id_shown);
@@ -154,82 +191,92 @@ impl Http {
         })
     }
 
-    async fn mcp(&self, request: Request<Incoming>, sender: Sender) -> Answer {
-        let limits = self.inner.gate.limits();
-        let Some(_inside) = Counted::enter(&self.inner.inside, limits.running + limits.waiting) else {
-            return busy("the server has as much to do as it takes on", 1);
-        };
+    async fn mcp(&self, request: Request<Incoming>, mut sender: Sender, arriving: &AtomicBool) -> Answer {
         if request.method() != Method::POST {
             // stateless: there is no stream to GET and no session to DELETE
             let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "POST only");
             answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return answer;
         }
-        let bounds = self.bounds();
+        let (bounds, limits) = (self.bounds(), self.inner.gate.limits());
         let (mut parts, body) = request.into_parts();
         // who asks before sending is told at once; who does not would lose the answer with the connection
         if parts.headers.contains_key(header::EXPECT) && body.size_hint().lower() > bounds.body as u64 {
             return too_long(bounds.body);
         }
-        let body = match tokio::time::timeout(bounds.body_time, Limited::new(body, bounds.body).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return too_long(bounds.body);
-            }
-            Ok(Err(_)) => return rpc_error(StatusCode::BAD_REQUEST, -32600, "Invalid Request: the body broke off"),
-            Err(_) => return rpc_error(StatusCode::REQUEST_TIMEOUT, -32600, "Invalid Request: the body took too long"),
+        let most = Most { bytes: bounds.bodies(), running: limits.running, waiting: limits.waiting };
+        let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
+        let caller = Arc::clone(&sender.caller);
+        let mut share = match self.inner.inside.expect(&caller, length.min(bounds.body), most) {
+            Ok(share) => share,
+            Err(why) => return no_room(why),
         };
-        if crate::text::json::check(&body).is_err() {
-            return rpc_error(StatusCode::BAD_REQUEST, -32700, "Parse error");
-        }
+        arriving.store(true, Ordering::Relaxed);
+        let body = read(body, bounds).await;
+        arriving.store(false, Ordering::Relaxed);
+        let body = match body {
+            Ok(body) => body,
+            Err(answer) => return answer,
+        };
+        let values = match json::check(&body) {
+            Ok(values) => values,
+            Err(_) => return rpc_error(StatusCode::BAD_REQUEST, -32700, "Parse error"),
+        };
         if !is_json(&parts.headers) {
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json");
+        }
+        if let Err(why) = share.has_come(body.len(), values, most) {
+            return no_room(why);
         }
         // from here on nobody needs the secret or what a proxy claims, so nobody can leak or believe it
         let claims: Vec<_> = parts.headers.keys().filter(|name| is_claim(name.as_str())).cloned().collect();
         for name in claims {
             parts.headers.remove(name);
         }
+        let tools = memchr::memmem::find(&body, b"tools/list").map(|_| Arc::new(OnceLock::new()));
+        sender.tools.clone_from(&tools);
         parts.extensions.insert(sender);
         let answer = self.inner.mcp.handle(Request::from_parts(parts, Full::new(body)));
         // the gate ends a call before this; it is here for whatever is no call
         let longest = limits.deadline.max(ANSWERED_WITHIN) + Duration::from_secs(5);
-        match tokio::time::timeout(longest, answer).await {
+        let answer = match tokio::time::timeout(longest, answer).await {
             // how rmcp says that the JSON is no message: the type of the body was right, or it would not have come so far
             Ok(answer) if answer.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                rpc_error(StatusCode::BAD_REQUEST, -32600, "Invalid Request")
+                return rpc_error(StatusCode::BAD_REQUEST, -32600, "Invalid Request");
             }
             Ok(answer) => answer,
-            Err(_) => rpc_error(StatusCode::GATEWAY_TIMEOUT, -32603, "Internal error: no answer in time"),
+            Err(_) => return rpc_error(StatusCode::GATEWAY_TIMEOUT, -32603, "Internal error: no answer in time"),
+        };
+        match tools.as_ref().and_then(|tools| tools.get()) {
+            None => answer,
+            Some(tools) => spliced::with_tools(answer, tools).await.unwrap_or_else(|| {
+                tracing::error!("the list of tools has no place in its answer");
+                rpc_error(StatusCode::INTERNAL_SERVER_ERROR, -32603, "Internal error")
+            }),
         }
     }
 
-    async fn ready(&self, method: &Method) -> Answer {
+    /// Everybody with a token learns whether the server is ready; what of which part, who may know the system.
+    async fn ready(&self, method: &Method, sender: &Sender) -> Answer {
         if method != Method::GET && method != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "GET only");
         }
-        let kernel = self.inner.gate.host().read(|machine| machine.root.bytes("proc/stat").map(drop)).await;
-        let audit = self.inner.gate.audit().check(SystemTime::now()).await;
-        // Docker keeps nobody from anything else: a server without it is no less ready
-        let ready = kernel.is_ok() && audit.is_ok();
-        let docker = match self.inner.gate.host().docker().presence().await {
-            Presence::Off => "off".to_owned(),
-            Presence::Absent(_) => "not there".to_owned(),
-            Presence::Unready(failure) => format!("not ready: {failure}"),
-            Presence::Ready(_) => "ok".to_owned(),
-        };
-        if let Err(error) = &audit {
-            tracing::error!(%error, "the audit log is not ready");
+        let report = self.inner.readiness.now(&self.inner.gate).await;
+        let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        if sender.caller.scopes.contain(Scope::SystemRead) {
+            return json_answer(status, report.words.clone());
         }
-        let state = |good: bool, why: &str| if good { "ok".to_owned() } else { format!("not ready: {why}") };
-        let body = serde_json::json!({
-            "ready": ready,
-            "kernel": state(kernel.is_ok(), "/proc/stat cannot be read"),
-            "audit": state(audit.is_ok(), "the audit log cannot be written"),
-            "docker": docker,
-        });
-        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        json_answer(status, body.to_string())
+        plain(status, if report.ready { "ready" } else { "not ready" })
+    }
+}
+
+/// The whole body, or why there is none.
+async fn read(body: Incoming, bounds: Bounds) -> Result<Bytes, Answer> {
+    match tokio::time::timeout(bounds.body_time, Limited::new(body, bounds.body).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long(bounds.body)),
+        Ok(Err(_)) => Err(rpc_error(StatusCode::BAD_REQUEST, -32600, "Invalid Request: the body broke off")),
+        Err(_) => Err(rpc_error(StatusCode::REQUEST_TIMEOUT, -32600, "Invalid Request: the body took too long")),
     }
 }
 
@@ -269,6 +316,16 @@ fn json_answer(status: StatusCode, body: String) -> Answer {
 fn too_long(most: usize) -> Answer {
     let why = format!("Invalid Request: the body is longer than {most} bytes");
     rpc_error(StatusCode::PAYLOAD_TOO_LARGE, -32600, &why)
+}
+
+fn no_room(why: NoRoom) -> Answer {
+    match why {
+        NoRoom::Now => busy("the requests of one caller, or all together, are as many or as large as they may be", 1),
+        NoRoom::Ever => {
+            let why = "Invalid Request: the body has more values than there is memory for; send fewer";
+            rpc_error(StatusCode::PAYLOAD_TOO_LARGE, -32600, why)
+        }
+    }
 }
 
 fn rpc_error(status: StatusCode, code: i32, message: &str) -> Answer {

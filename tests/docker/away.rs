@@ -485,6 +485,39 @@ fn doctor(docker: &str) -> String {
     said[begin - 5..].lines().take(2).collect::<Vec<_>>().join("\n")
 }
 
+/// Two hundred who ask at once have the Engine asked by one connection at a time, and only those who may know the system read what of it.
+#[test]
+fn readiness_is_found_out_once_for_all_who_ask_and_told_in_words_only_to_who_may_know() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let engine = False::new({
+        let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+        move |_, stream| {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            // long enough for all of them to have asked
+            thread::sleep(Duration::from_millis(200));
+            let said = stream.write_all(b"HTTP/1.1 200 OK\r\nApi-Version: 1.9\r\nContent-Length: 2\r\n\r\nOK");
+            now.fetch_sub(1, Ordering::SeqCst);
+            said
+        }
+    });
+    let keys = vec![Key::new("knows"), Key::new("does not").with_scopes(&[Scope::FilesRead])];
+    let server = Setup { keys, ..setup(&format!("socket: {:?}", engine.socket)) }.start();
+    let ask = |key: &Key| Request::new("GET", "/readyz").token(key.text());
+    let mut wires: Vec<_> = (0..200)
+        .map(|_| {
+            let mut wire = server.connect();
+            wire.send(ask(&server.keys[1]).bytes()).unwrap();
+            wire
+        })
+        .collect();
+    for wire in &mut wires {
+        let answer = wire.answer().expect("an answer");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "ready\n"));
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 1, "connections to the Engine at the same time");
+    assert_eq!(server.ask(&ask(&server.keys[0])).rpc()["docker"], "ok");
+}
+
 #[test]
 fn readyz_and_doctor_say_what_is_with_docker_and_are_content_without() {
     let at = |socket: &std::path::Path| format!("socket: {socket:?}");

@@ -9,7 +9,7 @@ use super::{
     Engine, answer, engines, failure,
     registry::{Manner, Registry},
 };
-use crate::common::{Request, Server, Wire};
+use crate::common::{Request, Server, Wire, eventually};
 
 /// Podman asks even a registry on its own machine for TLS.
 fn those_that_take_it() -> impl Iterator<Item = Engine> {
@@ -118,6 +118,38 @@ fn what_cannot_be_pulled_is_refused_with_the_reason_and_leaves_nothing() {
         }
         let why = failure(&server, "image_pull", json!({ "image": "127.0.0.1:1/nobody/there:1" }));
         assert!(why.starts_with("refused: "), "{why}");
+    }
+}
+
+/// A registry that hangs keeps a caller's two places, and only as long as there is a client.
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn a_pull_ends_with_its_client_and_gives_its_place_back() {
+    for engine in those_that_take_it() {
+        let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
+        let registry = Registry::beside(&engine);
+        let image = |number: u8| format!("{}/smcp/left{number}:1", registry.address);
+        for number in 0..3 {
+            registry.put(&format!("smcp/left{number}"), "1", &vec![number; 4_000_000]);
+        }
+        registry.set(Manner::Hanging);
+        let ask = |number| Request::call("image_pull", json!({ "image": image(number) })).token(server.token());
+        let wires: Vec<Wire> = (0..2)
+            .map(|number| {
+                let mut wire = server.connect();
+                wire.send(ask(number).bytes()).unwrap();
+                wire
+            })
+            .collect();
+        let records = |kind: &str, value: &str| server.audit().iter().filter(|record| record[kind] == value).count();
+        eventually("both are at it", || (records("phase", "attempt") == 2).then_some(()));
+        let third = failure(&server, "image_pull", json!({ "image": image(2) }));
+        assert!(third.starts_with("busy: ") && third.contains("images"), "{}: {third}", engine.name);
+        drop(wires);
+        eventually("both have ended", || (records("kind", "cancelled") == 2).then_some(()));
+        registry.set(Manner::Well);
+        let _pulled = Pulled(&engine, image(2));
+        assert_eq!(answer(&server, "image_pull", json!({ "image": image(2) }))["changed"], true, "{}", engine.name);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     },
     failure::Failure,
     scope::Scope,
-    tool::{Acting, Aim, Turn},
+    tool::{Acting, Acts, Aim, Turn},
 };
 
 /// How long a container has to end by itself before it is killed, unless the caller says otherwise: Docker's own default.
@@ -97,6 +97,7 @@ impl Acting for ContainerControl {
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
     const LOOK: &'static str = "look with `container`";
+    const ACTS: Acts = Acts::Controls;
     const UNTRUSTED: Option<&'static str> = Some("name");
     const AUDITED: &'static [&'static str] = &["name", "action", "grace_seconds", "signal", "healthy"];
     type Output = Report;

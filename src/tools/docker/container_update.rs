@@ -318,7 +318,7 @@ async fn pull(turn: &Turn, docker: &Docker, image: &str) -> Result<(), Failure> 
         }
         turn.tell(Step { done: furthest, of: Some(STEPS), words: format!("pulling {reference}: {}", pulled.words()) });
     };
-    docker.pull(&reference, told).await
+    turn.pull(docker.pull(&reference, told)).await
 }
 
 /// How long the health check may take to say anything: the container's own, else the image's.

@@ -101,7 +101,7 @@ pub(super) async fn pull(turn: &Turn, reference: &Reference) -> Result<Image, Fa
             turn.tell(Step { done: done as f64, of: (of > 0).then_some(of as f64), words: pulled.words() });
         }
     };
-    docker.pull(reference, told).await?;
+    turn.pull(docker.pull(reference, told)).await?;
     let gone = || Failure::Refused(format!("Docker has pulled {reference}, and does not list it: look with `images`"));
     image(docker, reference).await?.ok_or_else(gone)
 }
