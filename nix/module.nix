@@ -47,7 +47,7 @@ let
       said = lib.filterAttrs (_: value: value != null) cfg.settings.docker;
       own = {
         socket = guardSocket;
-        inherit (cfg.docker) binds;
+        inherit (cfg.docker) binds registries;
       };
     in
     (if cfg.docker.enable then own else lib.optionalAttrs (!(said ? socket)) { off = true; }) // said;
@@ -118,7 +118,7 @@ in
             type = types.attrsOf types.anything;
             default = { };
             example = lib.literalExpression ''{ allow = [ { scope = "docker:control"; names = [ "web-*" ]; } ]; }'';
-            description = "Which containers callers reach. Unless they are said here, `socket` and `binds` are docker-guard's; without docker-guard Docker is left alone, unless there is a `socket` here.";
+            description = "Which containers callers reach. Unless they are said here, `socket`, `binds` and `registries` are docker-guard's; without docker-guard Docker is left alone, unless there is a `socket` here.";
           };
           files = mkOption {
             default = { };
@@ -167,6 +167,11 @@ in
         type = types.listOf types.path;
         default = [ ];
         description = "Directories that a new container may be given, each by itself. The server and docker-guard are both told.";
+      };
+      registries = mkOption {
+        type = types.listOf types.str;
+        default = [ "*" ];
+        description = "The registries that images may be pulled from; `*` is every one with a public name. The server and docker-guard are both told.";
       };
       socket = mkOption {
         type = types.path;
@@ -305,6 +310,10 @@ in
           serviceConfig.ExecStart = lib.escapeShellArgs (
             [ (lib.getExe cfg.package) "docker-guard" "--docker" cfg.docker.socket "--listen" guardSocket ]
             ++ lib.optional cfg.docker.readOnly "--read-only"
+            # without one it would let every public name be; no registry has this name
+            ++ lib.concatMap (registry: [ "--registry" registry ]) (
+              if docker.registries == [ ] then [ "none" ] else docker.registries
+            )
             ++ lib.concatMap (bind: [ "--bind" bind ]) docker.binds
           );
           serviceConfig.SupplementaryGroups = [ cfg.docker.group ];

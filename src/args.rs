@@ -18,7 +18,8 @@ use crate::{
     audit::Sink,
     auth::store::{self, Network},
     config::{Directory, Flags, Source},
-    docker, guard,
+    docker::{self, registries::Registries},
+    guard,
     jail::{Access, Allowed},
     scope::Scopes,
 };
@@ -309,17 +310,25 @@ const COMMANDS: &[Spec] = &[
             flag("docker", "SOCKET", "the Docker Engine's own socket; default: /run/docker.sock"),
             switch("read-only", "let nothing through that changes anything"),
             repeated("bind", "DIR", "a directory of the machine that a new container may be given; can be repeated"),
+            repeated(
+                "registry",
+                "HOST[:PORT]",
+                "a registry that images may be pulled from, or * for all with a public name; can be repeated; default: *",
+            ),
             flag("audit", "FILE|stderr", "where to record what is refused and what acts; default: stderr"),
         ]],
         about: "let through to Docker what this server asks of it, and docker ps; refuse everything else",
         build: |given| {
             let binds = given.all("bind").into_iter().map(PathBuf::from).collect::<Vec<_>>();
             docker::policy::directories(&binds).map_err(|why| UsageError(format!("--bind: {why}")))?;
+            let registries = given.all("registry").into_iter().map(|text| parsed("--registry", text));
+            let registries = registries.collect::<Result<Vec<_>, _>>()?;
             Ok(Command::DockerGuard {
                 settings: guard::Settings {
                     docker: given.one("docker").map_or_else(|| "/run/docker.sock".into(), PathBuf::from),
                     read_only: given.has("read-only"),
                     binds,
+                    registries: if registries.is_empty() { Registries::default() } else { Registries(registries) },
                     own: None,
                 },
                 listen: given.one("listen").ok_or_else(|| UsageError("--listen is missing".into()))?.into(),

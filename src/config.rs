@@ -283,7 +283,7 @@ mod tests {
         let all = serde_json::to_value(Written { tls: Some(tls), ..Written::default() }).unwrap();
         let mut names = Vec::new();
         keys(&all, &mut names);
-        assert_eq!(names.len(), 33);
+        assert_eq!(names.len(), 34);
         for name in names {
             assert!(EXAMPLE.contains(&format!("{name}: ")), "{name}");
         }
@@ -359,6 +359,8 @@ mod tests {
             ("(\n allowed_hosts: [\"http://a\"])", (2, 18), "without a scheme"),
             ("(\n allowed_origins: [\"a\"])", (2, 20), "without a path"),
             ("(\n limits: (searches_per_minute: 0))", (2, 32), "from 1 to 6000"),
+            ("(\n docker: (registries: [\"https://r.example\"]))", (2, 24), "a registry's host"),
+            ("(\n docker: (registries: [\"dir:5\"]))", (2, 24), "a registry's host"),
             ("(\n files: (allowed: []))", (2, 10), "directories, deny, default_deny"),
             ("(\n files: (directories: [\"/a\"]))", (2, 24), "(keys: and values)"),
             ("(\n files: (directories: [(path: \"a\")]))", (2, 31), "absolute path"),

@@ -18,7 +18,8 @@ pub mod model;
 pub mod own;
 pub mod policy;
 pub mod presence;
-mod pull;
+pub mod pull;
+pub mod registries;
 pub mod replace;
 mod socket;
 pub mod stats;
@@ -56,6 +57,7 @@ use crate::{failure::Failure, scope::Scope};
 use allow::Allow;
 use detail::{Detail, Image};
 use model::{Inspect, Mount, SHORT, Summary};
+use registries::Registries;
 use stats::{Stats, Usage};
 use transport::ENDLESS;
 
@@ -101,6 +103,8 @@ pub struct Settings {
     pub allow: Allow,
     /// The directories of the machine that a new container may be given, each by itself and nothing below it. None by default.
     pub binds: Vec<PathBuf>,
+    /// The registries that images may be pulled from.
+    pub registries: Registries,
     /// The container that this program runs in itself, which nobody may act on.
     pub own: Option<String>,
     /// Where the journal of updates is kept; without, there are none.

@@ -9,6 +9,7 @@ mod answer;
 mod head;
 mod judge;
 mod place;
+mod pull;
 mod request;
 pub mod table;
 
@@ -36,7 +37,7 @@ pub use request::Call;
 
 use crate::{
     audit::{Audit, Decision, Outcome, Phase, Record},
-    docker::transport,
+    docker::{registries::Registries, transport},
 };
 use answer::Writer;
 use table::Body;
@@ -74,6 +75,8 @@ pub struct Settings {
     pub read_only: bool,
     /// The directories of the machine that a new container may be given, each by itself and nothing below it.
     pub binds: Vec<PathBuf>,
+    /// The registries that images may be pulled from.
+    pub registries: Registries,
     /// The container that the guard runs in itself, which nobody acts on through it.
     pub own: Option<String>,
 }
@@ -262,7 +265,7 @@ impl Guard {
         reader: &mut OwnedReadHalf,
         asker: &Asker,
         stop: &CancellationToken,
-    ) -> Result<Option<http::Response<hyper::body::Incoming>>, Refusal> {
+    ) -> Result<Option<http::Response<answer::Body>>, Refusal> {
         self.attempt(call, asker).await?;
         let answer = tokio::select! {
             answer = self.ask(call, body) => answer.map(Some),
@@ -280,7 +283,7 @@ impl Guard {
     }
 
     /// Asks the Engine.
-    async fn ask(&self, call: &Call, body: Vec<u8>) -> Result<http::Response<hyper::body::Incoming>, Refusal> {
+    async fn ask(&self, call: &Call, body: Vec<u8>) -> Result<http::Response<answer::Body>, Refusal> {
         let mut request = Request::builder().method(call.row.method).uri(call.target());
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
@@ -293,7 +296,7 @@ impl Guard {
             Ok(Ok(answer)) if answer.status().is_informational() => {
                 Err(Refusal::new(502, "the Engine would change the protocol, which docker-guard does not"))
             }
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => Ok(self.answered(call, answer)),
             Ok(Err(transport::Error::Connect(error))) => {
                 Err(Refusal::new(502, format!("the Docker Engine at {} cannot be asked: {error}", socket.display())))
             }

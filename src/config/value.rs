@@ -7,7 +7,7 @@ use serde::{
     de::{self, Unexpected, Visitor},
 };
 
-use crate::scope::Scope;
+use crate::{docker::registries::Registry, scope::Scope};
 
 /// What is read from a string, and what that string must look like.
 pub(super) trait FromText: Sized {
@@ -64,6 +64,14 @@ impl FromText for DockerScope {
 
     fn read(text: &str) -> Option<Self> {
         text.parse().ok().filter(|scope: &Scope| scope.reaches_containers()).map(Self)
+    }
+}
+
+impl FromText for Registry {
+    const EXPECTED: &'static str = Self::EXPECTED;
+
+    fn read(text: &str) -> Option<Self> {
+        Self::read(text)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     docker::{
         self, Socket,
         allow::{Allow, Rule},
+        registries::{Registries, Registry},
     },
     gate::MOST_RUNNING,
     jail::{Access, Allowed, Deny},
@@ -42,7 +43,7 @@ pub(super) struct Written {
     pub(super) log: Level,
 }
 
-#[derive(Debug, Default, PartialEq, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WrittenDocker {
@@ -50,6 +51,7 @@ pub(super) struct WrittenDocker {
     socket: Option<As<PathBuf>>,
     allow: Vec<WrittenRule>,
     binds: Vec<As<PathBuf>>,
+    registries: Vec<As<Registry>>,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -139,6 +141,18 @@ impl Default for Written {
             files: WrittenFiles::default(),
             limits: WrittenLimits::default(),
             log: Level::default(),
+        }
+    }
+}
+
+impl Default for WrittenDocker {
+    fn default() -> Self {
+        Self {
+            off: false,
+            socket: None,
+            allow: vec![],
+            binds: vec![],
+            registries: Registries::default().0.into_iter().map(As).collect(),
         }
     }
 }
@@ -243,6 +257,7 @@ impl WrittenDocker {
             },
             allow: Allow(rules),
             binds,
+            registries: Registries(self.registries.into_iter().map(|registry| registry.0).collect()),
             own: None,
             state: None,
         })

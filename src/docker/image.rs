@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     Docker,
@@ -12,6 +13,27 @@ use crate::failure::Failure;
 
 /// The longest name of a repository, as the registries have it.
 const LONGEST_NAME: usize = 255;
+
+/// The registry of names that have none, and its other name.
+pub(super) const DEFAULT_REGISTRY: &str = "docker.io";
+pub(super) const ALIAS: &str = "index.docker.io";
+
+/// What Podman takes for the way to an image where a registry's host could stand: `dir:5/x` is a directory of the machine to it.
+const TRANSPORTS: &[&str] = &[
+    "atomic",
+    "containers-storage",
+    "dir",
+    "docker",
+    "docker-archive",
+    "docker-daemon",
+    "http",
+    "https",
+    "oci",
+    "oci-archive",
+    "ostree",
+    "sif",
+    "tarball",
+];
 
 /// An image by name: `registry:port/repository:tag@digest`, of which all but the repository may be missing. Has no character that means
 /// anything in a path or a query but `/`, `:` and `@`, and no part that is `..`.
@@ -55,6 +77,40 @@ impl Reference {
     /// The tag to ask a registry for, or the digest, which is the surer of the two.
     pub fn version(&self) -> &str {
         self.digest.as_deref().or(self.tag.as_deref()).unwrap_or("latest")
+    }
+
+    /// The registry it is in, whether or not that is written: as Docker reads a name, and Podman one that has a registry.
+    pub fn registry(&self) -> &str {
+        match registry_of(&self.name) {
+            Some(ALIAS) | None => DEFAULT_REGISTRY,
+            Some(registry) => registry,
+        }
+    }
+
+    /// The whole name of the repository: registry and path, `docker.io/library/busybox` for `busybox`. Podman searches for a shorter
+    /// one, among the images that are there and in its registries.
+    pub fn repository(&self) -> String {
+        let path = registry_of(&self.name).map_or(&self.name[..], |registry| &self.name[registry.len() + 1..]);
+        let registry = self.registry();
+        let library = if registry == DEFAULT_REGISTRY && !path.contains('/') { "library/" } else { "" };
+        format!("{registry}/{library}{path}")
+    }
+
+    /// The same with its whole name.
+    pub fn whole(&self) -> Self {
+        Self { name: self.repository(), ..self.clone() }
+    }
+
+    /// Whether `listed`, a tag or digest that the Engine tells of an image, is this one by its whole name.
+    pub fn is_exactly(&self, listed: &str) -> bool {
+        let Some(listed) = Self::read(listed) else { return false };
+        let is_version = match (&self.digest, &listed.digest) {
+            // the tag beside a digest says nothing
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, None) => self.tag == listed.tag,
+            _ => false,
+        };
+        is_version && self.repository() == listed.repository()
     }
 
     /// Whether `listed`, a tag or digest of the Engine's list, is this.
@@ -114,6 +170,38 @@ impl Image {
         digits(&self.id) == digits(id)
     }
 
+    /// The id and the names that `inspect` tells, which is what the Engine says of an image, unread. None if it is null.
+    pub fn of(inspect: &Value) -> Self {
+        let texts = |key: &str| {
+            let all = inspect[key].as_array().into_iter().flatten();
+            all.filter_map(|one| one.as_str().map(str::to_owned)).collect()
+        };
+        Self {
+            id: inspect["Id"].as_str().unwrap_or_default().to_owned(),
+            repo_tags: texts("RepoTags"),
+            repo_digests: texts("RepoDigests"),
+            size: None,
+        }
+    }
+
+    /// Every tag and digest that it has. One that has lost its name is called otherwise by the Engine, for its own use.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let is_name = |name: &&str| !name.starts_with("<none>") && !name.starts_with("moby-dangling@");
+        self.repo_tags.iter().chain(&self.repo_digests).map(String::as_str).filter(is_name)
+    }
+
+    /// Whether the Engine lists it by this very name, registry and all.
+    pub fn is_exactly(&self, reference: &Reference) -> bool {
+        self.names().any(|name| reference.is_exactly(name))
+    }
+
+    /// Whether the Engine lists it in this repository, named by registry and path; `None` if it has no name at all.
+    pub fn is_in(&self, repository: &str) -> Option<bool> {
+        let mut names = self.names().filter_map(Reference::read).peekable();
+        names.peek()?;
+        Some(names.any(|name| name.repository() == repository))
+    }
+
     /// Whether it is called so.
     pub fn is(&self, reference: &Reference) -> bool {
         self.repo_tags.iter().chain(&self.repo_digests).any(|listed| reference.is(listed))
@@ -149,7 +237,10 @@ fn one_of(all: Vec<Image>, name: &str, is_shown: impl Fn(&Image) -> bool) -> Res
     let is_hexadecimal = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let reference = Reference::read(name);
     if let Some(reference) = &reference
-        && let Some(image) = all.iter().find(|image| image.is(reference))
+        && let Some(image) = all
+            .iter()
+            .find(|image| image.is_exactly(reference))
+            .or_else(|| all.iter().find(|image| image.is(reference)))
     {
         let tag = image.tags().find(|tag| reference.is(tag)).map(str::to_owned);
         if tag.is_some() || is_shown(image) {
@@ -180,17 +271,18 @@ fn familiar(name: &str) -> &str {
     name.strip_prefix("library/").unwrap_or(name)
 }
 
+/// The registry that stands in a name: its first part, if that could be no part of a repository's name, or is this machine's.
+fn registry_of(name: &str) -> Option<&str> {
+    let (first, _) = name.split_once('/')?;
+    (first.contains(['.', ':']) || first == "localhost" || has_capitals(first)).then_some(first)
+}
+
 fn is_name(name: &str) -> bool {
     if name.len() > LONGEST_NAME {
         return false;
     }
-    let (registry, path) = match name.split_once('/') {
-        // the first part is a registry if it could be no part of a repository's name, or is this machine's
-        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" || has_capitals(first) => {
-            (Some(first), rest)
-        }
-        _ => (None, name),
-    };
+    let registry = registry_of(name);
+    let path = registry.map_or(name, |registry| &name[registry.len() + 1..]);
     registry.is_none_or(is_registry) && path.split('/').all(is_component)
 }
 
@@ -198,8 +290,12 @@ fn has_capitals(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
-fn is_registry(registry: &str) -> bool {
+/// A host, with a port or without.
+pub(super) fn is_registry(registry: &str) -> bool {
     let (host, port) = registry.split_once(':').unwrap_or((registry, "0"));
+    if TRANSPORTS.iter().any(|transport| transport.eq_ignore_ascii_case(host)) {
+        return false;
+    }
     let is_label = |label: &str| {
         let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
         let bytes = label.as_bytes();
@@ -318,12 +414,70 @@ mod tests {
             "user:pass@r.io/a",
             "a\\b",
             "$(x)",
+            "dir:5/y",
+            "oci:5/y:1",
+            "oci-archive:5/y",
+            "docker-archive:5/y",
+            "docker-daemon:5/y",
+            "docker:5/y",
+            "docker://x",
+            "containers-storage:5/y",
+            "sif:5/y",
+            "tarball:5/y",
+            "ostree:5/y",
+            "atomic:5/y",
+            "DIR:5/y",
             &long,
             &format!("a:{}", "1".repeat(129)),
             &format!("a@{}", digest().to_uppercase()),
         ] {
             let why = Reference::parse(text).unwrap_err().to_string();
             assert!(why.contains("is no image") && why.len() < 600, "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_short_name_stands_for_one_whole_name() {
+        for (text, registry, repository) in [
+            ("web", "docker.io", "docker.io/library/web"),
+            ("web:2", "docker.io", "docker.io/library/web"),
+            ("team/web", "docker.io", "docker.io/team/web"),
+            ("docker.io/web", "docker.io", "docker.io/library/web"),
+            ("index.docker.io/library/web:1", "docker.io", "docker.io/library/web"),
+            ("localhost/t/bb:1", "localhost", "localhost/t/bb"),
+            ("localhost:5000/web", "localhost:5000", "localhost:5000/web"),
+            ("r.example/web", "r.example", "r.example/web"),
+            ("dir:5", "docker.io", "docker.io/library/dir"),
+            ("2130706433/web", "docker.io", "docker.io/2130706433/web"),
+        ] {
+            let reference = Reference::parse(text).unwrap();
+            assert_eq!((reference.registry(), &reference.repository()[..]), (registry, repository), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_image_has_a_name_only_if_the_engine_lists_the_whole_of_it() {
+        let digest = digest();
+        let is = |text: &str, listed: &str| Reference::parse(text).unwrap().is_exactly(listed);
+        for (text, listed) in [
+            ("web:2", "web:2"),
+            ("web:2", "docker.io/library/web:2"),
+            ("docker.io/corp/agent:1", "corp/agent:1"),
+            ("localhost/t/bb:1", "localhost/t/bb:1"),
+            (&format!("corp/agent:1@{digest}"), &format!("docker.io/corp/agent@{digest}")),
+        ] {
+            assert!(is(text, listed), "{text} {listed}");
+        }
+        for (text, listed) in [
+            ("corp/agent:2", "attacker.example/corp/agent:2"),
+            ("t/bb:1", "localhost/t/bb:1"),
+            ("web:2", "web:3"),
+            ("web", "attacker.example/web:latest"),
+            (&format!("docker.io/corp/agent@{digest}"), &format!("docker.io/attacker/x@{digest}")),
+            (&format!("corp/agent@{digest}"), "corp/agent:latest"),
+            ("corp/agent", "<none>:<none>"),
+        ] {
+            assert!(!is(text, listed), "{text} {listed}");
         }
     }
 

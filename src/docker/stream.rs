@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Docker, ENDLESS, Said, refused};
+use super::{Docker, ENDLESS, Said};
 use crate::failure::Failure;
 
 /// How long the Engine may say nothing in between: a registry that is slow, a layer that is unpacked.
@@ -19,12 +19,14 @@ const LONGEST_LINE: usize = 1 << 20;
 
 impl Docker {
     /// Sends a POST to `path` and gives each line of the answer to `each`. Ends with the answer, with the first failure, or `within` this
-    /// time; the Engine gives up what it does for an answer that nobody reads any more. `doing` says what was tried.
+    /// time; the Engine gives up what it does for an answer that nobody reads any more. `doing` says what was tried, and `refused` makes
+    /// an error of another status than success and of what the Engine says with it.
     pub async fn lines<T: DeserializeOwned>(
         &self,
         path: &str,
         doing: &str,
         within: Duration,
+        refused: impl Fn(StatusCode, &str) -> Failure,
         mut each: impl FnMut(T) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let late = |_| Failure::TimedOut(format!("the Docker Engine, asked to {doing},"));
@@ -57,10 +59,7 @@ impl Docker {
         }
         if !status.is_success() {
             let words = serde_json::from_slice::<Said>(&rest).map(|said| said.message).unwrap_or_default();
-            return Err(match status {
-                StatusCode::FORBIDDEN => refused(status, doing, &words),
-                _ => Failure::Refused(format!("Docker could not {doing}: {words}")),
-            });
+            return Err(refused(status, &words));
         }
         self.line(path, &rest, &mut each)
     }

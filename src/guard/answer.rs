@@ -1,13 +1,15 @@
 //! The answer, as it comes from the Engine: its status, a few fields that clients go by, and its body piece by piece.
 
 use std::{
+    error::Error,
     io,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use hyper::body::Body as _;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
@@ -31,6 +33,17 @@ const LEFT: u64 = 4 << 20;
 /// What clients go by. None of these is about the connection.
 const PASSED: &[&str] =
     &["content-type", "api-version", "ostype", "docker-experimental", "builder-version", "swarm", "libpod-api-version"];
+
+/// The body of an answer, as it is passed on.
+pub(super) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+
+/// This body.
+pub(super) fn body<B>(body: B) -> Body
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    body.map_err(Into::into).boxed_unsync()
+}
 
 /// A refusal, whole.
 pub(super) fn refusal(refusal: &Refusal) -> Vec<u8> {
@@ -73,7 +86,7 @@ impl Writer {
 
     /// Passes an answer on. It ends early if the Engine breaks off, if nobody reads it, or if it takes too long: then its last piece is
     /// missing, and whoever reads it knows.
-    pub(super) async fn answer(&mut self, answer: Response<Incoming>, call: &Call) {
+    pub(super) async fn answer(&mut self, answer: Response<Body>, call: &Call) {
         let until = Instant::now() + if call.row.streams { STREAMS_FOR } else { WHOLE_WITHIN };
         let (parts, body) = answer.into_parts();
         let passing = self.pass(parts.status, &parts.headers, body, call.row.method == "HEAD");
@@ -88,9 +101,9 @@ impl Writer {
         &mut self,
         status: StatusCode,
         fields: &HeaderMap,
-        mut body: Incoming,
+        mut body: Body,
         head_only: bool,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let mut head = begin(status, fields);
         let bodiless = head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let length = body.size_hint().exact();

@@ -1,12 +1,13 @@
 //! Whether a body passes: by the policy, or because the guard makes the same of what it has looked at itself.
 
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
-    Call, Guard, Refusal,
+    Call, Guard, Refusal, answer, pull,
     request::{is_id, is_image, is_name},
     table::{Body, LOOKED_UP, RENAME},
 };
@@ -24,6 +25,7 @@ impl Guard {
     /// The body to send in the place of this one: the same, as we read it.
     pub(super) async fn judged(&self, call: &Call, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let parse = || policy::parse(body).map_err(|why| Refusal::forbidden(format!("docker-guard: {why}")));
+        pull::check(call, &self.settings.registries)?;
         if call.row.body == Body::None && call.row.path != RENAME {
             return Ok(vec![]);
         }
@@ -46,9 +48,23 @@ impl Guard {
             .map_err(|error| Refusal::new(500, format!("docker-guard made no body of it: {error}")))
     }
 
+    /// What is passed on of the Engine's answer: nothing that a registry said.
+    pub(super) fn answered(&self, call: &Call, answer: Response<Incoming>) -> Response<answer::Body> {
+        match &call.pulled {
+            Some(image) => pull::answer(answer, image, &self.settings.registries).map(answer::body),
+            None => answer.map(answer::body),
+        }
+    }
+
     /// A new container asks for nothing beyond the policy, or for what the one has that it replaces.
     async fn create(&self, call: &Call, body: &Value) -> Result<(), Refusal> {
         self.named(call).await?;
+        let image = body["Image"].as_str().unwrap_or_default();
+        if !is_image(image) {
+            return Err(Refusal::forbidden(
+                "docker-guard lets no such container be made: Image is no image's name or id",
+            ));
+        }
         let why = match policy::check(body, &self.settings.binds) {
             Ok(()) => self.volumes(body).await?,
             Err(why) => Some(why),
@@ -57,7 +73,6 @@ impl Guard {
         let Some(replaced) = call.replaced() else {
             return Err(Refusal::forbidden(format!("docker-guard lets no such container be made: {why}")));
         };
-        let image = body["Image"].as_str().unwrap_or_default();
         let (successor, old_image) = self.successor(&replaced, image).await?;
         let name = &replaced.name;
         if successor.create == *body {

@@ -6,8 +6,11 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::table::{Kind, Row, TABLE};
-use crate::{docker::replace::Replaced, text::json};
+use super::table::{Kind, PULL, Row, TABLE};
+use crate::{
+    docker::{image::Reference, replace::Replaced},
+    text::json,
+};
 
 /// The longest target, in bytes. Filters can be long.
 const LONGEST: usize = 8 << 10;
@@ -21,6 +24,8 @@ pub struct Call {
     pub subject: Option<String>,
     /// What stands in the query, by the row's own names.
     pub query: Vec<(&'static str, String)>,
+    /// The image that this fetches, by its whole name.
+    pub pulled: Option<Reference>,
 }
 
 impl Call {
@@ -39,7 +44,9 @@ impl Call {
             .filter(|row| row.method == method)
             .find_map(|row| Some((row, subject(row, path)?)))
             .ok_or("this request is not one that passes")?;
-        Ok(Self { row, subject: subject.map(str::to_owned), query: pairs(query, row.query)? })
+        let mut query = pairs(query, row.query)?;
+        let pulled = if row.path == PULL { Some(whole(&mut query)?) } else { None };
+        Ok(Self { row, subject: subject.map(str::to_owned), query, pulled })
     }
 
     /// The target for the Engine, without a version: in its newest form, which is the one the table speaks of.
@@ -75,6 +82,22 @@ impl Call {
     pub fn replaced(&self) -> Option<Replaced> {
         self.value("name").and_then(Replaced::by)
     }
+}
+
+/// The image that is to be fetched, put in place of what was written: one image, not all tags of a repository, and by its whole name.
+/// Podman searches for a shorter one, and takes some for the way to a file of the machine.
+fn whole(query: &mut Vec<(&'static str, String)>) -> Result<Reference, String> {
+    let value = |name: &str| query.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str());
+    let name = value("fromImage").ok_or("fromImage names the image to pull")?;
+    let text = match value("tag") {
+        None => name.to_owned(),
+        Some(digest) if digest.contains(':') => format!("{name}@{digest}"),
+        Some(tag) => format!("{name}:{tag}"),
+    };
+    let image = Reference::parse(&text).map_err(|failure| failure.to_string())?.whole();
+    query.retain(|(name, _)| !matches!(*name, "fromImage" | "tag"));
+    query.extend([("fromImage", image.name.clone()), ("tag", image.version().to_owned())]);
+    Ok(image)
 }
 
 /// The path without one version before it.
@@ -166,7 +189,7 @@ fn fits(kind: Kind, value: &str) -> bool {
         Kind::Name => is_name(value),
         Kind::Word(words) => words.contains(&value),
         Kind::Image => is_image(value),
-        Kind::Tag => value.is_empty() || (is_image(value) && !value.contains(['/', '@'])),
+        Kind::Tag => value.is_empty() || is_tag(value),
         Kind::Nothing => value.is_empty(),
         Kind::Signal => {
             (1..=12).contains(&value.len())
@@ -207,13 +230,18 @@ pub(super) fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
-/// An image's id or name. Slashes stand in it, so that nothing else may that gives a path another meaning.
+/// An image's id or name: what Podman takes for the way to a file of the machine is neither.
 pub(super) fn is_image(text: &str) -> bool {
-    let is_part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'@'))
-    };
-    text.len() <= 512 && !text.contains("..") && text.split('/').all(is_part)
+    Reference::parse(text).is_ok()
+}
+
+/// A tag or a digest.
+fn is_tag(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
+    text.len() <= 256
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && !text.contains("..")
+        && text.bytes().all(is_plain)
 }
 
 /// Whether an image is named so that no engine takes it for the beginning of an id: by its full id, a tag or a digest.

@@ -100,6 +100,9 @@ const fn with(row: Row, body: Body) -> Row {
 
 use Kind::{Filters, Flag, Image, Integer, Name, Never, No, Nothing, Number, Seconds, Signal, Tag, Time, Word};
 
+/// What fetches an image.
+pub(super) const PULL: &str = "/images/create";
+
 /// What gives a container another name.
 pub(super) const RENAME: &str = "/containers/{id}/rename";
 
@@ -134,7 +137,7 @@ pub static TABLE: &[Row] = &[
     act("DELETE", "/containers/{id}", &[("v", Flag), ("force", Flag), ("link", No)]),
     with(act("POST", "/containers/create", &[("name", Name)]), Body::Create),
     with(act("POST", "/networks/{name}/connect", &[]), Body::Connect),
-    streaming(act("POST", "/images/create", &[("fromImage", Image), ("tag", Tag), ("platform", Nothing)])),
+    streaming(act("POST", PULL, &[("fromImage", Image), ("tag", Tag), ("platform", Nothing)])),
     act("DELETE", "/images/{image}", &[]),
     act("DELETE", "/networks/{id}", &[]),
     act("DELETE", "/volumes/{name}", &[]),

@@ -64,8 +64,19 @@ fn what_passes_is_made_anew() {
             "POST /images/create?fromImage=localhost:5000/a/b&tag=1.2",
             "/images/create?fromImage=localhost:5000/a/b&tag=1.2",
         ),
-        ("POST /images/create?fromImage=a&tag=1&platform=", "/images/create?fromImage=a&tag=1"),
-        ("POST /images/create?fromImage=a&tag=sha256%3A{id}", "/images/create?fromImage=a&tag=sha256:{id}"),
+        // one image, by its whole name
+        ("POST /images/create?fromImage=a&tag=1&platform=", "/images/create?fromImage=docker.io/library/a&tag=1"),
+        ("POST /images/create?fromImage=a", "/images/create?fromImage=docker.io/library/a&tag=latest"),
+        ("POST /images/create?fromImage=t/a:2&tag=", "/images/create?fromImage=docker.io/t/a&tag=2"),
+        ("POST /images/create?fromImage=dir&tag=etc", "/images/create?fromImage=docker.io/library/dir&tag=etc"),
+        (
+            "POST /images/create?fromImage=a&tag=sha256%3A{id}",
+            "/images/create?fromImage=docker.io/library/a&tag=sha256:{id}",
+        ),
+        (
+            "POST /images/create?fromImage=a:1@sha256:{id}",
+            "/images/create?fromImage=docker.io/library/a&tag=sha256:{id}",
+        ),
         ("DELETE /images/t/bb:1", "/images/t/bb:1"),
         ("DELETE /images/cafe:latest", "/images/cafe:latest"),
         ("DELETE /images/r:5000/a@sha256:{id}", "/images/r:5000/a@sha256:{id}"),
@@ -113,6 +124,8 @@ fn what_is_not_on_the_table_does_not_pass() {
         "POST /images/a/push",
         "POST /images/a/tag?repo=b",
         "GET /images/search?term=a",
+        "POST /images/create",
+        "POST /images/create?tag=1",
         "POST /images/create?fromSrc=-",
         "POST /images/create?fromSrc=http://x/y&repo=a",
         "POST /images/create?fromImage=a&changes=CMD+x",
@@ -275,6 +288,11 @@ fn what_is_not_on_the_table_does_not_pass() {
         "POST /images/create?fromImage=http://a/b",
         "POST /images/create?fromImage=a%26fromSrc%3d-",
         "POST /images/create?fromImage=a&tag=a/b",
+        "POST /images/create?fromImage=a:1&tag=2",
+        "POST /images/create?fromImage=a&tag=sha256:12",
+        "POST /images/create?fromImage=dir:5/y",
+        "POST /images/create?fromImage=oci-archive:5/y&tag=1",
+        "POST /images/create?fromImage=docker://a",
         "DELETE /containers/{id}?link=1",
     ] {
         if let Ok(made) = made(request) {
@@ -294,7 +312,10 @@ fn a_refusal_does_not_repeat_what_it_was_given() {
 #[test]
 fn what_a_target_is_made_of_is_read_back_the_same() {
     for row in table::TABLE {
-        let path = row.path.replace("{id}", ID).replace("{image}", "r:5000/a/b:1").replace("{name}", "web_default");
+        let mut path = row.path.replace("{id}", ID).replace("{image}", "r:5000/a/b:1").replace("{name}", "web_default");
+        if row.path == table::PULL {
+            path.push_str("?fromImage=r:5000/a/b");
+        }
         let call = Call::of(row.method, &format!("/v1.41{path}")).unwrap_or_else(|why| {
             // one has a word that must be there
             assert_eq!(row.path, "/containers/{id}/stats", "{why}");
@@ -324,12 +345,16 @@ fn nothing_is_done_to_the_guards_own_container() {
         docker: "/run/docker.sock".into(),
         read_only: false,
         binds: vec![],
+        registries: Registries::default(),
         own: own.map(str::to_owned),
     };
     let (own, elsewhere, machine) = (settings(Some(ID)), settings(Some(&other)), settings(None));
     let mut refused = vec![];
     for row in table::TABLE.iter().filter(|row| row.acts()) {
-        let path = row.path.replace("{id}", ID).replace("{image}", "a:1").replace("{name}", "a");
+        let mut path = row.path.replace("{id}", ID).replace("{image}", "a:1").replace("{name}", "a");
+        if row.path == table::PULL {
+            path.push_str("?fromImage=a");
+        }
         let call = Call::of(row.method, &path).unwrap();
         assert_eq!((elsewhere.refused(&call), machine.refused(&call)), (None, None), "{path}");
         refused.extend(own.refused(&call).map(|_| format!("{} {}", row.method, row.path)));

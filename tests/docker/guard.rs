@@ -26,7 +26,7 @@ use crate::common::{Key, PATIENCE, Program, Request, Scratch, Setup, eventually,
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A running docker-guard, ended when dropped.
-struct Guard {
+pub(super) struct Guard {
     child: Child,
     scratch: Scratch,
     socket: PathBuf,
@@ -34,7 +34,7 @@ struct Guard {
 
 impl Guard {
     /// Before this socket, as whoever runs the tests: the Engine's own socket is not everybody's.
-    fn before(docker: &Path, flags: &[&str]) -> Self {
+    pub(super) fn before(docker: &Path, flags: &[&str]) -> Self {
         Self::start(|scratch, socket| Self::command(docker, socket, scratch, flags))
     }
 
@@ -85,7 +85,7 @@ impl Guard {
         String::from_utf8_lossy(&said).into_owned()
     }
 
-    fn request(&self, line: &str) -> String {
+    pub(super) fn request(&self, line: &str) -> String {
         self.ask(format!("{line} HTTP/1.1\r\nHost: docker\r\n\r\n"))
     }
 
@@ -108,12 +108,12 @@ impl Guard {
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {said}"))
     }
 
-    fn post(&self, target: &str, body: &str) -> String {
+    pub(super) fn post(&self, target: &str, body: &str) -> String {
         self.ask(format!("POST {target} HTTP/1.1\r\nHost: docker\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
     }
 
     /// The same Engine, by way of this guard.
-    fn engine(&self, engine: &Engine) -> Engine {
+    pub(super) fn engine(&self, engine: &Engine) -> Engine {
         Engine { name: engine.name.clone(), socket: self.socket.clone() }
     }
 }
@@ -217,7 +217,7 @@ impl Recorder {
     }
 }
 
-fn is_refused(said: &str) -> bool {
+pub(super) fn is_refused(said: &str) -> bool {
     let (head, body) = said.split_once("\r\n\r\n").unwrap_or_default();
     (head.starts_with("HTTP/1.1 403 ") || head.starts_with("HTTP/1.1 400 "))
         && serde_json::from_str::<Value>(body).is_ok_and(|body| body["message"].is_string())
@@ -849,13 +849,13 @@ const UNUSED: &[(&str, &str)] =
 fn every_tool_works_through_it_and_every_row_is_one_of_theirs() {
     for engine in engines() {
         // before the guard, which asks the Engine on its own as well
-        let guard = Guard::before(&engine.socket, &[]);
+        let guard = Guard::before(&engine.socket, &["--registry", "127.0.0.1:1"]);
         let recorder = Recorder::before(&guard.engine(&engine).socket);
         let through = Engine { name: engine.name.clone(), socket: recorder.socket.clone() };
         let mut made = Made(&engine, vec![]);
         let pid = std::process::id();
         let name = |what: &str| format!("smcp-guard-{what}-{pid}");
-        let config = "allow: [(scope: \"docker:deploy\", names: [\"smcp-guard-*\"])]";
+        let config = "allow: [(scope: \"docker:deploy\", names: [\"smcp-guard-*\"])], registries: [\"127.0.0.1:1\"]";
         let server = through.server_with(Scope::ALL, config);
         let ok = |tool: &str, arguments: Value| answer(&server, tool, arguments);
         let in_words = &engine.name;

@@ -7,6 +7,7 @@ use systemmanager_mcp::scope::Scope;
 
 use super::{
     Engine, answer, engines, failure,
+    guard::{Guard, is_refused},
     registry::{Manner, Registry},
 };
 use crate::common::{Request, Server, Wire, eventually};
@@ -14,6 +15,15 @@ use crate::common::{Request, Server, Wire, eventually};
 /// Podman asks even a registry on its own machine for TLS.
 fn those_that_take_it() -> impl Iterator<Item = Engine> {
     engines().into_iter().filter(|engine| !engine.is_podman())
+}
+
+const SCOPES: &[Scope] = &[Scope::DockerRead, Scope::DockerDeploy];
+
+/// A server whose operator names these registries, beside those with a public name.
+fn naming(engine: &Engine, registries: &[&str]) -> Server {
+    let named: Vec<String> = registries.iter().map(|registry| format!("{registry:?}")).collect();
+    let keys = format!("registries: [\"*\", {}]", named.join(", "));
+    engine.server_with(SCOPES, &keys)
 }
 
 /// Removes what was pulled, at the end.
@@ -34,8 +44,8 @@ fn id_of(engine: &Engine, image: &str) -> String {
 #[ignore = "needs engines: tests/run --only docker"]
 fn a_pull_says_what_it_changed_and_a_second_one_that_it_changed_nothing() {
     for engine in those_that_take_it() {
-        let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
         let registry = Registry::beside(&engine);
+        let server = naming(&engine, &[&registry.address]);
         let image = format!("{}/smcp/pulled:1", registry.address);
         let _pulled = Pulled(&engine, image.clone());
         let pull = |image: &str| answer(&server, "image_pull", json!({ "image": image }));
@@ -71,8 +81,8 @@ fn a_pull_says_what_it_changed_and_a_second_one_that_it_changed_nothing() {
 #[ignore = "needs engines: tests/run --only docker"]
 fn a_client_that_asks_for_it_is_told_how_far_the_pull_has_come() {
     for engine in those_that_take_it() {
-        let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
         let registry = Registry::beside(&engine);
+        let server = naming(&engine, &[&registry.address]);
         registry.set(Manner::Slowly);
         let content: Vec<u8> = (0..4_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         registry.put("smcp/slow", "1", &content);
@@ -105,8 +115,8 @@ fn told(server: &Server, tool: &str, arguments: Value) -> (Vec<Value>, Value) {
 #[ignore = "needs engines: tests/run --only docker"]
 fn what_cannot_be_pulled_is_refused_with_the_reason_and_leaves_nothing() {
     for engine in engines() {
-        let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
         let registry = Registry::beside(&engine);
+        let server = naming(&engine, &[&registry.address, "127.0.0.1:1"]);
         registry.put("smcp/broken", "1", &[7; 4096]);
         let image = format!("{}/smcp/broken", registry.address);
         for (manner, tag) in [(Manner::Well, "2"), (Manner::Falsely, "1"), (Manner::NoMore, "1")] {
@@ -126,8 +136,8 @@ fn what_cannot_be_pulled_is_refused_with_the_reason_and_leaves_nothing() {
 #[ignore = "needs engines: tests/run --only docker"]
 fn a_pull_ends_with_its_client_and_gives_its_place_back() {
     for engine in those_that_take_it() {
-        let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
         let registry = Registry::beside(&engine);
+        let server = engine.server_with(SCOPES, &format!("registries: [{:?}]", registry.address));
         let image = |number: u8| format!("{}/smcp/left{number}:1", registry.address);
         for number in 0..3 {
             registry.put(&format!("smcp/left{number}"), "1", &vec![number; 4_000_000]);
@@ -141,7 +151,7 @@ fn a_pull_ends_with_its_client_and_gives_its_place_back() {
                 wire
             })
             .collect();
-        let records = |kind: &str, value: &str| server.audit().iter().filter(|record| record[kind] == value).count();
+        let records = |kind: &str, value: &str| server.actions().iter().filter(|record| record[kind] == value).count();
         eventually("both are at it", || (records("phase", "attempt") == 2).then_some(()));
         let third = failure(&server, "image_pull", json!({ "image": image(2) }));
         assert!(third.starts_with("busy: ") && third.contains("images"), "{}: {third}", engine.name);
@@ -153,10 +163,144 @@ fn a_pull_ends_with_its_client_and_gives_its_place_back() {
     }
 }
 
+/// What names a place that no public registry is at; `@` is an address with its port.
+const NEAR: &[&str] = &[
+    "@/x",
+    "@/x/y:1",
+    "localhost:PORT/x",
+    "LOCALHOST:PORT/x",
+    "127.1:PORT/x",
+    "0x7f.1:PORT/x",
+    "0177.0.0.1:PORT/x",
+    "2130706433:PORT/x",
+    "0.0.0.0:PORT/x",
+    "box.localhost:PORT/x",
+    "127.0.0.1.name.example:PORT/x",
+    "127.0.0.1/x",
+    "localhost/x",
+    "169.254.169.254/x",
+];
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn a_registry_near_the_engine_is_not_asked_unless_it_is_named() {
+    for engine in engines() {
+        let near = Registry::beside(&engine);
+        let port = near.address.rsplit(':').next().unwrap();
+        let guard = Guard::before(&engine.socket, &[]);
+        let web = engine.run(&[], &["sleep", "1000"]);
+        for server in [&engine, &guard.engine(&engine)].map(|engine| engine.server(SCOPES)) {
+            for image in NEAR {
+                let image = image.replace('@', &near.address).replace("PORT", port);
+                for (tool, arguments) in [
+                    ("image_pull", json!({ "image": image })),
+                    ("container_run", json!({ "name": "smcp-near", "image": image, "pull": true })),
+                    ("container_update", json!({ "name": web.name, "image": image })),
+                ] {
+                    let why = failure(&server, tool, arguments);
+                    assert!(
+                        why.starts_with("forbidden: ") && why.contains("docker.registries"),
+                        "{tool} {image}: {why}"
+                    );
+                }
+            }
+        }
+        for image in NEAR {
+            let image = image.replace('@', &near.address).replace("PORT", port);
+            let said = guard.post(&format!("/images/create?fromImage={image}"), "");
+            assert!(is_refused(&said) && said.contains("--registry"), "{}: {image}: {said}", engine.name);
+        }
+        assert_eq!(near.asked(), Vec::<String>::new(), "{}", engine.name);
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn no_image_is_the_way_to_a_file_of_the_machine() {
+    for engine in engines() {
+        let guard = Guard::before(&engine.socket, &["--registry", "*", "--registry", "dir-5:5"]);
+        let server = guard.engine(&engine).server(SCOPES);
+        for transport in [
+            "dir",
+            "oci",
+            "oci-archive",
+            "docker-archive",
+            "docker-daemon",
+            "containers-storage",
+            "sif",
+            "tarball",
+            "ostree",
+        ] {
+            let image = format!("{transport}:5/y");
+            for (tool, arguments) in [
+                ("image_pull", json!({ "image": image })),
+                ("image_remove", json!({ "image": image })),
+                ("container_run", json!({ "name": "smcp-file", "image": image })),
+                ("container_run", json!({ "name": "smcp-file", "image": image, "pull": true })),
+            ] {
+                let why = failure(&server, tool, arguments);
+                assert!(why.starts_with("invalid: "), "{}: {tool} {image}: {why}", engine.name);
+            }
+            for said in [
+                guard.post(&format!("/images/create?fromImage={image}&tag=1"), ""),
+                guard.post("/containers/create?name=smcp-file", &json!({ "Image": image }).to_string()),
+                guard.request(&format!("GET /images/{image}/json")),
+            ] {
+                assert!(is_refused(&said), "{}: {image}: {said}", engine.name);
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn of_a_failed_pull_a_caller_is_told_the_kind_and_nothing_that_a_registry_said() {
+    for engine in those_that_take_it() {
+        let registry = Registry::beside(&engine);
+        // what no caller may read: another service on loopback
+        let inner = Registry::beside(&engine);
+        inner.say("/hush", "404 Not Found", "", "hush: the dashboard of the machine");
+        inner.say("/creds", "200 OK", "", "{\"Token\":\"hush\"}");
+        let redirect = format!("Location: http://{}/hush\r\n", inner.address);
+        let realm = format!("WWW-Authenticate: Bearer realm=\"http://{}/creds\"\r\n", inner.address);
+        let coded = |code: &str| format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"hush\"}}]}}");
+        let cases = [
+            ("404 Not Found", "", "hush".to_owned(), "not found"),
+            ("404 Not Found", "Content-Type: application/json\r\n", coded("MANIFEST_UNKNOWN"), "not found"),
+            ("401 Unauthorized", "", "hush".to_owned(), "denied"),
+            ("401 Unauthorized", &realm[..], "hush".to_owned(), ""),
+            ("403 Forbidden", "", "hush".to_owned(), "denied"),
+            ("429 Too Many Requests", "", "hush".to_owned(), "too many requests"),
+            ("500 Internal Server Error", "", "hush".to_owned(), "HTTP status: 500"),
+            ("200 OK", "", "hush".to_owned(), ""),
+            ("302 Found", &redirect[..], "hush".to_owned(), ""),
+        ];
+        let guard = Guard::before(&engine.socket, &["--registry", &registry.address]);
+        let keys = format!("registries: [{:?}]", registry.address);
+        let servers = [&engine, &guard.engine(&engine)].map(|engine| engine.server_with(SCOPES, &keys));
+        for (number, (status, fields, body, kind)) in cases.iter().enumerate() {
+            registry.say(&format!("/v2/t/x{number}/manifests/1"), status, fields, body);
+            let image = format!("{}/t/x{number}:1", registry.address);
+            for server in &servers {
+                let why = failure(server, "image_pull", json!({ "image": image }));
+                let at = format!("{}: {status} {fields}: {why}", engine.name);
+                assert!(why.starts_with("refused: ") && why.contains(kind), "{at}");
+                assert!(!why.contains("hush") && !why.contains(&inner.address), "{at}");
+            }
+            let said = guard.post(&format!("/images/create?fromImage={}/t/x{number}&tag=1", registry.address), "");
+            let at = format!("{}: {status} {fields}: {said}", engine.name);
+            assert!(said.contains(kind) && !said.contains("hush") && !said.contains(&inner.address), "{at}");
+        }
+        assert!(!inner.asked().is_empty(), "{}: what was not told is what the Engine had read", engine.name);
+        let log = servers[0].log();
+        assert!(log.contains("could not be pulled"), "the operator finds the reason: {log}");
+    }
+}
+
 /// A registry that has half of a new version for an image that is there.
 fn fails_half_way(engine: &Engine, manner: Manner, kind: &str) {
-    let server = engine.server(&[Scope::DockerRead, Scope::DockerDeploy]);
     let registry = Registry::beside(engine);
+    let server = naming(engine, &[&registry.address]);
     let image = format!("{}/smcp/half:1", registry.address);
     let _pulled = Pulled(engine, image.clone());
     registry.put("smcp/half", "1", b"first");

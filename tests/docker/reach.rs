@@ -9,6 +9,7 @@ use systemmanager_mcp::{
     docker::{
         Docker, Settings, Socket,
         allow::{Allow, Rule},
+        registries::Registries,
     },
     gate::{Call, Gate, Limits, Refusal},
     host::{First, Host},
@@ -33,6 +34,7 @@ impl Desk {
             socket: Socket::At(engine.socket.clone()),
             allow: Allow(allow),
             binds: vec![],
+            registries: Registries::default(),
             own: Some(own.id.clone()),
         };
         let host = Host::open("/".as_ref(), First::Comes).unwrap().with_docker(Docker::new(settings));
@@ -259,7 +261,7 @@ async fn tool_by_scope_by_target() {
                 );
             }
             let said = desk.ask(&scopes, "image_pull", json!({ "image": "127.0.0.1:1/x" })).await.unwrap_err();
-            assert!(said.starts_with(if may_deploy { "refused: " } else { "no such tool" }), "{said}");
+            assert!(said.starts_with(if may_deploy { "forbidden: " } else { "no such tool" }), "{said}");
             let said = desk.ask(&scopes, "docker_prune", json!({})).await;
             assert_eq!(said.is_ok(), may_deploy, "{said:?}");
         }

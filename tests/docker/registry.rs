@@ -44,14 +44,23 @@ struct Shelf {
     /// Manifests by repository and tag or digest.
     manifests: BTreeMap<String, Vec<u8>>,
     blobs: BTreeMap<String, Vec<u8>>,
+    /// Whole answers by path, each sent as it is.
+    answers: BTreeMap<String, String>,
+    /// Method and path of what was asked.
+    asked: Vec<String>,
 }
 
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
 impl Registry {
     pub(crate) fn beside(engine: &Engine) -> Self {
-        let shelf =
-            Arc::new(Mutex::new(Shelf { manner: Manner::Well, manifests: BTreeMap::new(), blobs: BTreeMap::new() }));
+        let shelf = Arc::new(Mutex::new(Shelf {
+            manner: Manner::Well,
+            manifests: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            asked: vec![],
+        }));
         let listener = listen_beside(engine);
         let address = listener.local_addr().unwrap().to_string();
         let theirs = Arc::clone(&shelf);
@@ -66,6 +75,20 @@ impl Registry {
 
     pub(crate) fn set(&self, manner: Manner) {
         self.shelf.lock().unwrap().manner = manner;
+    }
+
+    /// What it answers for this path: a status with its words, more fields of the head (each with its end of line), and a body.
+    pub(crate) fn say(&self, path: &str, status: &str, fields: &str, body: &str) {
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n{fields}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.shelf.lock().unwrap().answers.insert(path.to_owned(), answer);
+    }
+
+    /// Method and path of what was asked so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.shelf.lock().unwrap().asked.clone()
     }
 
     /// Puts any file there.
@@ -133,7 +156,16 @@ fn serve(stream: TcpStream, shelf: &Mutex<Shelf>) {
             }
         }
         let (found, kind, manner) = {
-            let shelf = shelf.lock().unwrap();
+            let mut shelf = shelf.lock().unwrap();
+            shelf.asked.push(format!("{method} {path}"));
+            if let Some(answer) = shelf.answers.get(&path) {
+                // a client that asks for the head alone would take the body for the next answer
+                let end = if method == "HEAD" { answer.find("\r\n\r\n").map(|at| at + 4) } else { None };
+                if writer.write_all(&answer.as_bytes()[..end.unwrap_or(answer.len())]).is_err() {
+                    return;
+                }
+                continue;
+            }
             let manifest = shelf.manifests.get(&path).map(|manifest| (manifest.clone(), MANIFEST));
             let blob = shelf.blobs.get(&path).map(|blob| (blob.clone(), "application/octet-stream"));
             let ping = (path == "/v2/").then(|| (b"{}".to_vec(), "application/json"));

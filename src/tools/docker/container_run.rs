@@ -173,7 +173,11 @@ impl Acting for ContainerRun {
             }
         }
         let image = match self.pull {
-            true => Named::ToPull(Reference::parse(&self.image)?),
+            true => {
+                let reference = Reference::parse(&self.image)?;
+                docker.check_registry(&reference)?;
+                Named::ToPull(reference)
+            }
             false => Named::There(docker.find_image(&self.image).await.map_err(|failure| match failure {
                 Failure::NotFound(what) => Failure::NotFound(format!("{what} (which `pull: true` fetches)")),
                 other => other,

@@ -108,12 +108,17 @@ impl Acting for ContainerUpdate {
         }
         let image =
             self.image.clone().unwrap_or_else(|| inspect["Config"]["Image"].as_str().unwrap_or_default().to_owned());
-        named(&image).ok_or_else(|| match self.image {
+        let reference = named(&image).ok_or_else(|| match self.image {
             Some(_) => {
                 Failure::Invalid("image is a reference such as nginx:1.29 or registry.example/team/app:3".to_owned())
             }
             None => refuse("it was made of an image without a name; say which image to make it of"),
         })?;
+        if self.pull {
+            docker.check_registry(&reference).map_err(|failure| {
+                Failure::Forbidden(format!("{failure}; pull: false takes the image that is there"))
+            })?;
+        }
         let Some(state) = &docker.settings().state else {
             return Err(Failure::Refused(
                 "an update keeps a journal, and this server has no state directory".to_owned(),

@@ -60,6 +60,7 @@ impl Acting for ImagePull {
     async fn aim(&self, turn: &Turn) -> Result<Aim<Self::Target>, Failure> {
         let docker = turn.host().docker();
         let reference = Reference::parse(&self.image)?;
+        docker.check_registry(&reference)?;
         let before = image(docker, &reference).await?;
         let hold = docker.hold(&reference.to_string(), &reference.to_string())?;
         let name = match &before {

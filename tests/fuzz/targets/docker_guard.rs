@@ -14,6 +14,11 @@ pub fn run(bytes: &[u8]) {
     assert!(target.bytes().all(|byte| byte.is_ascii_graphic()), "{target}");
     let again = Call::of(call.row.method, &target).expect("what we make passes");
     assert!(std::ptr::eq(again.row, call.row));
+    if let Some(image) = &call.pulled {
+        // a whole name, which no engine searches for, and takes for nothing else
+        assert!(target.contains(&format!("fromImage={}&tag=", image.name)), "{target}");
+        assert_eq!(image.name, image.repository(), "{target}");
+    }
     assert_eq!((again.target(), again.subject, again.query), (target, call.subject, call.query));
 }
 
