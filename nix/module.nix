@@ -48,6 +48,7 @@ let
       own = {
         socket = guardSocket;
         inherit (cfg.docker) binds registries;
+        update_privileged = cfg.docker.updatePrivileged;
       };
     in
     (if cfg.docker.enable then own else lib.optionalAttrs (!(said ? socket)) { off = true; }) // said;
@@ -118,7 +119,7 @@ in
             type = types.attrsOf types.anything;
             default = { };
             example = lib.literalExpression ''{ allow = [ { scope = "docker:control"; names = [ "web-*" ]; } ]; }'';
-            description = "Which containers callers reach. Unless they are said here, `socket`, `binds` and `registries` are docker-guard's; without docker-guard Docker is left alone, unless there is a `socket` here.";
+            description = "Which containers callers reach. Unless they are said here, `socket`, `binds`, `registries` and `update_privileged` are docker-guard's; without docker-guard Docker is left alone, unless there is a `socket` here.";
           };
           files = mkOption {
             default = { };
@@ -172,6 +173,11 @@ in
         type = types.listOf types.str;
         default = [ "*" ];
         description = "The registries that images may be pulled from; `*` is every one with a public name. The server and docker-guard are both told.";
+      };
+      updatePrivileged = mkOption {
+        type = types.bool;
+        default = false;
+        description = "Whether containers may be updated that have more rights than a new one gets. The server and docker-guard are both told.";
       };
       socket = mkOption {
         type = types.path;
@@ -314,6 +320,7 @@ in
             ++ lib.concatMap (registry: [ "--registry" registry ]) (
               if docker.registries == [ ] then [ "none" ] else docker.registries
             )
+            ++ lib.optional docker.update_privileged "--update-privileged"
             ++ lib.concatMap (bind: [ "--bind" bind ]) docker.binds
           );
           serviceConfig.SupplementaryGroups = [ cfg.docker.group ];

@@ -283,7 +283,7 @@ mod tests {
         let all = serde_json::to_value(Written { tls: Some(tls), ..Written::default() }).unwrap();
         let mut names = Vec::new();
         keys(&all, &mut names);
-        assert_eq!(names.len(), 34);
+        assert_eq!(names.len(), 35);
         for name in names {
             assert!(EXAMPLE.contains(&format!("{name}: ")), "{name}");
         }

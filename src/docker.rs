@@ -8,6 +8,7 @@
 //! on, and no name ever stands in a path.
 
 pub mod allow;
+mod beyond;
 pub mod create;
 pub mod detail;
 mod hold;
@@ -105,6 +106,9 @@ pub struct Settings {
     pub binds: Vec<PathBuf>,
     /// The registries that images may be pulled from.
     pub registries: Registries,
+    /// Whether a container that may do more than a new one may ([`policy::check_successor`]) is updated at all. The maker of its image
+    /// has its rights.
+    pub update_privileged: bool,
     /// The container that this program runs in itself, which nobody may act on.
     pub own: Option<String>,
     /// Where the journal of updates is kept; without, there are none.

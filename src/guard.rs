@@ -77,6 +77,8 @@ pub struct Settings {
     pub binds: Vec<PathBuf>,
     /// The registries that images may be pulled from.
     pub registries: Registries,
+    /// Whether a container that may do more than a new one may is replaced at all.
+    pub update_privileged: bool,
     /// The container that the guard runs in itself, which nobody acts on through it.
     pub own: Option<String>,
 }
@@ -296,7 +298,7 @@ impl Guard {
             Ok(Ok(answer)) if answer.status().is_informational() => {
                 Err(Refusal::new(502, "the Engine would change the protocol, which docker-guard does not"))
             }
-            Ok(Ok(answer)) => Ok(self.answered(call, answer)),
+            Ok(Ok(answer)) => self.answered(call, answer).await,
             Ok(Err(transport::Error::Connect(error))) => {
                 Err(Refusal::new(502, format!("the Docker Engine at {} cannot be asked: {error}", socket.display())))
             }

@@ -224,6 +224,7 @@ fn what_a_running_server_cannot_take_up_needs_a_restart_and_it_says_so() {
         ("docker", with("docker: (binds: [\"/srv/data\"])")),
         ("docker", with("docker: (off: true)")),
         ("docker", with("docker: (registries: [])")),
+        ("docker", with("docker: (update_privileged: true)")),
         ("log", with("log: Debug")),
         // they would be let in, and their file not be kept from callers
         ("tokens", config.replace("/tokens.ron", "/elsewhere.ron")),

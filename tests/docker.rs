@@ -10,6 +10,7 @@ mod deploy;
 mod guard;
 mod lists;
 mod logs;
+mod privileged;
 mod prune;
 mod pull;
 mod reach;

@@ -52,6 +52,7 @@ pub(super) struct WrittenDocker {
     allow: Vec<WrittenRule>,
     binds: Vec<As<PathBuf>>,
     registries: Vec<As<Registry>>,
+    update_privileged: bool,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -153,6 +154,7 @@ impl Default for WrittenDocker {
             allow: vec![],
             binds: vec![],
             registries: Registries::default().0.into_iter().map(As).collect(),
+            update_privileged: false,
         }
     }
 }
@@ -258,6 +260,7 @@ impl WrittenDocker {
             allow: Allow(rules),
             binds,
             registries: Registries(self.registries.into_iter().map(|registry| registry.0).collect()),
+            update_privileged: self.update_privileged,
             own: None,
             state: None,
         })

@@ -25,7 +25,8 @@ pub fn parse(body: &[u8]) -> Result<Value, String> {
 }
 
 /// The same of what takes another's place with all its settings, without what every container has that asked for nothing: the Engine's own
-/// runtime, and on cgroup v1 the cgroup namespace of the machine, which shows some paths more and is no right that an image could use.
+/// runtime, on cgroup v1 the cgroup namespace of the machine, which shows some paths more and is no right that an image could use, and how
+/// Podman mounts a volume.
 pub fn check_successor(body: &Value, binds: &[PathBuf]) -> Result<(), String> {
     let mut body = body.clone();
     let usual = [("CgroupnsMode", &["host"][..]), ("Runtime", &["runc", "io.containerd.runc.v2", "crun", "oci"])];
@@ -33,6 +34,11 @@ pub fn check_successor(body: &Value, binds: &[PathBuf]) -> Result<(), String> {
         for (field, values) in usual {
             if config.get(field).and_then(Value::as_str).is_some_and(|value| values.contains(&value)) {
                 config.remove(field);
+            }
+        }
+        for bind in config.get_mut("Binds").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(plain) = bind.as_str().and_then(mount::plain) {
+                *bind = plain.into();
             }
         }
     }

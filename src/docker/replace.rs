@@ -5,6 +5,8 @@
 //! - `POST /containers/create?name=web.smcp-new-0123456789ab`. [`Replaced::by`] reads from that name whom it replaces. Whoever guards the
 //!   socket inspects the container of that name, sees that it is the one ([`Replaced::is`]) and not one that is [`refused`], inspects its
 //!   image by id and the one that the body names, and lets the body through if it equals what [`recreate`] makes of the three.
+//!   A name can come to be another image's in between: so before the new one takes the name, or is started, its image is looked at again,
+//!   by id ([`may_run`]).
 //! - `POST /networks/{id}/connect` for each further network, before it is started, with the new one's full id as `Container` and the
 //!   `EndpointConfig` of [`Successor::connect`].
 //! - the old one becomes `web.smcp-old-0123456789ab`, the new one `web`. The old one is removed when the new one is good.
@@ -15,8 +17,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    image::Reference,
-    model::{SHORT, short},
+    image::{Image, Reference},
+    model::{SHORT, digits, short},
+    registries::Registries,
 };
 
 /// Between the name and the short id of whom it replaces.
@@ -93,6 +96,15 @@ pub struct Successor {
     /// The networks it is connected to afterwards, since engines before 25 take one at the create: id (or name where there is none) and
     /// `EndpointConfig`.
     pub connect: Vec<(String, Value)>,
+    /// The id of the image that it is to be made of. The create names one, and a name can come to be another's.
+    pub image_id: String,
+}
+
+impl Successor {
+    /// Whether the container that was made, as the Engine shows it, is of the image that it was to be made of.
+    pub fn is_of(&self, made: &Value) -> bool {
+        !self.image_id.is_empty() && digits(text(&made["Image"])) == digits(&self.image_id)
+    }
 }
 
 /// Why this container cannot be replaced, in a whole sentence. `inspect` is the Engine's own JSON, as below.
@@ -119,36 +131,50 @@ pub fn refused(inspect: &Value) -> Option<&'static str> {
     is_reserved(name).then_some("it is itself half of an update that did not end")
 }
 
-/// Whether a container that may do more than a new one may ([`super::policy::check`]) can be made anew of this image: only of the same
-/// repository, whatever the tag. Whoever could choose its image would have what it may do.
+/// Refuses an image for a container that may do more than a new one may ([`super::policy::check_successor`]), in a clause: who chooses
+/// what runs there has its rights. `container` and the images are what the Engine says of them, unread, `old_image` null if it is gone;
+/// `image` is the name that `new_image` was found by.
 ///
-/// What is named by an id is of no repository, and stays what it is.
-pub fn may_run(old_image_reference: &str, new_image_reference: &str) -> bool {
-    if old_image_reference == new_image_reference {
-        return true;
+/// The image that it has already may run again. Any other has to be of the same repository, whatever the tag, by what the Engine itself
+/// calls it: Podman finds an image by a digest whatever repository stands before that, and by the end of its name. And its registry has to
+/// be one that images may come from: who listens on loopback may change.
+pub fn may_run(
+    container: &Value,
+    old_image: &Value,
+    new_image: &Value,
+    image: &str,
+    registries: &Registries,
+) -> Result<(), String> {
+    let (old, new) = (Image::of(old_image), Image::of(new_image));
+    let (had, has) = (text(&container["Image"]), text(&new_image["Id"]));
+    if !has.is_empty() && digits(had) == digits(has) {
+        return Ok(());
     }
-    match (repository(old_image_reference), repository(new_image_reference)) {
-        (Some(old), Some(new)) => old == new,
-        _ => false,
+    let made_of = text(&container["Config"]["Image"]);
+    let repository = named(made_of).ok_or("it was made of an image without a name")?.repository();
+    if old.is_in(&repository) == Some(false) {
+        return Err(format!("the image that it was made of is not in the repository {repository}"));
     }
+    let wanted = named(image).ok_or("an image is named by its repository, with a tag or digest")?;
+    if wanted.repository() != repository {
+        return Err(format!(
+            "it only takes an image of the repository that it was made of ({repository}), and {image} is not"
+        ));
+    }
+    if !new.is_exactly(&wanted) {
+        return Err(format!(
+            "what Docker finds by {image} is not listed as {}; write the name as `images` lists it",
+            wanted.whole()
+        ));
+    }
+    // Podman's word for what was made on the machine, where no registry is asked unless it is named
+    if wanted.registry() == "localhost" { Ok(()) } else { registries.check(&wanted) }
 }
 
-/// The whole name of a repository, with its registry; `None` for an id, or what could be the beginning of one.
-fn repository(reference: &str) -> Option<String> {
-    let name = Reference::parse(reference).ok()?.name;
-    if name == "sha256" || name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    let (registry, path) = match name.split_once('/') {
-        Some(("index.docker.io", rest)) => ("docker.io", rest),
-        // as Docker tells a registry from the first part of a name
-        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" || first != first.to_lowercase() => {
-            (first, rest)
-        }
-        _ => ("docker.io", &name[..]),
-    };
-    let library = if registry == "docker.io" && !path.contains('/') { "library/" } else { "" };
-    Some(format!("{registry}/{library}{path}"))
+/// The image of this name; `None` for an id, or what could be the beginning of one.
+fn named(image: &str) -> Option<Reference> {
+    let is_id = |name: &str| name == "sha256" || name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    Reference::parse(image).ok().filter(|reference| !is_id(&reference.name))
 }
 
 /// What makes a container with the settings of the one that `inspect` shows, of the image called `image`. All three are what the Engine
@@ -184,7 +210,8 @@ pub fn recreate(inspect: &Value, old_image: &Value, new_image: &Value, image: &s
         let id = text(&at["NetworkID"]);
         (if id.is_empty() { name } else { id.to_owned() }, Value::Object(endpoint(at, short_id)))
     });
-    Successor { create: Value::Object(body), connect: connect.collect() }
+    let image_id = text(&new_image["Id"]).to_owned();
+    Successor { create: Value::Object(body), connect: connect.collect(), image_id }
 }
 
 /// The container's `Config` without what its image says.
@@ -410,7 +437,7 @@ mod tests {
         for (engine, text) in RECORDED {
             let (container, image) = recorded(text);
             assert_eq!(refused(&container), None, "{engine}");
-            let Successor { create, connect } = recreate(&container, &image, &image, "t/new:2");
+            let Successor { create, connect, .. } = recreate(&container, &image, &image, "t/new:2");
             assert_eq!(create["Image"], "t/new:2", "{engine}");
             assert!(create.get("Hostname").is_none() && create.get("MacAddress").is_none(), "{engine}");
             let env = create["Env"].as_array().unwrap();
@@ -479,40 +506,87 @@ mod tests {
         assert!(!may_rename("0123456789ab", "web", "web.smcp-old-0123456789ab"));
     }
 
+    /// Whether a container of `made_of`, whose image has the names `had`, may have `image`, by which the Engine finds one called `names`.
+    fn takes(made_of: &str, had: &[&str], image: &str, names: &[&str], registries: &[&str]) -> Result<(), String> {
+        let split = |names: &[&str]| {
+            let (digests, tags): (Vec<&str>, Vec<&str>) = names.iter().copied().partition(|name| name.contains('@'));
+            json!({ "Id": "sha256:00", "RepoTags": tags, "RepoDigests": digests })
+        };
+        let container = json!({ "Image": "sha256:01", "Config": { "Image": made_of } });
+        let mut new = split(names);
+        new["Id"] = "sha256:02".into();
+        let registries = Registries(registries.iter().map(|one| one.parse().unwrap()).collect());
+        may_run(&container, &split(had), &new, image, &registries)
+    }
+
     #[test]
-    fn what_may_do_more_stays_with_its_repository() {
-        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
-        for (old, new) in [
-            ("web", "web:2"),
-            ("web:1", "docker.io/library/web"),
-            ("index.docker.io/library/web", "docker.io/web:3"),
-            ("team/web:1", &format!("team/web@{digest}")),
-            (&format!("team/web:1@{digest}"), "docker.io/team/web"),
-            ("localhost:5000/a/web:1", "localhost:5000/a/web:2"),
-            (&digest, &digest),
-            ("0123456789ab", "0123456789ab"),
+    fn what_may_do_more_takes_what_the_engine_itself_lists_in_its_repository() {
+        let digest = format!("@sha256:{}", "0123456789abcdef".repeat(4));
+        let with = |name: &str| format!("{name}{digest}");
+        for (made_of, had, image, names) in [
+            ("web", &["web:latest"][..], "web:2", &["web:2"][..]),
+            ("web:1", &[], "docker.io/library/web", &["web:latest"]),
+            ("index.docker.io/library/web", &[&*with("web")], "docker.io/web:3", &["docker.io/library/web:3"]),
+            ("team/web:1", &["other:1", "team/web:1"], &with("team/web"), &[&*with("team/web")]),
+            (&*with("team/web:1"), &[], "docker.io/team/web", &["team/web:latest"]),
+            ("localhost/a/web:1", &["localhost/a/web:1"], "localhost/a/web:2", &["localhost/a/web:2"]),
+            ("r.example/web:1", &["<none>:<none>"], "r.example/web:2", &["other:1", "r.example/web:2"]),
         ] {
-            assert!(may_run(old, new), "{old} {new}");
+            assert_eq!(takes(made_of, had, image, names, &["*"]), Ok(()), "{made_of} {image}");
         }
-        for (old, new) in [
-            ("web", "evil"),
-            ("web", "team/web"),
-            ("team/web", "localhost/team/web"),
-            ("localhost:5000/web", "localhost:5001/web"),
-            ("r.example/web", "docker.io/r.example/web"),
-            ("r.example/web", "docker.io/library/r.example/web"),
-            ("web", "web/web"),
-            ("web", ""),
-            ("", "web"),
-            ("web", &digest),
-            (&digest, "web"),
-            (&digest, &format!("sha256:{}", "0".repeat(64))),
-            ("0123456789ab", "0123456789ab:evil"),
-            ("web", "web:../evil"),
-            ("web", "WEB"),
+        for (made_of, had, image, names) in [
+            // another one by its digest, and by the end of its name
+            (
+                "docker.io/corp/agent:1",
+                &[][..],
+                &*with("docker.io/corp/agent"),
+                &[&*with("docker.io/attacker/x"), "docker.io/attacker/x:1"][..],
+            ),
+            ("docker.io/corp/agent:1", &[], "corp/agent:2", &["attacker.example/corp/agent:2"]),
+            ("docker.io/corp/agent:1", &[], "docker.io/corp/agent:2", &["docker.io/corp/agent:3"]),
+            ("docker.io/corp/agent:1", &[], "docker.io/corp/agent:2", &[]),
+            ("corp/agent:1", &[], "registry-1.docker.io/corp/agent:2", &["registry-1.docker.io/corp/agent:2"]),
+            ("corp/agent:1", &[], "corp/agent/x:2", &["corp/agent/x:2"]),
+            ("web", &[], "evil", &["evil:latest"]),
+            ("web", &[], "team/web", &["team/web:latest"]),
+            ("team/web", &[], "localhost/team/web", &["localhost/team/web:latest"]),
+            ("localhost:5000/web", &[], "localhost:5001/web", &["localhost:5001/web:latest"]),
+            ("r.example/web", &[], "docker.io/r.example/web", &["docker.io/r.example/web:latest"]),
+            ("web", &[], "web/web", &["web/web:latest"]),
+            // what it was made of has another name by now
+            ("corp/agent:1", &["attacker.example/corp/agent:1"], "corp/agent:2", &["docker.io/corp/agent:2"]),
+            // ids, and names that could be the beginning of one
+            ("sha256:01", &[], "web", &["web:latest"]),
+            ("0123456789ab", &[], "0123456789ab:evil", &["0123456789ab:evil"]),
+            ("web", &[], "0123456789ab", &["web:latest"]),
+            ("web", &[], "sha256:02", &["web:latest"]),
+            ("", &[], "web", &["web:latest"]),
+            ("web", &[], "", &["web:latest"]),
+            ("web", &[], "web:../evil", &["web:latest"]),
         ] {
-            assert!(!may_run(old, new), "{old} {new}");
+            assert!(takes(made_of, had, image, names, &["*"]).is_err(), "{made_of} {image}");
         }
+    }
+
+    #[test]
+    fn what_may_do_more_takes_nothing_of_a_registry_that_is_not_named() {
+        let takes = |registries: &[&str]| {
+            takes("127.0.0.1:5000/agent:1", &[], "127.0.0.1:5000/agent:2", &["127.0.0.1:5000/agent:2"], registries)
+        };
+        let why = takes(&["*"]).unwrap_err();
+        assert!(why.contains("127.0.0.1:5000") && why.contains("docker.registries"), "{why}");
+        assert_eq!(takes(&["*", "127.0.0.1:5000"]), Ok(()));
+    }
+
+    #[test]
+    fn what_it_has_already_may_run_again_whatever_it_is_called() {
+        for (had, has) in [("sha256:01", "sha256:01"), ("sha256:01", "01")] {
+            let container = json!({ "Image": had, "Config": { "Image": "sha256:01" } });
+            let image = json!({ "Id": has, "RepoTags": [] });
+            assert_eq!(may_run(&container, &image, &image, "sha256:01", &Registries::default()), Ok(()));
+        }
+        let nothing = json!({});
+        assert!(may_run(&nothing, &nothing, &nothing, "web", &Registries::default()).is_err());
     }
 
     #[test]
@@ -576,7 +650,7 @@ mod tests {
                 "Id": "0123456789abcdef".repeat(4), "Config": { "MacAddress": "02:00:00:00:00:01" },
                 "HostConfig": { "NetworkMode": mode }, "NetworkSettings": { "Networks": networks },
             });
-            let Successor { create, connect } = recreate(&inspect, &Value::Null, &Value::Null, "i");
+            let Successor { create, connect, .. } = recreate(&inspect, &Value::Null, &Value::Null, "i");
             let first = create["NetworkingConfig"]["EndpointsConfig"].clone();
             (create["HostConfig"]["NetworkMode"].as_str().unwrap().to_owned(), first, connect)
         };

@@ -125,6 +125,12 @@ async fn exchange(
     *hold = Some(docker.hold(&new, &entry.name)?);
     entry.new = Some(new.clone());
     claim.write(entry).await?;
+    if !successor.is_of(&docker.get::<Value>(&format!("/containers/{new}/json")).await?) {
+        return Err(Failure::Refused(format!(
+            "{} has come to mean another image; write its whole name, as `images` lists it, or try again",
+            entry.image
+        )));
+    }
     for (network, endpoint) in &successor.connect {
         let body = serde_json::json!({ "Container": new, "EndpointConfig": endpoint }).to_string();
         docker.post(&format!("/networks/{}/connect", encoded(network)), Some(body.into()), PATIENCE).await?;

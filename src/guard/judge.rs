@@ -1,7 +1,7 @@
 //! Whether a body passes: by the policy, or because the guard makes the same of what it has looked at itself.
 
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     Call, Guard, Refusal, answer, pull,
     request::{is_id, is_image, is_name},
-    table::{Body, LOOKED_UP, RENAME},
+    table::{Body, LOOKED_UP, RENAME, STARTS},
 };
 use crate::docker::{
     policy,
@@ -26,12 +26,14 @@ impl Guard {
     pub(super) async fn judged(&self, call: &Call, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let parse = || policy::parse(body).map_err(|why| Refusal::forbidden(format!("docker-guard: {why}")));
         pull::check(call, &self.settings.registries)?;
-        if call.row.body == Body::None && call.row.path != RENAME {
+        let is_start = STARTS.contains(&call.row.path);
+        if call.row.body == Body::None && call.row.path != RENAME && !is_start {
             return Ok(vec![]);
         }
         // each may hold a body and three inspections
         let _place = self.judging.acquire().await;
         let body = match call.row.body {
+            Body::None if is_start => return self.start(call).await.map(|()| vec![]),
             Body::None => return self.rename(call).await.map(|()| vec![]),
             Body::Create => {
                 let body = parse()?;
@@ -48,18 +50,53 @@ impl Guard {
             .map_err(|error| Refusal::new(500, format!("docker-guard made no body of it: {error}")))
     }
 
-    /// What is passed on of the Engine's answer: nothing that a registry said.
-    pub(super) fn answered(&self, call: &Call, answer: Response<Incoming>) -> Response<answer::Body> {
-        match &call.pulled {
-            Some(image) => pull::answer(answer, image, &self.settings.registries).map(answer::body),
-            None => answer.map(answer::body),
+    /// What is passed on of the Engine's answer: nothing that a registry said, and no container that is another than was judged.
+    pub(super) async fn answered(
+        &self,
+        call: &Call,
+        answer: Response<Incoming>,
+    ) -> Result<Response<answer::Body>, Refusal> {
+        if let Some(image) = &call.pulled {
+            return Ok(pull::answer(answer, image, &self.settings.registries).map(answer::body));
+        }
+        if call.row.body == Body::Create && call.replaced().is_some() && answer.status() == StatusCode::CREATED {
+            return self.created(answer).await;
+        }
+        Ok(answer.map(answer::body))
+    }
+
+    /// Removes a new container again that is of another image than was judged: the name of one can come to be another's.
+    async fn created(&self, answer: Response<Incoming>) -> Result<Response<answer::Body>, Refusal> {
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, LARGEST).collect().await.map_err(|_| self.silent())?.to_bytes();
+        let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let id = Some(text(&said["Id"])).filter(|id| is_id(id)).ok_or_else(|| self.silent())?;
+        let proven = match self.look(&format!("/containers/{id}/json")).await {
+            Ok(Some(new)) => self.proven(&new).await,
+            Ok(None) => Ok(()),
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = proven {
+            self.remove(id).await;
+            return Err(refusal);
+        }
+        Ok(Response::from_parts(head, answer::body(Full::new(body))))
+    }
+
+    /// Removes a container that has not run. One that stays is not started either.
+    async fn remove(&self, id: &str) {
+        let request = Request::delete(format!("/containers/{id}?force=true"));
+        let Ok(request) = request.body(Empty::<bytes::Bytes>::new()) else { return };
+        let removed = timeout(LOOKED_UP, transport::send(&self.settings.docker, request, u64::MAX)).await;
+        if !removed.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status().is_success())) {
+            tracing::error!(id, "a container of another image than was judged could not be removed; remove it");
         }
     }
 
     /// A new container asks for nothing beyond the policy, or for what the one has that it replaces.
     async fn create(&self, call: &Call, body: &Value) -> Result<(), Refusal> {
         self.named(call).await?;
-        let image = body["Image"].as_str().unwrap_or_default();
+        let image = text(&body["Image"]);
         if !is_image(image) {
             return Err(Refusal::forbidden(
                 "docker-guard lets no such container be made: Image is no image's name or id",
@@ -73,20 +110,70 @@ impl Guard {
         let Some(replaced) = call.replaced() else {
             return Err(Refusal::forbidden(format!("docker-guard lets no such container be made: {why}")));
         };
-        let (successor, old_image) = self.successor(&replaced, image).await?;
-        let name = &replaced.name;
-        if successor.create == *body {
-            let is_plain = policy::check_successor(body, &self.settings.binds).is_ok();
-            if replace::may_run(&old_image, image) || is_plain && self.volumes(body).await?.is_none() {
-                return Ok(());
-            }
+        let replacement = self.replacement(&replaced, image).await?;
+        if replacement.successor.create != *body {
             return Err(Refusal::forbidden(format!(
-                "docker-guard: {name} may do more than a new container ({why}), so it is replaced only by one of the same repository"
+                "docker-guard lets no such container be made: {why}, and in the rest it is not as {} is now",
+                replaced.name
             )));
         }
-        Err(Refusal::forbidden(format!(
-            "docker-guard lets no such container be made: {why}, and in the rest it is not as {name} is now"
-        )))
+        match self.beyond(body).await? {
+            Some(_) => self.may_run(&replaced.name, &replacement, image),
+            None => Ok(()),
+        }
+    }
+
+    /// What such a container has beyond the policy and what every container has.
+    async fn beyond(&self, body: &Value) -> Result<Option<String>, Refusal> {
+        match policy::check_successor(body, &self.settings.binds) {
+            Ok(()) => self.volumes(body).await,
+            Err(why) => Ok(Some(why)),
+        }
+    }
+
+    /// Refuses an image for a container that may do more than a new one may.
+    fn may_run(&self, name: &str, of: &Replacement, image: &str) -> Result<(), Refusal> {
+        let no =
+            |why: &str| Refusal::forbidden(format!("docker-guard: {name} may do more than a new container, and {why}"));
+        if !self.settings.update_privileged {
+            return Err(no("this docker-guard lets no such container be replaced (--update-privileged would)"));
+        }
+        replace::may_run(&of.old, &of.old_image, &of.new_image, image, &self.settings.registries)
+            .map_err(|why| no(&why))
+    }
+
+    /// A container that is to replace another is started only if it is what was let through.
+    async fn start(&self, call: &Call) -> Result<(), Refusal> {
+        let id = call.subject.as_deref().unwrap_or_default();
+        // what is not there the Engine says itself
+        let Some(inspect) = self.look(&format!("/containers/{id}/json")).await? else { return Ok(()) };
+        self.proven(&inspect).await
+    }
+
+    /// Refuses a container, called as one that is to replace another, whose image is not one that could have been let through: the name
+    /// that the create had may have come to be another image's before the Engine looked for it.
+    async fn proven(&self, new: &Value) -> Result<(), Refusal> {
+        let Some(replaced) = Replaced::by(name_of(new)) else { return Ok(()) };
+        let image = text(&new["Config"]["Image"]);
+        let new_image = self.image(text(&new["Image"])).await?;
+        if self.beyond(&replace::recreate(new, &new_image, &new_image, image).create).await?.is_none() {
+            return Ok(());
+        }
+        let no = |why: &str| {
+            Refusal::forbidden(format!("docker-guard: {} is not to replace {}: {why}", name_of(new), replaced.name))
+        };
+        let old = match self.look(&format!("/containers/{}/json", replaced.old_name())).await? {
+            Some(old) if text(&old["Id"]).starts_with(&replaced.short_id) && name_of(&old) == replaced.old_name() => {
+                old
+            }
+            _ => self.replaced(&replaced).await?,
+        };
+        let old_image = self.image(text(&old["Image"])).await?;
+        if new_image.is_null() {
+            return Err(no("its image is gone"));
+        }
+        let successor = replace::recreate(&old, &old_image, &new_image, image);
+        self.may_run(&replaced.name, &Replacement { old, old_image, new_image, successor }, image)
     }
 
     /// The names of an update are for what replaces a container that is there.
@@ -119,7 +206,7 @@ impl Guard {
         let replaced =
             new["Name"].as_str().and_then(|name| Replaced::by(name.trim_start_matches('/'))).ok_or_else(no)?;
         let image = new["Config"]["Image"].as_str().unwrap_or_default();
-        let (successor, _) = self.successor(&replaced, image).await?;
+        let successor = self.replacement(&replaced, image).await?.successor;
         let network = call.subject.as_deref().unwrap_or_default();
         let is_same = |(name, place): &(String, Value)| name == network && place == endpoint;
         if successor.connect.iter().any(is_same) { Ok(()) } else { Err(no()) }
@@ -159,38 +246,43 @@ impl Guard {
         let id = call.subject.as_deref().unwrap_or_default();
         let inspect = self.look(&format!("/containers/{id}/json")).await?;
         let inspect = inspect.ok_or_else(|| Refusal::new(404, format!("No such container: {id}")))?;
-        let name = inspect["Name"].as_str().unwrap_or_default().trim_start_matches('/');
-        if inspect["Id"] == id && replace::may_rename(id, name, call.value("name").unwrap_or_default()) {
-            Ok(())
-        } else {
-            Err(no())
+        if inspect["Id"] != id || !replace::may_rename(id, name_of(&inspect), call.value("name").unwrap_or_default()) {
+            return Err(no());
+        }
+        self.proven(&inspect).await
+    }
+
+    /// What would replace that container by this image, made of what the Engine says of both now.
+    async fn replacement(&self, replaced: &Replaced, image: &str) -> Result<Replacement, Refusal> {
+        if !is_name(&replaced.name) || !is_image(image) {
+            return Err(kept(replaced, "it, or the image, has no name to go by"));
+        }
+        let old = self.replaced(replaced).await?;
+        let old_image = self.image(text(&old["Image"])).await?;
+        let new_image = self.look(&format!("/images/{image}/json")).await?;
+        let new_image = new_image.ok_or_else(|| kept(replaced, "the image is not there"))?;
+        let successor = replace::recreate(&old, &old_image, &new_image, image);
+        Ok(Replacement { old, old_image, new_image, successor })
+    }
+
+    /// The container that is to be replaced, as the Engine shows it.
+    async fn replaced(&self, replaced: &Replaced) -> Result<Value, Refusal> {
+        let inspect = self.look(&format!("/containers/{}/json", replaced.name)).await?;
+        let inspect = inspect.ok_or_else(|| kept(replaced, "it is not there"))?;
+        // the Engine may have found it by the beginning of an id
+        if !replaced.is(text(&inspect["Id"]), text(&inspect["Name"])) {
+            return Err(kept(replaced, "it is another than the name says"));
+        }
+        match replace::refused(&inspect) {
+            Some(why) => Err(kept(replaced, why)),
+            None => Ok(inspect),
         }
     }
 
-    /// What would replace that container, made of what the Engine says of it now; and the image that it is made of, by name.
-    async fn successor(&self, replaced: &Replaced, image: &str) -> Result<(Successor, String), Refusal> {
-        let no =
-            |why: &str| Refusal::forbidden(format!("docker-guard: {} is not to be replaced: {why}", replaced.name));
-        if !is_name(&replaced.name) || !is_image(image) {
-            return Err(no("it, or the image, has no name to go by"));
-        }
-        let inspect = self.look(&format!("/containers/{}/json", replaced.name)).await?;
-        let inspect = inspect.ok_or_else(|| no("it is not there"))?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        // the Engine may have found it by the beginning of an id
-        if !replaced.is(&text(&inspect["Id"]), &text(&inspect["Name"])) {
-            return Err(no("it is another than the name says"));
-        }
-        if let Some(why) = replace::refused(&inspect) {
-            return Err(no(why));
-        }
-        let old_image = text(&inspect["Image"]);
-        let old_image =
-            if is_image(&old_image) { self.look(&format!("/images/{old_image}/json")).await? } else { None };
-        let new_image =
-            self.look(&format!("/images/{image}/json")).await?.ok_or_else(|| no("the image is not there"))?;
-        let successor = replace::recreate(&inspect, &old_image.unwrap_or(Value::Null), &new_image, image);
-        Ok((successor, text(&inspect["Config"]["Image"])))
+    /// The image with this id; null if it is gone.
+    async fn image(&self, id: &str) -> Result<Value, Refusal> {
+        let image = if is_image(id) { self.look(&format!("/images/{id}/json")).await? } else { None };
+        Ok(image.unwrap_or_default())
     }
 
     /// What the Engine says of one thing; `None` if it does not have it.
@@ -214,4 +306,25 @@ impl Guard {
         let socket = self.settings.docker.display();
         Refusal::new(502, format!("the Docker Engine at {socket} does not say what docker-guard has to know"))
     }
+}
+
+/// A container, and what would replace it.
+struct Replacement {
+    old: Value,
+    /// Null if it is gone.
+    old_image: Value,
+    new_image: Value,
+    successor: Successor,
+}
+
+fn kept(replaced: &Replaced, why: &str) -> Refusal {
+    Refusal::forbidden(format!("docker-guard: {} is not to be replaced: {why}", replaced.name))
+}
+
+fn name_of(inspect: &Value) -> &str {
+    text(&inspect["Name"]).trim_start_matches('/')
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }

@@ -103,6 +103,9 @@ use Kind::{Filters, Flag, Image, Integer, Name, Never, No, Nothing, Number, Seco
 /// What fetches an image.
 pub(super) const PULL: &str = "/images/create";
 
+/// What lets a container run, one that has not run before as well.
+pub(super) const STARTS: &[&str] = &["/containers/{id}/start", "/containers/{id}/restart"];
+
 /// What gives a container another name.
 pub(super) const RENAME: &str = "/containers/{id}/rename";
 

@@ -346,6 +346,7 @@ fn nothing_is_done_to_the_guards_own_container() {
         read_only: false,
         binds: vec![],
         registries: Registries::default(),
+        update_privileged: false,
         own: own.map(str::to_owned),
     };
     let (own, elsewhere, machine) = (settings(Some(ID)), settings(Some(&other)), settings(None));

@@ -90,7 +90,7 @@ impl Guard {
     }
 
     /// What the Engine says, unread: `docker inspect` adds what its own version knows.
-    fn json(&self, target: &str) -> Value {
+    pub(super) fn json(&self, target: &str) -> Value {
         let said = self.request(&format!("GET {target}"));
         let (head, body) = said.split_once("\r\n\r\n").unwrap();
         let body = if head.contains("chunked") {
@@ -822,6 +822,56 @@ fn docker_ps_works_and_the_rest_of_docker_does_not() {
     }
 }
 
+#[test]
+fn a_new_container_of_another_image_than_was_judged_is_removed_again() {
+    let new = "f".repeat(64);
+    let privileged = |id: &str, name: &str, image: &str, called: &str| {
+        json!({
+            "Id": id, "Name": format!("/{name}"), "Image": format!("sha256:{image}"), "Config": { "Image": called },
+            "HostConfig": { "Privileged": true, "NetworkMode": "none" },
+        })
+    };
+    let image = |id: &str, tag: &str| json!({ "Id": format!("sha256:{id}"), "RepoTags": [tag], "Config": {} });
+    let old = privileged(ID, "web", "01", "corp/web:1");
+    let (own, next, evil) = (image("01", "corp/web:1"), image("02", "corp/web:2"), image("03", "evil/web:2"));
+    let replaced = systemmanager_mcp::docker::replace::Replaced::new("web", ID);
+    let body = systemmanager_mcp::docker::replace::recreate(&old, &own, &next, "corp/web:2").create;
+    // what the Engine makes is of the image that the name had a moment ago, or of another
+    for (made_of, is_kept) in [("02", true), ("03", false)] {
+        let made = privileged(&new, &replaced.new_name(), made_of, "corp/web:2");
+        let answers = [
+            ("GET /containers/web/json".to_owned(), old.clone()),
+            (format!("GET /containers/{new}/json"), made),
+            ("GET /images/sha256:01/json".to_owned(), own.clone()),
+            ("GET /images/corp/web:2/json".to_owned(), next.clone()),
+            ("GET /images/sha256:02/json".to_owned(), next.clone()),
+            ("GET /images/sha256:03/json".to_owned(), evil.clone()),
+            ("POST /containers/create".to_owned(), json!({ "Id": new, "Warnings": [] })),
+            (format!("DELETE /containers/{new}"), json!({})),
+        ];
+        let recorder = Recorder::with(move |mut client, seen| {
+            let mut bytes = [0; 64 << 10];
+            let read = client.read(&mut bytes).unwrap_or(0);
+            seen.lock().unwrap().extend_from_slice(&bytes[..read]);
+            let asked = String::from_utf8_lossy(&bytes[..read]).into_owned();
+            let answer = answers.iter().find(|(line, _)| asked.starts_with(line.as_str()));
+            let (status, body) = match answer {
+                Some((line, body)) if line.starts_with("POST") => ("201 Created", body.to_string()),
+                Some((_, body)) => ("200 OK", body.to_string()),
+                None => ("404 Not Found", json!({ "message": "there is none" }).to_string()),
+            };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = client.write_all(format!("{head}{body}").as_bytes());
+        });
+        let guard = Guard::before(&recorder.socket, &["--update-privileged"]);
+        let said = guard.post(&format!("/containers/create?name={}", replaced.new_name()), &body.to_string());
+        assert_eq!(said.starts_with("HTTP/1.1 201 "), is_kept, "{said}");
+        assert_eq!(is_refused(&said), !is_kept, "{said}");
+        let is_removal = |(method, _): &(String, String)| method == "DELETE";
+        assert_eq!(recorder.requests().iter().any(is_removal), !is_kept, "{:?}", recorder.requests());
+    }
+}
+
 /// What a test made of an engine's, gone with it.
 struct Made<'a>(&'a Engine, Vec<Vec<String>>);
 
@@ -997,7 +1047,7 @@ fn what_engines_give_without_being_asked_is_within_the_bounds_and_what_is_within
 #[ignore = "needs engines: tests/run --only docker"]
 fn a_create_beyond_the_policy_passes_only_as_the_one_it_replaces() {
     for engine in engines().iter().filter(|engine| !engine.is_podman()) {
-        let guard = Guard::before(&engine.socket, &[]);
+        let guard = Guard::before(&engine.socket, &["--update-privileged"]);
         let old = engine.run(&["--cap-add", "NET_ADMIN", "--env", "A=b"], &["sleep", "1000"]);
         let inspect = guard.json(&format!("/containers/{}/json", old.id));
         let image = guard.json(&format!("/images/{IMAGE}/json"));

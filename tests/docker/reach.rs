@@ -35,6 +35,7 @@ impl Desk {
             allow: Allow(allow),
             binds: vec![],
             registries: Registries::default(),
+            update_privileged: false,
             own: Some(own.id.clone()),
         };
         let host = Host::open("/".as_ref(), First::Comes).unwrap().with_docker(Docker::new(settings));

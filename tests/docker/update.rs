@@ -7,6 +7,7 @@ use std::{
         fs::PermissionsExt,
         net::{UnixListener, UnixStream},
     },
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -25,19 +26,19 @@ use crate::common::{Key, Scratch, Server, Setup, eventually};
 const SCOPES: &[Scope] = &[Scope::DockerRead, Scope::DockerDeploy];
 
 /// What a test made of an engine's, gone with it.
-struct Made {
-    engine: Engine,
-    prefix: String,
+pub(super) struct Made {
+    pub(super) engine: Engine,
+    pub(super) prefix: String,
 }
 
 impl Made {
-    fn on(engine: &Engine) -> Self {
+    pub(super) fn on(engine: &Engine) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("upd-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         Self { engine: engine.clone(), prefix }
     }
 
-    fn name(&self, name: &str) -> String {
+    pub(super) fn name(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }
 
@@ -56,7 +57,7 @@ impl Made {
         (name, id)
     }
 
-    fn inspect(&self, name: &str) -> Value {
+    pub(super) fn inspect(&self, name: &str) -> Value {
         serde_json::from_str::<Value>(&self.engine.docker(&["inspect", name])).unwrap()[0].take()
     }
 
@@ -180,7 +181,8 @@ fn a_new_image_brings_what_is_its_own_and_all_else_is_kept() {
             "echo kept > /anon/file; echo kept > /data/file; echo kept > /named/file",
         ]);
         let before = made.inspect(&name);
-        let server = engine.server(SCOPES);
+        // it has a directory of the machine
+        let server = engine.server_with(SCOPES, "update_privileged: true");
         let report = answer(
             &server,
             "container_update",
@@ -271,7 +273,8 @@ fn what_is_no_good_is_taken_back_and_the_old_one_runs() {
 fn what_cannot_be_done_is_refused_before_anything_is_touched() {
     for engine in engines() {
         let made = Made::on(&engine);
-        let server = engine.server_with(SCOPES, "allow: [(scope: \"docker:deploy\", names: [\"upd-*\"])]");
+        let keys = "allow: [(scope: \"docker:deploy\", names: [\"upd-*\"])], update_privileged: true";
+        let server = engine.server_with(SCOPES, keys);
         let other = engine.run(&[], &["sleep", "1000"]);
         let (web, web_id) = made.run("web", &["--network", "none"], IMAGE, &["sleep", "1000"]);
         let (rm, _) = made.run("rm", &["--network", "none", "--rm"], IMAGE, &["sleep", "1000"]);
@@ -330,7 +333,7 @@ fn without_a_place_for_the_journal_nothing_is_begun() {
 
 /// What the middle does at a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Mishap {
+pub(super) enum Mishap {
     /// The server is killed before the Engine hears of the request.
     KilledBefore,
     /// The server is killed after the Engine did it.
@@ -344,7 +347,7 @@ enum Mishap {
 }
 
 /// Between a server and its engine: something happens at one step.
-struct Middle {
+pub(super) struct Middle {
     scratch: Scratch,
     victim: Arc<Mutex<Option<Pid>>>,
 }
@@ -353,7 +356,7 @@ struct Middle {
 const STEPS: &[&str] = &["/containers/create", "/connect", "/stop", ".smcp-old-", "/rename", "/start", "DELETE"];
 
 impl Middle {
-    fn before(
+    pub(super) fn before(
         engine: &Engine,
         step: &'static str,
         hook: impl FnMut() + Send + 'static,
@@ -430,8 +433,13 @@ impl Middle {
         Self { scratch, victim }
     }
 
+    /// Where it listens.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.scratch.path("docker.sock")
+    }
+
     fn server(&self) -> Server {
-        let config = format!("docker: (socket: {:?}),", self.scratch.path("docker.sock").to_str().unwrap());
+        let config = format!("docker: (socket: {:?}),", self.socket().to_str().unwrap());
         let server = Setup { keys: vec![Key::new("agent").with_scopes(SCOPES)], config, ..Setup::default() }.start();
         *self.victim.lock().unwrap() = Some(server.pid());
         server

@@ -108,6 +108,14 @@ pub(super) fn binds(check: &Check<'_>, value: &Value, path: &str) -> Result<(), 
     Ok(())
 }
 
+/// One of `HostConfig.Binds` without the options that Podman writes down for each: a mount that is as Docker's are anyway, or may less.
+pub(super) fn plain(bind: &str) -> Option<String> {
+    let (place, options) = bind.rsplit_once(':').filter(|(place, _)| place.contains(':'))?;
+    let usual = ["rbind", "nosuid", "nodev", "noexec"];
+    let options: Vec<&str> = options.split(',').filter(|option| !usual.contains(option)).collect();
+    Some(if options.is_empty() { place.to_owned() } else { format!("{place}:{}", options.join(",")) })
+}
+
 /// `HostConfig.Mounts`: each field by itself, then whether they fit together.
 pub(super) fn mounts(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
     check.value(value, Objects(MOST, MOUNT), path)?;

@@ -710,3 +710,16 @@ fn a_container_does_not_begin_in_a_directory_that_an_engine_has_open() {
         permitted(&format!(r#"{{"Image":"a","WorkingDir":"{directory}"}}"#));
     }
 }
+
+#[test]
+fn how_podman_mounts_a_volume_makes_none_one_that_may_do_more() {
+    let of = |binds: &str| check_successor(&parse(host(&format!(r#""Binds": [{binds}]"#)).as_bytes()).unwrap(), &[]);
+    for bind in ["data:/d:rw,rprivate,nosuid,nodev,rbind", "data:/d:ro,rprivate,rbind", "data:/d:rbind", "data:/d"] {
+        assert_eq!(of(&format!("{bind:?}")), Ok(()), "{bind}");
+    }
+    for bind in
+        ["/srv:/d:rw,rbind", "data:/d:rw,rshared", "data:/d:suid", "data:/d:dev,rbind", "/srv:rbind", "/:/rbind"]
+    {
+        assert!(of(&format!("{bind:?}")).is_err(), "{bind}");
+    }
+}

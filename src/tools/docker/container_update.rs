@@ -11,11 +11,10 @@ use super::container_control::State;
 use crate::{
     docker::{
         Docker, Hold, Pulled,
-        image::Reference,
+        image::{Image, Reference},
         journal::{Entry, Journal, Stage},
         model::{Summary, short},
-        policy,
-        replace::{may_run, recreate, refused},
+        replace::{self, may_run, recreate},
         update::{self, End},
     },
     failure::Failure,
@@ -100,8 +99,17 @@ impl Acting for ContainerUpdate {
         let summary = docker.find(&self.name, Scope::DockerDeploy).await?;
         let inspect: Value = docker.get(&format!("/containers/{}/json", summary.id)).await?;
         let refuse = |why: &str| Failure::Refused(format!("{} is not updated: {why}", summary.name()));
-        if let Some(why) = refused(&inspect) {
+        if let Some(why) = replace::refused(&inspect) {
             return Err(refuse(why));
+        }
+        let old_image = docker.image_of(&inspect).await;
+        if let Some(why) = docker.beyond(&inspect, &old_image).await?
+            && !docker.settings().update_privileged
+        {
+            return Err(Failure::Forbidden(format!(
+                "{} is not updated: it has what no new container may ask for ({why}), and its image would have that too; the operator can allow it with docker.update_privileged (docker-guard: --update-privileged)",
+                summary.name()
+            )));
         }
         if let Some(why) = dependent(docker, &summary).await? {
             return Err(refuse(&why));
@@ -168,17 +176,12 @@ impl Acting for ContainerUpdate {
             let state = State::of(&docker.inspect(id).await?);
             return Ok(report(id, false, state, Some("already up to date".to_owned())));
         }
-        let successor = recreate(&inspect, old_image.as_ref().unwrap_or(&Value::Null), &new_image, &image);
+        let old = old_image.as_ref().unwrap_or(&Value::Null);
+        let successor = recreate(&inspect, old, &new_image, &image);
         let ran = inspect["State"]["Running"] == true;
-        let old_reference = inspect["Config"]["Image"].as_str().unwrap_or_default();
-        if let Err(why) = policy::check_successor(&successor.create, &docker.settings().binds)
-            && !may_run(old_reference, &image)
-        {
+        if let Err(failure) = allowed(docker, &summary, &inspect, old, &new_image, &image).await {
             claim.close().await;
-            return Err(Failure::Refused(format!(
-                "{} is not updated: it has what no new container may ask for ({why}), so that it only takes another tag or digest of the repository it was made of ({old_reference}), and {image} is none",
-                summary.name()
-            )));
+            return Err(failure);
         }
         let entry = Entry {
             stage: Stage::Creating,
@@ -235,19 +238,53 @@ impl ContainerUpdate {
         if self.pull {
             pull(turn, docker, image).await?;
         }
-        let new_image: Value = docker.get(&format!("/images/{image}/json")).await?;
+        let new_image = image_by(docker, image).await?;
         // a pull takes its time, and others do not wait for it
         let inspect: Value = docker.get(&format!("/containers/{}/json", summary.id)).await?;
         let refuse = |why: &str| Failure::Refused(format!("{} is not updated: {why}", summary.name()));
-        if let Some(why) = refused(&inspect) {
+        if let Some(why) = replace::refused(&inspect) {
             return Err(refuse(why));
         }
         if inspect["Name"].as_str().map(|name| name.trim_start_matches('/')) != Some(summary.name()) {
             return Err(refuse("it was given another name meanwhile"));
         }
-        let old_image = docker.get(&format!("/images/{}/json", inspect["Image"].as_str().unwrap_or_default())).await;
-        Ok(Found { inspect, old_image: old_image.ok(), new_image })
+        let old_image = docker.image_of(&inspect).await;
+        Ok(Found { inspect, old_image: Some(old_image).filter(Value::is_object), new_image })
     }
+}
+
+/// What the Engine says of the image that a caller means. The create takes the name, and is checked to have found the same.
+async fn image_by(docker: &Docker, image: &str) -> Result<Value, Failure> {
+    let by_tag = named(image).filter(|reference| reference.digest.is_none());
+    if let Some(reference) = by_tag
+        && let Ok(found) = docker.get::<Value>(&format!("/images/{image}/json")).await
+        && Image::of(&found).is_exactly(&reference)
+    {
+        return Ok(found);
+    }
+    // by a digest, or the beginning of an id or a name, nobody learns of one that is not shown
+    let found = docker.find_image(image).await?;
+    docker.get(&format!("/images/{}/json", found.image.id)).await
+}
+
+/// Refuses an image that may not run with what the container has.
+async fn allowed(
+    docker: &Docker,
+    summary: &Summary,
+    inspect: &Value,
+    old_image: &Value,
+    new_image: &Value,
+    image: &str,
+) -> Result<(), Failure> {
+    let Some(has) = docker.beyond(inspect, old_image).await? else { return Ok(()) };
+    let settings = docker.settings();
+    let why = match may_run(inspect, old_image, new_image, image, &settings.registries) {
+        Ok(()) if settings.update_privileged => return Ok(()),
+        Ok(()) => "docker.update_privileged does not allow it".to_owned(),
+        Err(why) => why,
+    };
+    let name = summary.name();
+    Err(Failure::Refused(format!("{name} is not updated: it has what no new container may ask for ({has}), and {why}")))
 }
 
 /// How long all other containers together may take to be asked what they share.

@@ -1,0 +1,29 @@
+//! What a container has beyond what a new one may ask for: rights that an operator gave it.
+
+use serde_json::Value;
+
+use super::{Docker, policy, replace::recreate};
+use crate::failure::Failure;
+
+impl Docker {
+    /// What the Engine says of the image that a container was made of; null if it is gone. `inspect` is what it says of the container.
+    pub async fn image_of(&self, inspect: &Value) -> Value {
+        let id = inspect["Image"].as_str().unwrap_or_default();
+        self.get(&format!("/images/{id}/json")).await.unwrap_or_default()
+    }
+
+    /// What a container has that no new one may ask for, in a clause; `None` if it has no more than that. `image` is its own.
+    pub async fn beyond(&self, inspect: &Value, image: &Value) -> Result<Option<String>, Failure> {
+        let binds = &self.settings.binds;
+        let again = recreate(inspect, image, image, inspect["Config"]["Image"].as_str().unwrap_or_default()).create;
+        if let Err(why) = policy::check_successor(&again, binds) {
+            return Ok(Some(why));
+        }
+        let wanted = policy::volumes(&again);
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let there = self.all_volumes().await?;
+        Ok(there.iter().filter(|one| wanted.contains(&one.name.as_str())).find_map(|one| one.refused(binds)))
+    }
+}
