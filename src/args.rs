@@ -800,6 +800,19 @@ mod tests {
     }
 
     #[test]
+    fn docker_guard_is_told_what_the_server_is_told() {
+        let guard = |flags: &str| match read(&format!("docker-guard --listen /g {flags}")) {
+            Ok(Command::DockerGuard { settings, .. }) => settings,
+            other => panic!("{flags}: {other:?}"),
+        };
+        let default = guard("");
+        assert_eq!((default.registries, default.update_privileged), (Registries::default(), false));
+        let told = guard("--registry * --registry nas.lan:5000 --update-privileged");
+        let named = ["*", "nas.lan:5000"].map(|name| name.parse().unwrap());
+        assert_eq!((told.registries, told.update_privileged), (Registries(named.to_vec()), true));
+    }
+
+    #[test]
     fn a_wrong_line_is_told_what_would_be_right() {
         for (line, why) in [
             ("sevre", "serve, stdio, call"),
@@ -808,6 +821,8 @@ mod tests {
             ("serve --listen=", "--listen needs ADDR:PORT"),
             ("serve --listen 8080", "127.0.0.1:8080"),
             ("serve --root a --root b", "twice"),
+            ("docker-guard --listen /g --registry https://r.example", "a registry's host"),
+            ("docker-guard --listen /g --registry dir:5", "a registry's host"),
             ("serve --plain-text=yes", "plain-text"),
             ("serve extra", "one too many"),
             ("serve -x", "-x"),

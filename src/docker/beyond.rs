@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Docker, policy, replace::recreate};
+use super::{Docker, model::Summary, policy, replace::recreate};
 use crate::failure::Failure;
 
 impl Docker {
@@ -25,5 +25,27 @@ impl Docker {
         }
         let there = self.all_volumes().await?;
         Ok(there.iter().filter(|one| wanted.contains(&one.name.as_str())).find_map(|one| one.refused(binds)))
+    }
+
+    /// Refuses volumes of which one is in use by a container that has more, out of all there are: what it executes may be in there.
+    pub async fn check_shared(&self, volumes: &[&str], all: &[Summary]) -> Result<(), Failure> {
+        for one in all {
+            let Some(volume) = one.volumes().find(|name| volumes.contains(name)) else { continue };
+            let inspect: Value = match self.get(&format!("/containers/{}/json", one.id)).await {
+                Ok(inspect) => inspect,
+                // one that is gone by now uses nothing
+                Err(failure) if self.all_containers().await?.iter().any(|left| left.id == one.id) => {
+                    return Err(failure);
+                }
+                Err(_) => continue,
+            };
+            if let Some(has) = self.beyond(&inspect, &self.image_of(&inspect).await).await? {
+                return Err(Failure::Forbidden(format!(
+                    "the volume {volume} belongs to {}, which has what no new container may ask for ({has}): no other gets it",
+                    one.name()
+                )));
+            }
+        }
+        Ok(())
     }
 }

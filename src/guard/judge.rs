@@ -12,6 +12,7 @@ use super::{
     table::{Body, LOOKED_UP, RENAME, STARTS},
 };
 use crate::docker::{
+    model::Summary,
     policy,
     replace::{self, Replaced, Successor},
     transport,
@@ -103,7 +104,10 @@ impl Guard {
             ));
         }
         let why = match policy::check(body, &self.settings.binds) {
-            Ok(()) => self.volumes(body).await?,
+            Ok(()) => match self.volumes(body).await? {
+                None => self.shared(body).await?,
+                why => why,
+            },
             Err(why) => Some(why),
         };
         let Some(why) = why else { return Ok(()) };
@@ -229,6 +233,27 @@ impl Guard {
         let there = there.ok_or_else(|| self.silent())?.volumes;
         let named = there.iter().filter(|volume| wanted.contains(&volume.name.as_str()));
         Ok(named.filter_map(|volume| volume.refused(&self.settings.binds)).next())
+    }
+
+    /// Why one of the volumes that a body names is not to be given to a new container: one that has more is using it, and may execute what
+    /// is in there.
+    async fn shared(&self, body: &Value) -> Result<Option<String>, Refusal> {
+        let wanted = policy::volumes(body);
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let all = self.look("/containers/json?all=1").await?;
+        let all: Vec<Summary> = all.and_then(|all| serde_json::from_value(all).ok()).ok_or_else(|| self.silent())?;
+        for one in &all {
+            let Some(volume) = one.volumes().find(|name| wanted.contains(name)) else { continue };
+            let Some(inspect) = self.look(&format!("/containers/{}/json", one.id)).await? else { continue };
+            let image = self.image(text(&inspect["Image"])).await?;
+            let again = replace::recreate(&inspect, &image, &image, text(&inspect["Config"]["Image"])).create;
+            if self.beyond(&again).await?.is_some() {
+                return Ok(Some(format!("the volume {volume} is that of a container that may do more than a new one")));
+            }
+        }
+        Ok(None)
     }
 
     /// The volumes of the container that the guard runs in.

@@ -164,13 +164,21 @@ impl Recorder {
 
     /// Answers all itself, with this.
     fn saying(body: &str) -> Self {
-        let answer =
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nUpgrade: tcp\r\nX-Else: y\r\n\r\n{body}", body.len());
+        Self::with_containers(body, body)
+    }
+
+    /// The same, with these containers.
+    fn with_containers(containers: &str, body: &str) -> Self {
+        let answer = |body: &str| {
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nUpgrade: tcp\r\nX-Else: y\r\n\r\n{body}", body.len())
+        };
+        let (containers, other) = (answer(containers), answer(body));
         Self::with(move |mut client, seen| {
             let mut bytes = [0; 64 << 10];
             let read = client.read(&mut bytes).unwrap_or(0);
             seen.lock().unwrap().extend_from_slice(&bytes[..read]);
-            let _ = client.write_all(answer.as_bytes());
+            let is_list = bytes.starts_with(b"GET /containers/json");
+            let _ = client.write_all(if is_list { &containers } else { &other }.as_bytes());
         })
     }
 
@@ -385,7 +393,8 @@ fn nobody_gets_the_volume_that_its_socket_is_in() {
         return;
     }
     // what an engine says of volumes and of a container, in one
-    let engine = Recorder::saying(
+    let engine = Recorder::with_containers(
+        "[]",
         r#"{"Volumes":[{"Name":"guard","Driver":"local"},{"Name":"data","Driver":"local"}],"Mounts":[{"Type":"volume","Name":"guard"}]}"#,
     );
     let guard = Guard::inside(ID, &engine.socket);
@@ -482,7 +491,8 @@ fn a_pull_that_the_end_of_the_guard_breaks_off_has_its_result_on_record() {
 
 #[test]
 fn a_volume_that_is_more_than_its_name_says_is_not_given() {
-    let recorder = Recorder::saying(
+    let recorder = Recorder::with_containers(
+        "[]",
         r#"{"Volumes":[{"Name":"plain","Driver":"local","Options":null},{"Name":"named","Driver":"local","Options":
         {"type":"none","o":"bind","device":"/srv/data"}},{"Name":"root","Driver":"local","Options":{"type":"none","o":"bind","device":"/"}},
         {"Name":"far","Driver":"vieux/sshfs","Options":{}}]}"#,

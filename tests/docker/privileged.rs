@@ -8,7 +8,7 @@ use systemmanager_mcp::{
 };
 
 use super::{
-    Engine, answer, engines, failure,
+    Engine, IMAGE, answer, engines, failure,
     guard::{Guard, is_refused},
     registry::Registry,
     update::{Made, Middle},
@@ -288,5 +288,48 @@ fn a_successor_of_another_image_neither_starts_nor_takes_the_name() {
         assert!(said.starts_with("HTTP/1.1 204 "), "{}: {said}", engine.name);
         let said = post(&new, "start");
         assert!(said.starts_with("HTTP/1.1 204 "), "{}: {said}", engine.name);
+    }
+}
+
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn a_volume_of_what_may_do_more_is_given_to_no_other() {
+    for engine in engines() {
+        let made = Made::on(&engine);
+        let (strong, plain) = (made.name("strong"), made.name("plain"));
+        let (theirs, shared) = (made.name("theirs"), made.name("shared"));
+        let create = |name: &str, words: &[&str]| {
+            engine.docker(&[&["create", "--network", "none", "--name", name][..], words, &[IMAGE]].concat())
+        };
+        create(&strong, &["--pid", "host", "--volume", &format!("{theirs}:/hooks")]);
+        let id = create(&plain, &["--volume", &format!("{shared}:/data")]);
+        let guard = Guard::before(&engine.socket, &[]);
+        for server in [&engine, &guard.engine(&engine)].map(|engine| engine.server(SCOPES)) {
+            for mode in ["", ":ro"] {
+                let volumes = json!([format!("{theirs}:/x{mode}")]);
+                let arguments = json!({ "name": made.name("new"), "image": IMAGE, "volumes": volumes });
+                let why = failure(&server, "container_run", arguments);
+                assert!(why.starts_with("forbidden: ") && why.contains(&theirs), "{}: {why}", engine.name);
+            }
+        }
+        let body = |volume: &str| {
+            let mount = json!([{ "Type": "volume", "Source": volume, "Target": "/x" }]);
+            json!({ "Image": IMAGE, "HostConfig": { "Mounts": mount } }).to_string()
+        };
+        let fresh = made.name("fresh");
+        let half = Replaced::new(&plain, &id).new_name();
+        for name in [&fresh, &half] {
+            let said = guard.post(&format!("/containers/create?name={name}"), &body(&theirs));
+            assert!(is_refused(&said), "{}: {name}: {said}", engine.name);
+        }
+        let said = guard.post(&format!("/containers/create?name={fresh}"), &body(&shared));
+        assert!(said.starts_with("HTTP/1.1 201 "), "{}: {said}", engine.name);
+        // one that shares it already is updated as ever
+        let sharer = made.name("sharer");
+        create(&sharer, &["--volume", &format!("{theirs}:/x")]);
+        let server = guard.engine(&engine).server(SCOPES);
+        let own = if engine.is_podman() { "localhost/t/bb:1" } else { IMAGE };
+        let arguments = json!({ "name": sharer, "image": own, "pull": false, "force": true });
+        assert_eq!(answer(&server, "container_update", arguments)["changed"], true, "{}", engine.name);
     }
 }

@@ -294,7 +294,7 @@ fn binds(mounts: &[Mounted]) -> impl Iterator<Item = &Path> {
 }
 
 /// Refuses a volume that belongs to a container which this caller may not act on, one of the server's own (its tokens may be there, or
-/// docker-guard's socket), and one that is a directory of the machine by another name.
+/// docker-guard's socket), one that is a directory of the machine by another name, and one of a container that has more than a new one may.
 async fn volumes(docker: &Docker, body: &Value, all: &[Summary]) -> Result<(), Failure> {
     let wanted = policy::volumes(body);
     if wanted.is_empty() {
@@ -306,7 +306,8 @@ async fn volumes(docker: &Docker, body: &Value, all: &[Summary]) -> Result<(), F
     let own: Vec<&str> =
         all.iter().filter(|one| settings.own.as_ref() == Some(&one.id)).flat_map(Summary::volumes).collect();
     let known = docker.all_volumes().await?;
-    for name in wanted {
+    for name in &wanted {
+        let name = *name;
         if own.contains(&name) {
             return Err(Failure::Forbidden(format!(
                 "the volume {name} belongs to the container that this server runs in itself: no other gets it"
@@ -322,7 +323,7 @@ async fn volumes(docker: &Docker, body: &Value, all: &[Summary]) -> Result<(), F
             return Err(Failure::Forbidden(why));
         }
     }
-    Ok(())
+    docker.check_shared(&wanted, all).await
 }
 
 /// The id as it may stand in a path.
