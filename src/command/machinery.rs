@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Error;
 use crate::{
     audit::Audit,
-    config::Settings,
+    config::{self, Settings},
     docker::{self, Docker},
     gate::{Gate, Limits},
     host::{First, Host, own_memory},
@@ -75,14 +75,28 @@ pub(super) fn spare_memory() -> Option<usize> {
 
 /// The gate's part of the limits. Where there is little memory, fewer calls run and wait.
 pub(super) fn limits(settings: &Settings) -> Limits {
-    let limits = &settings.limits;
+    // taken apart without `..`: a new limit is either put in force here or in `serve`
+    let config::Limits {
+        running,
+        waiting,
+        deadline,
+        acting,
+        searches,
+        // of HTTP: `bounds` and `most` in `serve`
+        body_bytes: _,
+        header: _,
+        body: _,
+        idle: _,
+        connections: _,
+        connections_per_peer: _,
+    } = settings.limits;
     let spare = spare_memory().unwrap_or(usize::MAX);
     Limits {
-        running: limits.running.min((spare / CALL).max(1)),
-        waiting: limits.waiting.min(spare / 4 / WAITING),
-        deadline: limits.deadline,
-        acting: limits.acting,
-        searches: limits.searches,
+        running: running.min((spare / CALL).max(1)),
+        waiting: waiting.min(spare / 4 / WAITING),
+        deadline,
+        acting,
+        searches,
     }
 }
 

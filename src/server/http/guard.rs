@@ -31,6 +31,9 @@ impl Guard {
         };
         let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
         for authority in [host.as_ref(), uri.authority()].into_iter().flatten() {
+            if !has_plain_port(authority) {
+                return Err("the port behind the host name is not a number up to 65535".to_owned());
+            }
             if !self.is_host(authority, local) {
                 let name = text::clean(authority.host(), 100);
                 return Err(format!(
@@ -84,10 +87,15 @@ impl Guard {
         let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         let authority = rest.and_then(|rest| rest.parse::<Authority>().ok());
         authority.is_some_and(|authority| {
-            let port_is_a_port = authority.as_str().len() == authority.host().len() || authority.port_u16().is_some();
-            is_loopback(authority.host()) && !authority.as_str().contains('@') && port_is_a_port
+            is_loopback(authority.host()) && !authority.as_str().contains('@') && has_plain_port(&authority)
         })
     }
+}
+
+/// Whether what follows the name is a port, or nothing does.
+fn has_plain_port(authority: &Authority) -> bool {
+    let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
+    matches!(host_and_port.strip_prefix(authority.host()), Some("" | ":")) || authority.port_u16().is_some()
 }
 
 fn is_loopback(name: &str) -> bool {
@@ -134,8 +142,14 @@ mod tests {
             let why = check(&guard, host, None).unwrap_err();
             assert!(why.contains("allowed_hosts"), "{host}: {why}");
         }
-        for host in ["box.lan", "Box.Lan.:99", "proxy:8443"] {
+        for host in ["box.lan", "Box.Lan.:99", "proxy:8443", "box.lan:"] {
             assert_eq!(check(&guard, host, None), Ok(()), "{host}");
+        }
+        for host in ["localhost:evil", "box.lan:8o", "127.0.0.1:99999", "[::1]:x"] {
+            assert!(
+                check(&guard, host, None).is_err_and(|why| why.contains("port") || why.contains("host name")),
+                "{host}"
+            );
         }
     }
 
