@@ -303,6 +303,12 @@ impl Jail {
         let own = before.and(self.inner.settings.own.now());
         let stat = fstat(&fd).map_err(|error| self.failure(path, error))?;
         self.check_filesystem(path, &fd)?;
+        if own.may_have(&stat) {
+            return Err(Failure::Forbidden(format!(
+                "{} has several names, and may be one of this server's own files: its state directory holds so many, or is so deep, that not all of them are known; tell the operator to look there",
+                quote_path(path)
+            )));
+        }
         if own.have(&stat) {
             return Err(Failure::Forbidden(format!("{} is this server's own and kept from callers", quote_path(path))));
         }

@@ -71,10 +71,15 @@ pub(super) struct Inodes {
 }
 
 impl Inodes {
-    /// Whether it is one of them. Where not all of them are known, anything with several names may be one.
+    /// Whether it is one of them, or may be.
     pub(super) fn have(&self, stat: &Stat) -> bool {
-        let may_be_a_link = stat.st_nlink > 1 && !FileType::from_raw_mode(stat.st_mode).is_dir();
-        self.have_directory((stat.st_dev, stat.st_ino)) || (may_be_a_link && self.unlisted.contains(&stat.st_dev))
+        self.have_directory((stat.st_dev, stat.st_ino)) || self.may_have(stat)
+    }
+
+    /// Whether it may be one of them under another name: not all of them are known.
+    pub(super) fn may_have(&self, stat: &Stat) -> bool {
+        let has_names = stat.st_nlink > 1 && !FileType::from_raw_mode(stat.st_mode).is_dir();
+        has_names && self.unlisted.contains(&stat.st_dev)
     }
 
     /// The same for a directory, which has only one name.
@@ -100,25 +105,26 @@ impl Inodes {
 
     /// Keeps the files in this directory that are called like `name`, or have something added.
     fn keep_named(&mut self, directory: &Path, name: &OsStr) {
-        let Ok(entries) = listed(CWD, directory) else { return };
-        for (other, stat) in entries.flatten() {
-            if other.as_bytes().starts_with(name.as_bytes()) {
-                self.keep(&stat);
-            }
+        let is_like = |other: &[u8]| other.starts_with(name.as_bytes());
+        let Ok(entries) = listed(CWD, directory, is_like) else { return };
+        for (_, stat) in entries.flatten() {
+            self.keep(&stat);
         }
     }
 
     /// Keeps all that is in this directory and below it.
     fn keep_below(&mut self, at: impl AsFd, path: &Path, directory: &Stat, depth: usize) {
-        if self.kept_below(at, path, depth).is_err_and(|error| error != Errno::NOENT) {
-            self.unlisted.insert(directory.st_dev);
+        match self.kept_below(at, path, depth) {
+            // what may not be listed belongs to another user's server, whose files are its alone under any name
+            Ok(()) | Err(Errno::NOENT | Errno::ACCESS) => (),
+            Err(_) => drop(self.unlisted.insert(directory.st_dev)),
         }
     }
 
     /// The same; an error: there is, or may be, more than was seen.
     fn kept_below(&mut self, at: impl AsFd, path: &Path, depth: usize) -> Result<(), Errno> {
         let dir = opened(&at, path)?;
-        for entry in listed(&dir, Path::new("."))? {
+        for entry in listed(&dir, Path::new("."), |_| true)? {
             let (name, stat) = entry?;
             if self.all.len() >= MOST {
                 return Err(Errno::OVERFLOW);
@@ -139,8 +145,12 @@ fn opened(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
     openat(at, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// What is in a directory; what goes while it is read is left out.
-fn listed(at: impl AsFd, path: &Path) -> Result<impl Iterator<Item = Result<(OsString, Stat), Errno>>, Errno> {
+/// What is in a directory and has a wanted name; what goes while it is read is left out.
+fn listed(
+    at: impl AsFd,
+    path: &Path,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<impl Iterator<Item = Result<(OsString, Stat), Errno>>, Errno> {
     let dir = opened(at, path)?;
     let entries = Dir::read_from(&dir)?;
     Ok(entries.filter_map(move |entry| {
@@ -149,7 +159,7 @@ fn listed(at: impl AsFd, path: &Path) -> Result<impl Iterator<Item = Result<(OsS
             Err(error) => return Some(Err(error)),
         };
         let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
+        if matches!(name.to_bytes(), b"." | b"..") || !wanted(name.to_bytes()) {
             return None;
         }
         match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -93,7 +93,8 @@ fn check_exposure(key: &Path) -> Result<(), String> {
     let stat = rustix::fs::stat(key).map_err(|error| format!("{}: {error}", key.display()))?;
     let mode = Mode::from_raw_mode(stat.st_mode);
     if mode.intersects(Mode::ROTH | Mode::WOTH | Mode::WGRP) {
-        return Err(format!("{0}: others may read or change this key; run: chmod 640 {0}", key.display()));
+        let secrets = "where it is a secret of Kubernetes, defaultMode: 0440 with fsGroup; of Docker, mode: 0400";
+        return Err(format!("{0}: others may read or change this key; run: chmod 640 {0} ({secrets})", key.display()));
     }
     trusted::check_directory(key, Whom::OwnerOfDirectory)
         .map(drop)

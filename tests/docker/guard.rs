@@ -606,11 +606,11 @@ fn what_its_caller_left_while_it_was_judged_is_not_on_record_as_attempted() {
         let _ = engine.read(&mut [0; 4096]);
         engine.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
     });
-    assert!(guard.post(&format!("/containers/{ID}/start"), "").starts_with("HTTP/1.1 204 "));
+    assert!(guard.post(&format!("/containers/{ID}/pause"), "").starts_with("HTTP/1.1 204 "));
     after.join().unwrap();
     let audit = eventually("the next is on record", || Some(guard.audit()).filter(|audit| audit.len() >= 2));
     let tools: Vec<_> = audit.iter().map(|record| record["tool"].as_str().unwrap_or_default()).collect();
-    assert_eq!(tools, ["/containers/{id}/start", "/containers/{id}/start"], "{audit:?}");
+    assert_eq!(tools, ["/containers/{id}/pause", "/containers/{id}/pause"], "{audit:?}");
 }
 
 #[test]
@@ -638,7 +638,7 @@ fn every_attempt_has_one_result_whenever_its_caller_goes() {
         }
     });
     eventually("it takes connections again", || {
-        guard.post(&format!("/containers/{ID}/start"), "").starts_with("HTTP/1.1 204 ").then_some(())
+        guard.post(&format!("/containers/{ID}/pause"), "").starts_with("HTTP/1.1 204 ").then_some(())
     });
     let counts = |audit: &[Value], name: &str| {
         let of = |phase: &str| {
