@@ -569,7 +569,7 @@ fn readyz_and_doctor_say_what_is_with_docker_and_are_content_without() {
 #[ignore = "needs engines: tests/run --only docker"]
 fn every_engine_is_ready_and_says_which_it_is() {
     for engine in super::engines() {
-        assert_eq!(ready(&engine.server(&[Scope::DockerRead])), "ok", "{}", engine.name);
+        assert_eq!(ready(&engine.server(&[Scope::SystemRead, Scope::DockerRead])), "ok", "{}", engine.name);
         let line = doctor(&format!("socket: {:?}", engine.socket));
         let api = engine.docker(&["version", "--format", "{{.Server.APIVersion}}"]);
         assert!(line.starts_with("less  docker: ") && line.contains(&format!("API {api})")), "{}: {line}", engine.name);
