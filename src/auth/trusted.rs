@@ -36,7 +36,7 @@ pub enum Doubt {
 pub enum Whom {
     /// Root, and the user of this process: it lets callers in by what is written there.
     Me,
-    /// Whoever owns the directory as well: root changes what belongs to a service.
+    /// The owner of the directory as well: root changes what belongs to a service.
     OwnerOfDirectory,
 }
 

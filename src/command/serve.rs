@@ -116,7 +116,7 @@ fn credentials(settings: &Settings) -> Result<(Auth, Option<Token>), Error> {
 /// were opened they would mean something else than they say (a listener without the TLS it was opened with, a trial's token beside those
 /// of a file, a key in a place that is not kept from callers).
 fn fits(started: &Settings, now: &Settings) -> Result<(), Error> {
-    // taken apart without `..`: whoever adds a setting decides here whether `reload` takes it up or it needs a restart
+    // taken apart without `..`: a new setting has to say here whether `reload` takes it up or it needs a restart
     let Settings {
         listen,
         tls,
