@@ -12,6 +12,14 @@ const PART: usize = 14;
 /// The shortest line of a key that tells by itself what it is, when the heading was not seen.
 const WHOLE_LINE: usize = 40;
 
+/// What stands before a hash and says which it is, and how many letters that has in base64.
+const HASHES: [(&str, usize); 6] =
+    [("h1:", 43), ("sha256:", 43), ("sha256-", 43), ("sha384-", 64), ("sha512:", 86), ("sha512-", 86)];
+
+/// What the kind of a public key of SSH begins with, and the key itself behind it.
+const SSH: [&str; 3] = ["ssh-", "ecdsa-", "sk-"];
+const SSH_KEY: &[u8] = b"AAAA";
+
 /// How far the name is looked for that a heading has.
 const HEADING: usize = 64;
 
@@ -136,6 +144,26 @@ fn is_mixed(word: &[u8]) -> bool {
     word.iter().any(u8::is_ascii_uppercase) && word.iter().any(u8::is_ascii_lowercase)
 }
 
+/// Whether a word looks like base64 and not like a path or the name of a class: it is mixed and has a digit; of eight letters one or more is a
+/// capital, and one or none a sign that parts names.
+fn is_random(word: &[u8]) -> bool {
+    let count = |is: fn(&u8) -> bool| word.iter().filter(|byte| is(byte)).count();
+    let (capitals, signs) = (count(u8::is_ascii_uppercase), count(|byte| b"/-_".contains(byte)));
+    is_mixed(word) && capitals * 8 >= word.len() && signs * 8 <= word.len() && count(u8::is_ascii_digit) > 0
+}
+
+/// Whether a run is a hash with its kind before it, or a public key of SSH: many files are full of them, and none is a line of a private key.
+fn is_public(line: &[u8], run: &Range<usize>) -> bool {
+    let end = run.end - line[run.clone()].iter().rev().take_while(|byte| **byte == b'=').count();
+    let is_named =
+        |kind: &str, at: usize| at >= kind.len() && line[at - kind.len()..at].eq_ignore_ascii_case(kind.as_bytes());
+    let is_hash = HASHES.iter().any(|(kind, letters)| end >= *letters && is_named(kind, end - letters));
+    let before = line[..run.start].trim_ascii_end();
+    let word = before.iter().rposition(|byte| *byte == b' ').map_or(0, |blank| blank + 1);
+    let is_kind = || SSH.iter().any(|kind| before[word..].starts_with(kind.as_bytes()));
+    is_hash || line[run.clone()].starts_with(SSH_KEY) && is_kind()
+}
+
 /// How long an escape of a blank, a break or a quote is that begins here: `\n`, `%0A`. Its letters are no base64.
 fn escape(text: &[u8]) -> usize {
     match text {
@@ -192,10 +220,12 @@ pub(super) struct PrivateKey {
 struct Open {
     /// How long its lines are; 0: none was seen.
     length: usize,
-    /// Lines since then that are no part of it.
+    /// Lines since then that are no part of it, or, of a doubtful one, have another length.
     missed: u8,
-    /// Whether it is one is not known: what is read begins in the middle of a text.
+    /// Whether it is one is not known: what is read begins in the middle of a text, and its heading was not seen.
     is_doubtful: bool,
+    /// Of a doubtful one: two lines of the same length were seen, as a key has them.
+    is_likely: bool,
     /// It is in base64 once more, and so has no line that ends it.
     is_encoded: bool,
 }
@@ -239,12 +269,12 @@ impl PrivateKey {
         let shown = redact_line(shown);
         let (hidden, goes_on) = match open.part(&shown) {
             Part::End(hidden) => (Some(hidden), false),
-            Part::Body(hidden) => (Some(open.rest(hidden)), true),
+            Part::Body(hidden) => (Some(open.rest(hidden)), open.is_near()),
             Part::Neutral => (None, true),
             Part::Other => (None, starts.is_some() || open.misses(self.is_strict)),
         };
         match (starts, goes_on) {
-            (Some(next), true) if open.is_encoded || !next.is_encoded => {
+            (Some(next), true) if open.is_encoded || open.is_doubtful || !next.is_encoded => {
                 *open = Open { length: open.length.max(1), ..next };
             }
             (starts, false) => self.open = starts,
@@ -258,8 +288,12 @@ impl Open {
     /// Whether the key may go on behind a line that is no part of it.
     fn misses(&mut self, is_strict: bool) -> bool {
         self.missed += 1;
-        let most = if self.length == 0 { BEFORE_FIRST } else { BETWEEN };
-        !is_strict && !self.is_encoded && self.missed <= most
+        !is_strict && !self.is_encoded && self.is_near()
+    }
+
+    /// Whether its last line is not too far away.
+    fn is_near(&self) -> bool {
+        self.missed <= if self.length == 0 { BEFORE_FIRST } else { BETWEEN }
     }
 
     /// `line`, of which a part was hidden, without the parts that look like one only now.
@@ -315,7 +349,8 @@ impl Open {
         }
     }
 
-    /// A line that is perhaps one of a key's, as its heading may have come before all that was read.
+    /// A line that is perhaps one of a key's, as its heading may have come before all that was read. What looks like one is hidden; the key
+    /// goes on only with lines of the same length.
     fn doubtful(&mut self, line: &str) -> Part {
         let bytes = line.as_bytes();
         let core = core(bytes);
@@ -324,15 +359,38 @@ impl Open {
             let is_key = end - core.start >= WHOLE_LINE && is_mixed(&bytes[core.start..end]);
             return if is_key { Part::Body(without(line, std::iter::once(core.start..end))) } else { Part::Other };
         }
-        let last = runs(bytes, core.start).last().filter(|run| run.end >= core.end);
-        match last.filter(|run| run.len() >= WHOLE_LINE && is_mixed(&bytes[run.clone()])) {
-            Some(run) => {
-                self.is_doubtful = false;
-                self.body(run.len(), without(line, std::iter::once(run)))
-            }
-            None if core.is_empty() => Part::Neutral,
-            None => Part::Other,
+        if core.is_empty() {
+            return Part::Neutral;
         }
+        let last = runs(bytes, core.start).last();
+        let Some(run) = last.filter(|run| run.end >= core.end && !is_public(bytes, run)) else { return Part::Other };
+        let word = &bytes[run.clone()];
+        let is_alike = run.len() == self.length && is_mixed(word);
+        if run.len() >= WHOLE_LINE && (is_alike || is_random(word)) {
+            // what is padded is the last line of a key, if it is one of a key's at all
+            let goes_on = is_alike && !word.ends_with(b"=");
+            self.is_likely |= goes_on;
+            self.missed = if goes_on || self.length == 0 { 0 } else { self.missed + 1 };
+            self.length = run.len();
+        } else if self.is_last(line, &core, &run) {
+            self.missed += 1;
+        } else {
+            return Part::Other;
+        }
+        Part::Body(without(line, std::iter::once(run)))
+    }
+
+    /// Whether `run`, with which `line` ends, is perhaps the last line of a doubtful key, which is shorter.
+    fn is_last(&self, line: &str, core: &Range<usize>, run: &Range<usize>) -> bool {
+        if self.length == 0 || line.contains(MARK) {
+            return false;
+        }
+        let word = &line.as_bytes()[run.clone()];
+        let is_next = self.missed == 0;
+        let is_part = run.len() >= PART && is_mixed(word);
+        let is_alone = run == core && is_bare(line, core) && (is_part || self.is_likely);
+        let is_near = is_next || self.is_likely;
+        is_next && is_alone || is_part && (word.ends_with(b"=") || is_near && is_random(word))
     }
 
     fn body(&mut self, length: usize, hidden: String) -> Part {

@@ -48,6 +48,97 @@ pub(crate) fn long(lines: usize) -> Spelled {
     spelled(&key, "as it is", &Spelling::Lines(|line| line.to_owned()))
 }
 
+/// Files full of hashes and public keys that are no secret, each with its name and longer than 64 KiB.
+pub(crate) fn everyday() -> Vec<(&'static str, String)> {
+    let mut next = letters(7);
+    let mut hash = |count: usize, end: &str| (0..count).map(|_| next()).chain(end.chars()).collect::<String>();
+    let text = |one: &mut dyn FnMut(usize) -> String| (0..1_600).map(&mut *one).collect::<String>();
+    vec![
+        (
+            "package-lock.json",
+            text(&mut |n| {
+                format!(
+                    "    \"node_modules/@babel/helperModule{n}\": {{\n      \"version\": \"7.{n}.0\",\n      \"resolved\": \
+                     \"https://registry.example/helperModule-7.{n}.0.tgz\",\n      \"integrity\": \"sha512-{}\"\n    }},\n",
+                    hash(86, "==")
+                )
+            }),
+        ),
+        (
+            "pnpm-lock.yaml",
+            text(&mut |n| {
+                format!("  /loadHelperModule/{n}.1.0:\n    resolution: {{integrity: sha512-{}}}\n", hash(86, "=="))
+            }),
+        ),
+        (
+            "flake.lock",
+            text(&mut |n| {
+                format!(
+                    "    \"inputOfSomeFlake{n}\": {{\n      \"narHash\": \"sha256-{}\",\n      \"owner\": \"nixCommunityMembers\"\n    }},\n",
+                    hash(43, "=")
+                )
+            }),
+        ),
+        ("go.sum", text(&mut |n| format!("git.example/MakeModules/module{n} v1.{n}.0/go.mod h1:{}\n", hash(43, "=")))),
+        (
+            "known_hosts",
+            text(&mut |n| {
+                format!(
+                    "host{n}.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{}\n[host{n}.example]:2222 ecdsa-sha2-nistp256 \
+                     AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABB{}\n",
+                    hash(43, ""),
+                    hash(87, "=")
+                )
+            }),
+        ),
+        (
+            "a log of sshd",
+            text(&mut |n| {
+                format!(
+                    "Nov 30 12:00:00 web sshd[{n}]: Accepted publickey for bob from 192.0.2.7 port {n} ssh2: ED25519 SHA256:{}\n",
+                    hash(43, "")
+                )
+            }),
+        ),
+        (
+            "scripts with their hashes",
+            text(&mut |n| format!("<script src=\"/loadHelperModule{n}.js\" integrity=\"sha384-{}\">\n", hash(64, ""))),
+        ),
+        ("directories", text(&mut |n| format!("/srv/www/Sites/MyShop/var/cache/Images/x{n:04}/Small\n"))),
+        (
+            "a log of classes",
+            text(&mut |n| {
+                format!(
+                    "12:00:{n} main AbstractAutowireCapableBeanFactoryPostProcessor\n12:00:{n} main TomcatWebServer\n"
+                )
+            }),
+        ),
+    ]
+}
+
+/// The same with hashes that do not say so: as long as a key's line, but padded or of several lengths.
+pub(crate) fn unnamed() -> Vec<(&'static str, String)> {
+    let mut next = letters(8);
+    let mut hash = |count: usize, end: &str| (0..count).map(|_| next()).chain(end.chars()).collect::<String>();
+    let text = |one: &mut dyn FnMut(usize) -> String| (0..1_600).map(&mut *one).collect::<String>();
+    vec![
+        (
+            "packages.lock.json",
+            text(&mut |n| {
+                format!(
+                    "      \"ExtensionsDependencyInjection{n}\": {{\n        \"type\": \"Transitive\",\n        \"contentHash\": \"{}\"\n      }},\n",
+                    hash(86, "==")
+                )
+            }),
+        ),
+        ("checksums", text(&mut |n| format!("SomeLongFileName{n} {}\n", hash(43, "=")))),
+        (
+            "identifiers of any length",
+            text(&mut |n| format!("12:00:{n} main TomcatWebServer id={}\n", hash(40 + n * 7 % 30, ""))),
+        ),
+    ]
+}
+
 fn keys() -> Vec<Key> {
     let mut putty = pem("PuTTY", "", 64, 14, &[]);
     putty.before = vec![

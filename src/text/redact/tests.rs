@@ -810,6 +810,83 @@ fn a_private_key_goes_however_it_is_spelled() {
     assert!(wrong.is_empty(), "{} are wrong\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// The lines of `text` as they are shown if they are read from the middle of a longer one, and as they are if not.
+fn midway(text: &str) -> (Vec<String>, Vec<String>) {
+    let shown = |mut redactor: Redactor| text.lines().map(|line| redactor.line(line).into_owned()).collect();
+    (shown(Redactor::midway()), shown(Redactor::default()))
+}
+
+fn from_line(text: &str, first: usize, lines: usize) -> String {
+    text.split_inclusive('\n').skip(first).take(lines).collect()
+}
+
+#[test]
+fn files_full_of_hashes_and_public_keys_are_shown_wherever_they_are_read() {
+    for (name, text) in spelled::everyday() {
+        for first in 0..12 {
+            let (shown, expected) = midway(&from_line(&text, first, 40));
+            assert_eq!(shown, expected, "{name} from line {first}");
+        }
+    }
+}
+
+#[test]
+fn hashes_that_do_not_say_so_are_hidden_at_the_beginning_only_and_nothing_beside_them() {
+    for (name, text) in spelled::unnamed() {
+        for first in 0..12 {
+            let (shown, expected) = midway(&from_line(&text, first, 40));
+            assert_eq!(shown[16..], expected[16..], "{name} from line {first}");
+            let is_same = |(shown, expected): (&String, &String)| {
+                let kept = shown.split_once(MARK).map_or(shown.as_str(), |(before, _)| before);
+                expected.starts_with(kept) && expected[kept.len()..].split([' ', '"']).next().unwrap().len() >= 40
+                    || shown == expected
+            };
+            assert!(shown.iter().zip(&expected).all(is_same), "{name} from line {first}: {shown:#?}");
+        }
+    }
+}
+
+#[test]
+fn one_hash_at_the_beginning_hides_no_word_of_the_lines_behind_it() {
+    let hash = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ";
+    let text = "12:00 main TomcatWebServer\n12:00 main: load WebServerFactoryCustomizerBeanPostProcessor\n".repeat(20);
+    let (shown, expected) = midway(&format!("id {hash}\n{text}"));
+    assert_eq!((shown[0].as_str(), &shown[1..]), ("id [redacted]", &expected[1..]));
+}
+
+#[test]
+fn what_is_read_of_a_key_from_its_middle_is_hidden_wherever_that_begins() {
+    let spelled = spelled::long(12);
+    let bare: Vec<&str> = spelled.text.lines().skip(4).collect();
+    for first in 0..11 {
+        for others in 0..3 {
+            for prefix in ["", "12:00:00 app[7]: ", "web-1  | ", "  - "] {
+                let others = "GET /index.html 200\n".repeat(others);
+                let text: String = bare[first..].iter().map(|line| format!("{prefix}{line}\n{others}")).collect();
+                // of a last line alone nobody can tell
+                let lines = bare.len() - first;
+                let shown = midway(&text).0.join("\n");
+                assert!(lines < 4 || spelled.leak(&shown).is_none(), "{first}, {prefix:?}:\n{shown}");
+                assert!(shown.contains("what stands behind it"), "{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_in_base64_of_any_width_is_hidden_as_far_in_a_text_that_is_read_from_its_middle() {
+    for spelled in spelled::all().into_iter().filter(|spelled| spelled.name.contains("in base64 on lines")) {
+        let letters = spelled.text.lines().filter(|line| !line.starts_with("what")).collect::<String>();
+        for width in [36, 48, 64, 76] {
+            let lines: Vec<String> =
+                letters.as_bytes().chunks(width).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+            let (shown, expected) = midway(&lines.join("\n"));
+            let is_hidden = |(shown, expected): (&String, &String)| shown == expected || shown == MARK;
+            assert!(shown.iter().zip(&expected).all(is_hidden), "{} {width}:\n{shown:#?}", spelled.name);
+        }
+    }
+}
+
 #[test]
 fn a_key_without_its_end_is_hidden_as_far_the_second_time() {
     let key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC";

@@ -1001,6 +1001,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_full_of_hashes_and_public_keys_is_shown_wherever_it_is_read() {
+        let scratch = Scratch::new();
+        for (name, text) in text::spelled::everyday().into_iter().chain(text::spelled::unnamed()) {
+            let path = scratch.write("file", &text);
+            let (size, lines) = (text.len() as u64, text.lines().count());
+            assert!(size > RUN_UP + 3_000, "{name} is too short for this test");
+            for question in [
+                json!({ "tail": 20 }),
+                json!({ "line": lines - 30, "lines": 20 }),
+                json!({ "offset": size - 3_000, "bytes": 2_000 }),
+            ] {
+                let report = ask(&scratch, &path, question.clone()).unwrap();
+                let shown = texts(&report).join("\n");
+                assert!(shown.len() > 500 && !shown.contains(text::MARK), "{name}, {question}:\n{shown}");
+            }
+        }
+    }
+
+    #[test]
     fn a_key_longer_than_what_is_read_before_the_answer_is_hidden() {
         let scratch = Scratch::new();
         let spelled = text::spelled::long(5_000);

@@ -188,7 +188,7 @@ impl<'a> Sieve<'a> {
 }
 
 impl Stream {
-    /// What is read of a log begins somewhere in it.
+    /// What is read of a log begins somewhere in it, also where that is all there is: of a log that was rotated the beginning is gone.
     fn new() -> Self {
         Self { redactor: Redactor::midway(), level: None }
     }
@@ -318,6 +318,25 @@ mod tests {
                 let shown = shown.join("\n");
                 assert_eq!(spelled.leak(&shown), None, "{}:\n{shown}", spelled.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_log_that_begins_with_a_hash_is_shown() {
+        let others =
+            ["12:00 main o.s.b.w.embedded.tomcat.TomcatWebServer", "started BeanFactoryPostProcessor", "ready"];
+        for (first, expected) in [
+            (
+                "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8",
+                "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8",
+            ),
+            // what does not say that it is one may be a line of a key
+            ("id nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8", "id [redacted]"),
+        ] {
+            let lines: Vec<&str> = std::iter::once(first).chain(others.into_iter().cycle().take(30)).collect();
+            let shown: Vec<String> = sifted(all(), &out(&lines)).into_iter().map(|(_, line)| line).collect();
+            assert_eq!((shown[0].as_str(), shown.len()), (expected, lines.len()));
+            assert!(shown[1..].iter().eq(&lines[1..]), "{shown:#?}");
         }
     }
 
