@@ -47,7 +47,7 @@ pub struct Limits {
     pub waiting: usize,
     /// How long a call may wait and run together; one that acts runs to its end.
     pub deadline: Duration,
-    /// Calls that act, each minute, of one caller. All together may make four times as many.
+    /// Calls that act, each minute, of one caller, and as many more that control a container. All together may make four times as many of each.
     pub acting: u32,
     /// Searches, likewise.
     pub searches: u32,
@@ -64,6 +64,9 @@ pub(crate) const ACTING_AT_ONCE: usize = 16;
 
 /// Places of those that only a call which controls a container may take: what goes wrong can be stopped whatever else acts.
 const KEPT_FOR_CONTROL: usize = 2;
+
+/// What is said to a caller that acts more often than it may.
+const TOO_MANY_ACTS: &str = "so many acting calls a minute are not allowed here";
 
 /// Images that are pulled at the same time; of one caller half of them.
 const PULLS_AT_ONCE: usize = 4;
@@ -128,6 +131,8 @@ pub struct Gate {
     waiting: AtomicUsize,
     shared: Arc<share::Shared>,
     acts: Lane,
+    /// How often each caller may control a container: what goes wrong can be stopped however often others change something.
+    controls: bucket::Buckets,
     pulls: Arc<Places>,
     searches: Lane,
     /// The calls that act right now.
@@ -146,7 +151,8 @@ impl Gate {
             limits: RwLock::new(limits),
             waiting: AtomicUsize::new(0),
             shared: Arc::default(),
-            acts: Lane::new(ACTING_AT_ONCE, "so many acting calls a minute are not allowed here"),
+            acts: Lane::new(ACTING_AT_ONCE, TOO_MANY_ACTS),
+            controls: bucket::Buckets::new(TOO_MANY_ACTS),
             pulls: Arc::new(Places::new(PULLS_AT_ONCE, PARTS_OF_FEW)),
             searches: Lane::new(SEARCHES_AT_ONCE, "so many searches a minute are not allowed here"),
             acting: TaskTracker::new(),
@@ -273,13 +279,13 @@ impl Gate {
         asked: Asked,
         cancelled: impl Future<Output = ()>,
     ) -> Result<Arc<Answer>, Refusal> {
-        if let Err(busy) = self.acts.buckets.take(&call.caller.id, self.limits().acting) {
+        let (buckets, kept) = match tool.acts {
+            Acts::Controls => (&self.controls, 0),
+            Acts::Changes => (&self.acts.buckets, KEPT_FOR_CONTROL),
+        };
+        if let Err(busy) = buckets.take(&call.caller.id, self.limits().acting) {
             return asked.conclude(Err(busy)).await;
         }
-        let kept = match tool.acts {
-            Acts::Controls => 0,
-            Acts::Changes => KEPT_FOR_CONTROL,
-        };
         let Some(place) = self.acts.places.try_take(call.caller, kept) else {
             let busy = Failure::Busy("as many calls act as one caller, or all together, may have at once", 5);
             return asked.conclude(Err(busy)).await;

@@ -123,10 +123,15 @@ type Ending = tokio::task::JoinHandle<Result<Arc<Answer>, Failure>>;
 
 impl Bench {
     fn new() -> Self {
+        Self::acting(6000)
+    }
+
+    /// One caller may act so many times a minute.
+    fn acting(acting: u32) -> Self {
         let scratch = Scratch::new();
         let audit = Audit::open(&Sink::File(scratch.path("audit.jsonl"))).unwrap();
         let host = Host::open("/".as_ref(), First::Comes).unwrap();
-        let limits = Limits { acting: 6000, searches: 6000, deadline: PATIENCE, ..Limits::default() };
+        let limits = Limits { acting, searches: 6000, deadline: PATIENCE, ..Limits::default() };
         Self { gate: Arc::new(Gate::new(TOOLS, host, Arc::new(audit), limits)), _scratch: Arc::new(scratch) }
     }
 
@@ -241,6 +246,27 @@ async fn whatever_acts_a_container_can_be_controlled() {
     assert_eq!(failure.kind(), "busy");
     sign.release();
     assert_eq!(refused(calls).await, 48 - 14);
+}
+
+#[tokio::test]
+async fn however_often_others_change_something_a_container_can_be_controlled() {
+    let bench = Bench::acting(1);
+    let mut changes = 0;
+    let failure = loop {
+        match bench.call(&format!("token {changes}"), "changes", 0, std::future::pending()).await {
+            Ok(_) => changes += 1,
+            Err(failure) => break failure,
+        }
+        assert!(changes < 10_000, "all together may not change something that often");
+    };
+    assert!(failure.kind() == "busy" && failure.to_string().contains("a minute"), "{failure}");
+    bench.answers("another", "controls").await;
+    let failure = loop {
+        if let Err(failure) = bench.call("another", "controls", 0, std::future::pending()).await {
+            break failure;
+        }
+    };
+    assert!(failure.kind() == "busy" && failure.to_string().contains("a minute"), "{failure}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,13 +25,16 @@ fn share(caller: &Caller, most: usize, parts: usize) -> usize {
     if is_only(caller) { most } else { most.div_ceil(parts) }
 }
 
+/// What each caller has left of its share.
+type Callers = HashMap<Arc<str>, Arc<Semaphore>>;
+
 /// So many places in all, and one in `parts` of them for each caller.
 #[derive(Debug)]
 pub(super) struct Places {
     most: usize,
     parts: usize,
     in_all: Arc<Semaphore>,
-    callers: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
+    callers: Mutex<Callers>,
 }
 
 /// A place, given back when dropped.
@@ -48,21 +51,29 @@ impl Places {
 
     /// A place, if there is one now. `kept` places stay free for others.
     pub(super) fn try_take(&self, caller: &Caller, kept: usize) -> Option<Place> {
-        let of_caller = self.of(caller).try_acquire_owned().ok()?;
+        let mut callers = self.callers();
+        // looked at before it is taken, and one after the other: a call that is refused never has a kept place
+        if self.in_all.available_permits() <= kept {
+            return None;
+        }
+        let of_caller = self.of(&mut callers, caller).try_acquire_owned().ok()?;
         let in_all = Arc::clone(&self.in_all).try_acquire_owned().ok()?;
-        // the place that was just taken is not counted
-        (self.in_all.available_permits() >= kept).then_some(Place { _of_caller: of_caller, _in_all: in_all })
+        Some(Place { _of_caller: of_caller, _in_all: in_all })
     }
 
     /// Waits for a place: first for one of the caller's own, then for one of all.
     pub(super) async fn take(&self, caller: &Caller) -> Option<Place> {
-        let of_caller = self.of(caller).acquire_owned().await.ok()?;
+        let of_caller = self.of(&mut self.callers(), caller);
+        let of_caller = of_caller.acquire_owned().await.ok()?;
         let in_all = Arc::clone(&self.in_all).acquire_owned().await.ok()?;
         Some(Place { _of_caller: of_caller, _in_all: in_all })
     }
 
-    fn of(&self, caller: &Caller) -> Arc<Semaphore> {
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+    fn callers(&self) -> MutexGuard<'_, Callers> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, callers: &mut Callers, caller: &Caller) -> Arc<Semaphore> {
         if let Some(own) = callers.get(&caller.id) {
             return Arc::clone(own);
         }
@@ -111,6 +122,25 @@ mod tests {
         let held: Vec<_> = (0..8).filter_map(|number| places.try_take(&token(&number.to_string()), 2)).collect();
         assert_eq!(held.len(), 2);
         assert!(places.try_take(&token("control"), 0).is_some());
+    }
+
+    #[test]
+    fn calls_that_are_refused_never_take_a_kept_place() {
+        let places = Places::new(2, 1);
+        std::thread::scope(|scope| {
+            for id in ["a", "b"] {
+                let places = &places;
+                scope.spawn(move || {
+                    for _ in 0..20_000 {
+                        assert!(places.try_take(&token(id), 2).is_none());
+                    }
+                });
+            }
+            for _ in 0..20_000 {
+                let both = [places.try_take(&token("control"), 0), places.try_take(&token("control"), 0)];
+                assert!(both.iter().all(Option::is_some), "kept places are free");
+            }
+        });
     }
 
     #[tokio::test]
