@@ -39,8 +39,8 @@ const MOST_REQUESTS: usize = 32;
 /// The most values of JSON in one message: each takes many times the memory of its text.
 const MOST_VALUES: usize = 1 << 16;
 
-/// What a value of JSON takes in memory, in bytes, besides its text.
-const VALUE: usize = 80;
+/// What a line that waits to be written takes in memory, in bytes, besides its text: the task that writes it.
+const LINE: usize = 1 << 10;
 
 /// The two ends of a session.
 pub struct Pipe<R, W> {
@@ -149,7 +149,7 @@ where
 
     fn write(&self, mut line: Vec<u8>) -> impl Future<Output = io::Result<()>> + Send + 'static {
         line.push(b'\n');
-        let (write, part) = (Arc::clone(&self.write), self.load.add(line.len(), 0));
+        let (write, part) = (Arc::clone(&self.write), self.load.add(line.len() + LINE, 0));
         async move {
             let _part = part;
             let mut write = write.lock().await;
@@ -204,7 +204,7 @@ where
             };
         };
         match &mut message {
-            ClientJsonRpcMessage::Request(request) => self.admit(request, line.len() + values * VALUE)?,
+            ClientJsonRpcMessage::Request(request) => self.admit(request, line.len() + values * text::json::VALUE)?,
             ClientJsonRpcMessage::Notification(notification) => {
                 // it gets no answer; until its work has ended, the request itself holds its part
                 if let ClientNotification::CancelledNotification(cancelled) = &notification.notification
@@ -286,5 +286,22 @@ where
     async fn close(&mut self) -> io::Result<()> {
         drop(self.write.lock().await.take());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn refused_lines_whose_answers_nobody_reads_count_with_their_tasks() {
+        let (_unread, write) = tokio::io::duplex(64);
+        let pipe = Pipe::new(tokio::io::empty(), write);
+        let mut refused = 0;
+        while !pipe.load.is_full() {
+            pipe.refuse(&Value::Null, -32700, "Parse error");
+            refused += 1;
+        }
+        assert!(refused <= MOST_HELD / LINE, "{refused}");
     }
 }

@@ -4,6 +4,9 @@ use std::{collections::HashSet, fmt};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+/// What a value of JSON takes in memory, in bytes, besides its text.
+pub const VALUE: usize = 80;
+
 /// Refuses what is no JSON, is nested deeper than 128, or has a name twice: two readers of one object could then see two different
 /// things. Says how many values are in it, lists and objects included.
 pub fn check(body: &[u8]) -> serde_json::Result<usize> {

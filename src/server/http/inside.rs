@@ -6,16 +6,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{auth::Caller, gate};
+use crate::{auth::Caller, gate, text::json::VALUE};
 
 /// What one caller holds, so many times, has to be free besides.
 const TIMES: usize = 3;
 
 /// A body that is not there yet counts as at least so many bytes: a connection, its buffers and a task wait for it.
 const LEAST: usize = 16 << 10;
-
-/// What a value of JSON takes in memory, in bytes, besides its text.
-const VALUE: usize = 80;
 
 /// How much may be held.
 #[derive(Clone, Copy, Debug)]
