@@ -652,6 +652,8 @@ mod tests {
         let _busy: Vec<_> = own.iter().map(|connection| Busy::with(&connection.state)).collect();
         assert!(connections.enter(address("192.0.2.1")).is_none(), "all are being answered");
         own[1].state.arriving.store(true, Ordering::Relaxed);
+        // however long this thread is kept from running
+        own[1].state.since.store(3_600_000, Ordering::Relaxed);
         assert!(connections.enter(address("192.0.2.1")).is_none(), "its body has only just begun to come");
         // cut is what lateness comes to, without the second
         own[1].state.cut.store(true, Ordering::Relaxed);
