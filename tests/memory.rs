@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::Stdio,
     sync::{
@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    net::{AddressFamily, SocketType, bind, connect, socket, sockopt::set_socket_recv_buffer_size},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use serde_json::{Value, json};
 use systemmanager_mcp::scope::Scope;
 
@@ -156,21 +159,36 @@ impl Attacked {
 
     /// Opens so many connections, from these addresses in turn, and sends each the same bytes, or as many as the server takes.
     fn send(&self, count: usize, addresses: &[&str], bytes: &[u8]) -> Vec<TcpStream> {
-        const AT_ONCE: usize = 32;
         let address = self.server.address;
-        let one = |number: usize| {
+        many(count, |number| {
             let stream = from(addresses[number % addresses.len()], address);
             stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
             // the server may close it, or read no further, before it has all
             let _ = (&stream).write_all(bytes);
             stream
-        };
-        thread::scope(|scope| {
-            let sending: Vec<_> = (0..AT_ONCE)
-                .map(|first| scope.spawn(move || (first..count).step_by(AT_ONCE).map(one).collect::<Vec<_>>()))
-                .collect();
-            sending.into_iter().flat_map(|sent| sent.join().unwrap()).collect()
         })
+    }
+
+    /// A call whose answer is long.
+    fn long_answer(&self) -> Request {
+        let text: String =
+            (0..20_000).map(|line| format!("line {line} {}\n", "of a text that is read and read ".repeat(2))).collect();
+        let path = self.shown.path("text");
+        fs::write(&path, text).unwrap();
+        let call = Request::call("file_read", json!({ "path": path, "lines": 1000 }));
+        let whole = self.server.ask(&call.clone().token(self.attacker()));
+        assert!(whole.status == 200 && whole.body.len() > 50_000, "{} {}", whole.status, whole.body.len());
+        call
+    }
+
+    /// How many bytes wait to be sent on the server's side of each connection, also of those that it has closed.
+    fn untaken(&self) -> Vec<u64> {
+        let port = format!(":{:04X}", self.server.address.port());
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        // but those that nobody has accepted yet
+        let own = lines.filter(|words| words.len() > 4 && words[1].ends_with(&port) && words[3] != "0A");
+        own.filter_map(|words| u64::from_str_radix(words[4].split(':').next()?, 16).ok()).collect()
     }
 
     /// Another caller from another address has an answer, and no refusal.
@@ -190,6 +208,28 @@ impl Attacked {
         assert_eq!(self.cgroup.killed(), 0, "it was killed for want of memory");
         assert!(self.server.is_running());
     }
+}
+
+/// So many connections, opened by a few threads.
+fn many(count: usize, one: impl Fn(usize) -> TcpStream + Copy + Send) -> Vec<TcpStream> {
+    const AT_ONCE: usize = 32;
+    thread::scope(|scope| {
+        let opening: Vec<_> = (0..AT_ONCE)
+            .map(|first| scope.spawn(move || (first..count).step_by(AT_ONCE).map(one).collect::<Vec<_>>()))
+            .collect();
+        opening.into_iter().flat_map(|opened| opened.join().unwrap()).collect()
+    })
+}
+
+/// A connection whose client's kernel takes next to nothing.
+fn narrow(ours: &str, theirs: SocketAddr) -> TcpStream {
+    let fd = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    set_socket_recv_buffer_size(&fd, 2048).unwrap();
+    bind(&fd, &ours.parse::<SocketAddr>().unwrap()).unwrap();
+    connect(&fd, &theirs).unwrap();
+    let stream = TcpStream::from(fd);
+    stream.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
+    stream
 }
 
 /// A request whose body is as long as may be and lacks its last byte.
@@ -275,13 +315,7 @@ fn bodies_of_many_values_leave_it_alive() {
 fn answers_that_nobody_reads_leave_it_alive() {
     for bytes in [UNIT, TEMPLATE] {
         let Some(attacked) = Attacked::new(bytes) else { return };
-        let text: String =
-            (0..20_000).map(|line| format!("line {line} {}\n", "of a text that is read and read ".repeat(2))).collect();
-        let path = attacked.shown.path("text");
-        fs::write(&path, text).unwrap();
-        let call = Request::call("file_read", json!({ "path": path, "lines": 1000 }));
-        let whole = attacked.server.ask(&call.clone().token(attacked.attacker()));
-        assert!(whole.status == 200 && whole.body.len() > 50_000, "{} {}", whole.status, whole.body.len());
+        let call = attacked.long_answer();
         // twenty at a time on each, so that the kernel's buffers are full; of as many tokens as there are quarters
         let held: Vec<_> = [0, 2, 3, 4]
             .iter()
@@ -315,29 +349,49 @@ fn requests_in_one_go_that_nobody_reads_the_answers_of_leave_it_alive() {
 /// What a client does not read waits in the kernel's memory, which cgroups of version 2 count: of one connection only so much.
 #[test]
 fn answers_that_nobody_reads_wait_in_little_of_the_kernel_s_memory() {
-    const MOST: u64 = 320 << 10;
+    const MOST: u64 = 96 << 10;
     let Some(attacked) = Attacked::new(UNIT) else { return };
     let call = Request::rpc("tools/list", json!({})).token(attacked.attacker());
     let whole = attacked.server.ask(&call).body.len();
     assert!(whole > 30_000, "{whole}");
     let _held = attacked.send(1, &ATTACKERS, &call.bytes().repeat(60));
-    // what waits to be sent on the server's side of a connection, by its port
-    let port = format!(":{:04X}", attacked.server.address.port());
-    let waits = || {
-        let table = fs::read_to_string("/proc/net/tcp").unwrap();
-        let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let own = lines.filter(|words| words.len() > 4 && words[1].ends_with(&port) && words[3] == "01");
-        own.filter_map(|words| u64::from_str_radix(words[4].split(':').next()?, 16).ok()).max().unwrap_or(0)
-    };
     let mut seen = 0;
     let mut looks = 0;
     eventually("its answers wait", || {
-        seen = seen.max(waits());
+        seen = seen.max(attacked.untaken().into_iter().max().unwrap_or(0));
         looks = if seen > 0 { looks + 1 } else { 0 };
         // it has had the time to hold more, if it is ever going to
         (looks > 100).then_some(())
     });
     assert!(seen <= MOST, "{seen} bytes of one connection");
+    attacked.lives();
+}
+
+/// One answer fits into the kernel's buffers whole, and the server never waits for its client: the connection looks idle.
+#[test]
+fn one_long_answer_that_nobody_reads_on_each_connection_leaves_little_in_the_kernel() {
+    // a seventh of what there is to spare, and 4 KiB of each connection
+    const MOST: u64 = 12 << 20;
+    let Some(attacked) = Attacked::new(TEMPLATE) else { return };
+    let address = attacked.server.address;
+    let keys = [0, 2, 3].map(|key| attacked.server.keys[key].text());
+    let requests = keys.map(|key| Request::rpc("tools/list", json!({})).token(key).bytes());
+    let whole = attacked.server.ask(&Request::rpc("tools/list", json!({})).token(keys[0])).body.len();
+    assert!(whole > 30_000, "{whole}");
+    let held = many(1_200, |number| {
+        let stream = narrow(ATTACKERS[number % ATTACKERS.len()], address);
+        // it may be closed before it has its answer
+        let _ = (&stream).write_all(&requests[number % requests.len()]).and_then(|()| stream.peek(&mut [0; 1]));
+        stream
+    });
+    // those that are too many are reset, and not only closed: their answers would stay in the kernel
+    let mut reset = 0;
+    eventually("few are left, and little waits", || {
+        reset += held.iter().filter(|stream| stream.take_error().unwrap().is_some()).count();
+        (reset > 600 && attacked.untaken().iter().sum::<u64>() <= MOST).then_some(())
+    });
+    attacked.others_are_answered();
+    drop(held);
     attacked.lives();
 }
 

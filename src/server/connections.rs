@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     io,
     net::IpAddr,
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,11 +16,17 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::sockopt,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
     sync::Notify,
     time::Instant,
 };
+use tokio_rustls::server::TlsStream;
 
 /// How many connections make room at a time, at most.
 const SHED: usize = 32;
@@ -27,12 +34,27 @@ const SHED: usize = 32;
 /// What a connection may hold without being counted, in bytes: its buffers are there anyway, and hardly any head is longer.
 const FREE: usize = 4 << 10;
 
-/// How much the kernel keeps of what a client has sent and the server has not read, and of what the client has not taken, in bytes each. The
-/// kernel's own bounds are megabytes for each connection.
-pub(super) const UNREAD: usize = 64 << 10;
+/// How much the kernel is to keep of what a client has sent and the server has not read, in bytes: it takes twice as much. Its own bound is
+/// megabytes for each connection.
+pub(super) const UNREAD: usize = 16 << 10;
 
-/// What a client that takes nothing more makes the kernel hold, in bytes: both buffers, for each of which the kernel takes twice as much.
-const FULL: usize = 4 * UNREAD;
+/// The same of what the client has not taken.
+pub(super) const UNTAKEN: usize = 8 << 10;
+
+/// What the kernel keeps at most of what the client has not taken, in bytes: it looks at the bound only between packets, and one that waits
+/// to be sent grows up to 64 KiB.
+const MOST_UNTAKEN: usize = 2 * UNTAKEN + (64 << 10);
+
+/// What it keeps at most when it says that there is room for more, in bytes: two thirds of the bound.
+const ROOM: usize = 2 * UNTAKEN * 2 / 3;
+
+/// What may be untaken before the kernel is asked, in bytes. It costs a system call, and most answers are shorter.
+const ASKED: usize = 2 * UNTAKEN;
+
+/// What counts of so many bytes.
+fn counted(bytes: usize) -> usize {
+    bytes.saturating_sub(FREE)
+}
 
 /// How long a client may keep its own request from being answered while others need the room.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -59,7 +81,7 @@ pub(super) struct Connections {
 struct All {
     open: Mutex<Open>,
     gone: Notify,
-    /// What they all hold, in bytes: of heads that are not whole, of answers that are not taken, and in the kernel.
+    /// What they all hold, in bytes: of heads that are not whole, and of answers that are not taken, also in the kernel.
     held: AtomicUsize,
     /// What they may hold, and half of it those of one address.
     most_held: usize,
@@ -108,8 +130,8 @@ impl All {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes connections that hold something, until those of `peer` and all together hold a quarter less than they may: those first that
-    /// have not moved for the longest time.
+    /// Closes connections that hold something, until those of `peer` and all together hold a quarter less than they may: first those that
+    /// hold more than any client's may for a moment, and of them those that have not moved for the longest time.
     fn relieve(&self, peer: &State) {
         let most = |most: usize| most - most / 4;
         let mut open = self.lock();
@@ -126,7 +148,7 @@ impl All {
     }
 
     fn cut(open: &mut Open, mut states: Vec<Arc<State>>, more: impl Fn() -> bool) {
-        states.sort_unstable_by_key(|state| state.last_change());
+        states.sort_unstable_by_key(|state| (state.held.load(Ordering::Relaxed) <= ASKED, state.last_change()));
         for state in states.into_iter().take_while(|_| more()) {
             state.cut.store(true, Ordering::Relaxed);
             state.gives_back(usize::MAX);
@@ -246,6 +268,8 @@ pub(super) struct State {
     busy: AtomicUsize,
     /// Bytes that have come and are no whole head of a request yet.
     partial: AtomicUsize,
+    /// Bytes that were written, and that the client may not have taken from the kernel yet.
+    untaken: AtomicUsize,
     /// The rest of a request's body is waited for.
     pub(super) arriving: AtomicBool,
     /// The client takes nothing more for now.
@@ -278,6 +302,7 @@ impl State {
             began: Instant::now(),
             busy: AtomicUsize::new(0),
             partial: AtomicUsize::new(0),
+            untaken: AtomicUsize::new(0),
             arriving: AtomicBool::new(false),
             full: AtomicBool::new(false),
             held: AtomicUsize::new(0),
@@ -331,16 +356,35 @@ impl State {
         self.since.store(since, Ordering::Relaxed);
     }
 
+    /// So many bytes have come. Those of a body are counted elsewhere; what comes while a request is answered is the head of the next one.
     fn received(&self, bytes: usize) {
-        if self.is_busy() {
+        if self.arriving.load(Ordering::Relaxed) {
             return;
         }
         let before = self.partial.fetch_add(bytes, Ordering::Relaxed);
-        if before == 0 {
+        if before == 0 && !self.is_busy() {
             self.changed();
         }
-        let counted = |bytes: usize| bytes.saturating_sub(FREE);
         self.holds(counted(before + bytes) - counted(before));
+    }
+
+    /// The kernel took so many bytes of an answer.
+    fn wrote(&self, bytes: usize) {
+        let before = self.untaken.load(Ordering::Relaxed);
+        let now = (before + bytes).min(MOST_UNTAKEN);
+        self.untaken.store(now, Ordering::Relaxed);
+        self.holds(counted(now) - counted(before));
+    }
+
+    /// Whether it is worth asking how much of what was written is still there.
+    fn may_have_taken(&self) -> bool {
+        self.untaken.load(Ordering::Relaxed) > ASKED
+    }
+
+    /// The kernel has room again: there is not much left.
+    fn has_taken(&self) {
+        let before = self.untaken.swap(ROOM, Ordering::Relaxed);
+        self.gives_back(counted(before) - counted(ROOM));
     }
 
     /// So many bytes more wait for the client.
@@ -395,7 +439,7 @@ impl Busy {
     pub(super) fn with(state: &Arc<State>) -> Self {
         state.busy.fetch_add(1, Ordering::Relaxed);
         let head = state.partial.swap(0, Ordering::Relaxed);
-        state.gives_back(head.saturating_sub(FREE));
+        state.gives_back(counted(head));
         state.changed();
         Self(Arc::clone(state))
     }
@@ -470,25 +514,61 @@ impl Drop for Unwritten {
     }
 }
 
-/// A stream that tells its [`State`] what comes in, and whether anything goes out.
-pub(super) struct Watched<S> {
+/// A stream over a socket.
+pub(super) trait Socket {
+    fn socket(&self) -> BorrowedFd<'_>;
+}
+
+impl Socket for TcpStream {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.get_ref().0.as_fd()
+    }
+}
+
+/// Whether the kernel has room for more of what a client is to take.
+fn has_room(socket: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::from_borrowed_fd(socket, PollFlags::OUT)];
+    poll(&mut asked, Some(&Timespec::default())).is_ok() && asked[0].revents().contains(PollFlags::OUT)
+}
+
+/// A stream that tells its [`State`] what comes in, and what goes out.
+pub(super) struct Watched<S: Socket> {
     stream: S,
     state: Arc<State>,
 }
 
-impl<S> Watched<S> {
+impl<S: Socket> Drop for Watched<S> {
+    fn drop(&mut self) {
+        if self.state.cut.load(Ordering::Relaxed) {
+            // what the client has not taken goes with the connection; else it would stay in the kernel, counted nowhere
+            let _ = sockopt::set_socket_linger(self.stream.socket(), Some(Duration::ZERO));
+        }
+    }
+}
+
+impl<S: Socket> Watched<S> {
     pub(super) fn new(stream: S, state: Arc<State>) -> Self {
         Self { stream, state }
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.state.wrote(*bytes);
+        }
         let full = polled.is_pending();
         if self.state.full.load(Ordering::Relaxed) != full {
             self.state.full.store(full, Ordering::Relaxed);
+            // what the client sends meanwhile is not read
             if full {
-                self.state.holds(FULL);
+                self.state.holds(2 * UNREAD);
             } else {
-                self.state.gives_back(FULL);
+                self.state.gives_back(2 * UNREAD);
             }
             // the clock of a head goes on
             if self.state.partial.load(Ordering::Relaxed) == 0 {
@@ -498,7 +578,7 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Socket + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -510,6 +590,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         if come > 0 {
             self.state.received(come);
         }
+        // an answer was just written, or the next request comes, or it is idle and looked at every now and then
+        if self.state.may_have_taken() && has_room(self.stream.socket()) {
+            self.state.has_taken();
+        }
         if polled.is_pending() {
             self.state.waited.store(true, Ordering::Relaxed);
         }
@@ -517,7 +601,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Socket + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.wrote(&polled);
@@ -630,6 +714,53 @@ mod tests {
         assert_eq!(held(), 110);
         let _busy = Busy::with(state);
         assert_eq!(held(), 0);
+    }
+
+    #[test]
+    fn the_beginning_of_a_head_behind_a_request_that_is_answered_counts_and_has_the_time_of_a_head() {
+        let connections = Connections::new(MOST, HELD);
+        let connection = connections.enter(address("192.0.2.1")).unwrap();
+        let state = &connection.state;
+        state.received(200);
+        let busy = Busy::with(state);
+        state.arriving.store(true, Ordering::Relaxed);
+        state.received(10_000);
+        state.arriving.store(false, Ordering::Relaxed);
+        assert_eq!(state.held.load(Ordering::Relaxed), 0, "a body counts elsewhere");
+        state.received(FREE + 100);
+        assert_eq!(state.held.load(Ordering::Relaxed), 100);
+        drop(busy);
+        let (header_time, idle_time) = (Duration::ZERO, Duration::from_secs(3600));
+        assert!(state.is_over(header_time, idle_time), "it is not idle");
+    }
+
+    #[test]
+    fn what_was_written_counts_until_the_kernel_has_room_again() {
+        let connections = Connections::new(MOST, HELD);
+        let connection = connections.enter(address("192.0.2.1")).unwrap();
+        let state = &connection.state;
+        let held = || state.held.load(Ordering::Relaxed);
+        state.wrote(FREE);
+        assert!(held() == 0 && !state.may_have_taken());
+        state.wrote(ASKED);
+        assert!(held() == ASKED && state.may_have_taken());
+        state.wrote(HELD);
+        assert_eq!(held(), MOST_UNTAKEN - FREE);
+        state.has_taken();
+        assert!(held() == ROOM - FREE && !state.may_have_taken());
+    }
+
+    #[test]
+    fn who_holds_little_goes_after_those_who_hold_much() {
+        let connections = Connections::new(MOST, HELD);
+        let idle = entered(&connections, "192.0.2.1", 1);
+        idle[0].state.holds(ROOM);
+        let greedy = entered(&connections, "192.0.2.1", 3);
+        for connection in &greedy {
+            connection.state.since.store(9, Ordering::Relaxed);
+            connection.state.holds(HELD / 5);
+        }
+        assert!(greedy.iter().any(is_told_to_leave) && !is_told_to_leave(&idle[0]));
     }
 
     #[test]

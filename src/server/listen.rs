@@ -28,7 +28,7 @@ use tokio_rustls::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connections::{Busy, Connection, Connections, UNREAD, Watched, Writing},
+    connections::{Busy, Connection, Connections, Socket, UNREAD, UNTAKEN, Watched, Writing},
     http::Http,
 };
 use crate::{
@@ -196,7 +196,7 @@ impl Listeners {
         let Ok(local) = stream.local_addr() else { return };
         let _ = stream.set_nodelay(true);
         let _ = sockopt::set_socket_recv_buffer_size(&stream, UNREAD);
-        let _ = sockopt::set_socket_send_buffer_size(&stream, UNREAD);
+        let _ = sockopt::set_socket_send_buffer_size(&stream, UNTAKEN);
         // a client that takes no answer, or is gone without a word, is not waited for forever
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, 30_000);
         let tls = self.inner.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -221,7 +221,7 @@ impl Listeners {
         self.http(Watched::new(stream, state), peer, local, &mut connection, stop).await;
     }
 
-    async fn http<S: AsyncRead + AsyncWrite + Unpin>(
+    async fn http<S: AsyncRead + AsyncWrite + Socket + Unpin>(
         &self,
         stream: Watched<S>,
         peer: SocketAddr,
