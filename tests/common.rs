@@ -24,8 +24,7 @@ use std::{
 
 use argon2::{Argon2, PasswordHasher};
 use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, socket, socket_with,
-    sockopt::set_socket_reuseaddr,
+    AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, socket_with, sockopt::set_socket_reuseaddr,
 };
 use serde_json::{Value, json};
 use systemmanager_mcp::{auth::token::Token, scope::Scope};
@@ -771,7 +770,7 @@ impl Wire {
 
 /// A connection from an address of our choice.
 pub(crate) fn from(ours: &str, theirs: SocketAddr) -> TcpStream {
-    let fd = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let fd = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
     bind(&fd, &ours.parse::<SocketAddr>().unwrap()).unwrap();
     connect(&fd, &theirs).unwrap();
     let stream = TcpStream::from(fd);

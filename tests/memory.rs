@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustix::{
-    net::{AddressFamily, SocketType, bind, connect, socket, sockopt::set_socket_recv_buffer_size},
+    net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt::set_socket_recv_buffer_size},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use serde_json::{Value, json};
@@ -223,7 +223,7 @@ fn many(count: usize, one: impl Fn(usize) -> TcpStream + Copy + Send) -> Vec<Tcp
 
 /// A connection whose client's kernel takes next to nothing.
 fn narrow(ours: &str, theirs: SocketAddr) -> TcpStream {
-    let fd = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let fd = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
     set_socket_recv_buffer_size(&fd, 2048).unwrap();
     bind(&fd, &ours.parse::<SocketAddr>().unwrap()).unwrap();
     connect(&fd, &theirs).unwrap();
