@@ -12,11 +12,12 @@ impl Docker {
         self.get(&format!("/images/{id}/json")).await.unwrap_or_default()
     }
 
-    /// What a container has that no new one may ask for, in a clause; `None` if it has no more than that. `image` is its own.
-    pub async fn beyond(&self, inspect: &Value, image: &Value) -> Result<Option<String>, Failure> {
+    /// What a container would have, made again of `image`, that no new one may ask for, in a clause; `None` if it has no more than that.
+    /// `old_image` is the one that it has, null if that is gone.
+    pub async fn beyond(&self, inspect: &Value, old_image: &Value, image: &Value) -> Result<Option<String>, Failure> {
         let binds = &self.settings.binds;
-        let again = recreate(inspect, image, image, inspect["Config"]["Image"].as_str().unwrap_or_default()).create;
-        if let Err(why) = policy::check_successor(&again, binds) {
+        let again = recreate(inspect, old_image, image, inspect["Config"]["Image"].as_str().unwrap_or_default()).create;
+        if let Err(why) = policy::check_successor(&again, image, binds) {
             return Ok(Some(why));
         }
         let wanted = policy::volumes(&again);
@@ -39,7 +40,8 @@ impl Docker {
                 }
                 Err(_) => continue,
             };
-            if let Some(has) = self.beyond(&inspect, &self.image_of(&inspect).await).await? {
+            let image = self.image_of(&inspect).await;
+            if let Some(has) = self.beyond(&inspect, &image, &image).await? {
                 return Err(Failure::Forbidden(format!(
                     "the volume {volume} belongs to {}, which has what no new container may ask for ({has}): no other gets it",
                     one.name()

@@ -24,11 +24,21 @@ pub fn parse(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(no_json)
 }
 
-/// The same of what takes another's place with all its settings, without what every container has that asked for nothing: the Engine's own
-/// runtime, on cgroup v1 the cgroup namespace of the machine, which shows some paths more and is no right that an image could use, and how
-/// Podman mounts a volume.
-pub fn check_successor(body: &Value, binds: &[PathBuf]) -> Result<(), String> {
+/// Refuses a body that takes another container's place with all its settings, if it has more rights than a new one may have; a clause says
+/// which. `image` is what the Engine says of the image that it is made of.
+///
+/// It may have what every container has that asked for nothing: the Engine's own runtime, on cgroup v1 the cgroup namespace of the machine,
+/// which shows some paths more and is no right that an image could use, and how Podman mounts a volume. It may also have any size and
+/// count: the Engine has one of these already, and the caller can raise nothing, since the body is the same as before.
+pub fn check_successor(body: &Value, image: &Value, binds: &[PathBuf]) -> Result<(), String> {
     let mut body = body.clone();
+    // the new image says how many ports this publishes
+    let can_publish_all =
+        port::count(&body["ExposedPorts"]) + port::count(&image["Config"]["ExposedPorts"]) <= port::MOST;
+    if let Some(container) = body.as_object_mut() {
+        // -1 waits without end, until somebody ends it
+        container.retain(|name, value| name != "StopTimeout" || !value.is_number());
+    }
     let usual = [("CgroupnsMode", &["host"][..]), ("Runtime", &["runc", "io.containerd.runc.v2", "crun", "oci"])];
     if let Some(config) = body.get_mut("HostConfig").and_then(Value::as_object_mut) {
         for (field, values) in usual {
@@ -36,25 +46,23 @@ pub fn check_successor(body: &Value, binds: &[PathBuf]) -> Result<(), String> {
                 config.remove(field);
             }
         }
+        if can_publish_all && config.get("PublishAllPorts").is_some_and(Value::is_boolean) {
+            config.remove("PublishAllPorts");
+        }
         for bind in config.get_mut("Binds").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(plain) = bind.as_str().and_then(mount::plain) {
                 *bind = plain.into();
             }
         }
     }
-    check(&body, binds)
+    let check = Check { binds, bounded: false };
+    check.body(&body).map_err(|why| why.strip_suffix(REFUSED).map(str::to_owned).unwrap_or(why))
 }
 
 /// Refuses a body of `POST /containers/create` that asks for more than a container of its own, with the field that does. `binds` are
 /// the directories of the machine that it may be given. The volumes that it names ([`volumes`]) are yet to be looked at.
 pub fn check(body: &Value, binds: &[PathBuf]) -> Result<(), String> {
-    let Value::Object(fields) = body else { return Err("a container is described by an object".to_owned()) };
-    let check = Check { binds };
-    check.object(fields, CONTAINER, "")?;
-    match fields.get("Image") {
-        Some(Value::String(image)) if !image.is_empty() => Ok(()),
-        _ => Err("Image: a container is made of one".to_owned()),
-    }
+    Check { binds, bounded: true }.body(body)
 }
 
 /// Refuses what an operator names as the directories that containers may be given, if one of them would be more than that.
@@ -293,9 +301,25 @@ const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", 
 
 struct Check<'a> {
     binds: &'a [PathBuf],
+    /// Whether sizes and counts are checked too. What takes the place of a container that is there has them from that one.
+    bounded: bool,
 }
 
 impl Check<'_> {
+    fn body(&self, body: &Value) -> Result<(), String> {
+        let Value::Object(fields) = body else { return Err("a container is described by an object".to_owned()) };
+        self.object(fields, CONTAINER, "")?;
+        match fields.get("Image") {
+            Some(Value::String(image)) if !image.is_empty() => Ok(()),
+            _ => Err("Image: a container is made of one".to_owned()),
+        }
+    }
+
+    /// The upper end of a size or count.
+    fn most(&self, most: usize) -> usize {
+        if self.bounded { most } else { usize::MAX }
+    }
+
     fn object(&self, object: &Map<String, Value>, fields: Fields, path: &str) -> Result<(), String> {
         if object.len() > FIELDS {
             return Err(wanted(if path.is_empty() { "the body" } else { path }, &format!("at most {FIELDS} fields")));
@@ -311,7 +335,10 @@ impl Check<'_> {
     }
 
     fn value(&self, value: &Value, rule: Rule, path: &str) -> Result<(), String> {
-        let number = |least: i64, most: i64| value.as_i64().is_some_and(|number| (least..=most).contains(&number));
+        let number = |least: i64, most: i64| {
+            let is_below = |number| number <= most || !self.bounded;
+            value.as_i64().is_some_and(|number| number >= least && is_below(number))
+        };
         let (fits, expected) = match rule {
             // an empty list instead of none can mean "nothing at all", as with MaskedPaths
             That(rule) => return rule(self, value, path),
@@ -326,17 +353,20 @@ impl Check<'_> {
             Word(words) => (value.as_str().is_some_and(|word| word.is_empty() || words.contains(&word)), None),
             Number(least, most) => (number(least, most), Some(format!("a whole number from {least} to {most}"))),
             ZeroOr(least, most) => {
-                (number(0, 0) || number(least, most), Some(format!("0, or a whole number from {least} to {most}")))
+                let fits = value.as_i64() == Some(0) || number(if self.bounded { least } else { 0 }, most);
+                (fits, Some(format!("0, or a whole number from {least} to {most}")))
             }
-            Text(most) => (is_line(value, most), Some(format!("one line of at most {most} bytes"))),
+            Text(most) => (is_line(value, self.most(most)), Some(format!("one line of at most {most} bytes"))),
             Texts(most, bytes) => {
                 let all = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-                (are_texts(all.iter(), most, bytes), Some(format!("at most {most} texts, of {bytes} bytes together")))
+                let fits = are_texts(all.iter(), self.most(most), self.most(bytes));
+                (fits, Some(format!("at most {most} texts, of {bytes} bytes together")))
             }
             TextMap(most, bytes) => {
                 let fits = value.as_object().is_some_and(|map| {
                     let names: usize = map.keys().map(String::len).sum();
-                    names <= bytes && are_texts(map.values(), most, bytes - names)
+                    let left = self.most(bytes).checked_sub(names);
+                    left.is_some_and(|left| are_texts(map.values(), self.most(most), left))
                 });
                 (fits, Some(format!("at most {most} names with texts, of {bytes} bytes together")))
             }
@@ -350,7 +380,7 @@ impl Check<'_> {
 
     fn objects(&self, value: &Value, most: usize, fields: Fields, path: &str) -> Result<(), String> {
         let all = list(value, path)?;
-        if all.len() > most {
+        if all.len() > self.most(most) {
             return Err(wanted(path, &format!("at most {most} of them")));
         }
         for (at, one) in all.iter().enumerate() {
@@ -442,8 +472,11 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name } else { format!("{path}.{name}") }
 }
 
+/// Stands behind the field in [`refusal`].
+const REFUSED: &str = " may not be this";
+
 fn refusal(path: &str) -> String {
-    format!("{path} may not be this")
+    format!("{path}{REFUSED}")
 }
 
 /// A refusal that says what would do.
@@ -454,7 +487,7 @@ fn wanted(path: &str, expected: &str) -> String {
 /// A list of IP addresses.
 fn addresses(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
     let all = list(value, path)?;
-    if all.len() > 16 {
+    if all.len() > check.most(16) {
         return Err(wanted(path, "at most 16 IP addresses"));
     }
     all.iter().try_for_each(|one| port::address(check, one, path))
@@ -479,7 +512,7 @@ fn is_network(name: &str) -> bool {
 
 fn endpoints(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
     let Some(all) = map(value, path)? else { return Ok(()) };
-    if all.len() > NETWORKS {
+    if all.len() > check.most(NETWORKS) {
         return Err(wanted(path, &format!("at most {NETWORKS} networks")));
     }
     for (name, endpoint) in all {
@@ -516,20 +549,20 @@ fn security(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
     if fits { Ok(()) } else { Err(refusal(path)) }
 }
 
-fn masked(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    at_least(value, MASKED, path)
+fn masked(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    at_least(check, value, MASKED, path)
 }
 
-fn read_only(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
-    at_least(value, READ_ONLY, path)
+fn read_only(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+    at_least(check, value, READ_ONLY, path)
 }
 
-fn at_least(value: &Value, all: &[&str], path: &str) -> Result<(), String> {
+fn at_least(check: &Check<'_>, value: &Value, all: &[&str], path: &str) -> Result<(), String> {
     if value.is_null() {
         return Ok(());
     }
     let given = texts(value, path)?;
-    if given.len() > HIDDEN {
+    if given.len() > check.most(HIDDEN) {
         return Err(wanted(path, &format!("at most {HIDDEN} paths")));
     }
     match all.iter().find(|one| !given.contains(one)) {

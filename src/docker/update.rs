@@ -515,7 +515,7 @@ pub async fn at_rest(docker: &Docker, one: &Summary) -> Result<(), Failure> {
     let Some((_, name)) = halves.get_key_value(&one.id).or_else(named) else { return Ok(()) };
     let name = if name.is_empty() { one.name() } else { name };
     Err(Failure::Refused(format!(
-        "an update of {name} is not ended: the server is at it, and its log says how it goes"
+        "an update of {name} is not ended: the server is ending it, and its log says how it goes; try again in a minute"
     )))
 }
 
@@ -551,7 +551,7 @@ mod tests {
         claim.write(&entry).await.unwrap();
         for half in [&web, &successor, &one(&old, "web.smcp-old-0123456789ab")] {
             let why = at_rest(&docker, half).await.unwrap_err().to_string();
-            assert!(why.contains("an update of web is not ended"), "{why}");
+            assert!(why.contains("an update of web is not ended") && why.contains("try again in a minute"), "{why}");
         }
         let another = one(&"e".repeat(64), "web.smcp-new-eeeeeeeeeeee");
         at_rest(&docker, &another).await.unwrap();

@@ -121,15 +121,15 @@ impl Guard {
                 replaced.name
             )));
         }
-        match self.beyond(body).await? {
+        match self.beyond(body, &replacement.new_image).await? {
             Some(_) => self.may_run(&replaced.name, &replacement, image),
             None => Ok(()),
         }
     }
 
-    /// What such a container has beyond the policy and what every container has.
-    async fn beyond(&self, body: &Value) -> Result<Option<String>, Refusal> {
-        match policy::check_successor(body, &self.settings.binds) {
+    /// What such a container, made of this image, has beyond the policy and what every container has.
+    async fn beyond(&self, body: &Value, image: &Value) -> Result<Option<String>, Refusal> {
+        match policy::check_successor(body, image, &self.settings.binds) {
             Ok(()) => self.volumes(body).await,
             Err(why) => Ok(Some(why)),
         }
@@ -160,7 +160,8 @@ impl Guard {
         let Some(replaced) = Replaced::by(name_of(new)) else { return Ok(()) };
         let image = text(&new["Config"]["Image"]);
         let new_image = self.image(text(&new["Image"])).await?;
-        if self.beyond(&replace::recreate(new, &new_image, &new_image, image).create).await?.is_none() {
+        let again = replace::recreate(new, &new_image, &new_image, image).create;
+        if self.beyond(&again, &new_image).await?.is_none() {
             return Ok(());
         }
         let no = |why: &str| {
@@ -249,7 +250,7 @@ impl Guard {
             let Some(inspect) = self.look(&format!("/containers/{}/json", one.id)).await? else { continue };
             let image = self.image(text(&inspect["Image"])).await?;
             let again = replace::recreate(&inspect, &image, &image, text(&inspect["Config"]["Image"])).create;
-            if self.beyond(&again).await?.is_some() {
+            if self.beyond(&again, &image).await?.is_some() {
                 return Ok(Some(format!("the volume {volume} is that of a container that may do more than a new one")));
             }
         }

@@ -1033,7 +1033,7 @@ fn what_engines_give_without_being_asked_is_within_the_bounds_and_what_is_within
             let inspect = guard.json(&format!("/containers/{}/json", old.id));
             let image = guard.json(&format!("/images/{IMAGE}/json"));
             let successor = systemmanager_mcp::docker::replace::recreate(&inspect, &image, &image, IMAGE);
-            let verdict = systemmanager_mcp::docker::policy::check_successor(&successor.create, &[]);
+            let verdict = systemmanager_mcp::docker::policy::check_successor(&successor.create, &image, &[]);
             assert_eq!(verdict, Ok(()), "{}: {words:?}: {}", engine.name, successor.create);
         }
         let body = json!({

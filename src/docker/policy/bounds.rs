@@ -51,6 +51,9 @@ const ULIMITS: &[(&str, i64, i64)] = &[
     ("stack", -1, 1 << 30),
 ];
 
+/// The resource limits that are a right over other programs, whatever has them already.
+const PRIORITIES: &[&str] = &["nice", "rtprio"];
+
 pub(super) fn rates(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
     check.value(value, Objects(DEVICES, RATE), path)
 }
@@ -103,7 +106,8 @@ pub(super) fn ulimits(check: &Check<'_>, value: &Value, path: &str) -> Result<()
         }
         seen.push(name);
         for end in ["Soft", "Hard"] {
-            if !(*least..=*most).contains(&limit[end].as_i64().unwrap_or(0)) {
+            let is_checked = check.bounded || PRIORITIES.contains(name);
+            if is_checked && !(*least..=*most).contains(&limit[end].as_i64().unwrap_or(0)) {
                 return Err(wanted(&join(&path, end), &format!("{name} from {least} to {most}")));
             }
         }
@@ -124,10 +128,10 @@ pub(super) fn console(_: &Check<'_>, value: &Value, path: &str) -> Result<(), St
 }
 
 /// `HostConfig.StorageOpt.size`.
-pub(super) fn storage(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+pub(super) fn storage(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
     let fits = match value {
         Value::Null => true,
-        Value::String(text) => size(text).is_some_and(|size| (1..=BYTES).contains(&size)),
+        Value::String(text) => size(text).is_some_and(|size| !check.bounded || (1..=BYTES).contains(&size)),
         _ => false,
     };
     if fits { Ok(()) } else { Err(wanted(path, "a size such as 10G")) }

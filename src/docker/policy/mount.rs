@@ -85,7 +85,7 @@ const SOCKETS: &[&str] = &["docker.sock", "podman.sock", "containerd.sock", "cri
 /// `HostConfig.Binds`: `SOURCE:TARGET`, `SOURCE:TARGET:OPTIONS`, or a lone target for a volume without a name.
 pub(super) fn binds(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
     let all = super::texts(value, path)?;
-    at_most(all.len(), path)?;
+    at_most(check, all.len(), path)?;
     for (at, bind) in all.into_iter().enumerate() {
         let path = format!("{path}[{at}]");
         match &bind.split(':').collect::<Vec<_>>()[..] {
@@ -149,13 +149,13 @@ fn whole(check: &Check<'_>, mount: &Map<String, Value>, path: &str) -> Result<()
 }
 
 /// `HostConfig.Tmpfs`: options by target.
-pub(super) fn tmpfs(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+pub(super) fn tmpfs(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
     let Some(all) = map(value, path)? else { return Ok(()) };
-    at_most(all.len(), path)?;
+    at_most(check, all.len(), path)?;
     for (target, options) in all {
         let path = join(path, target);
         is_target(target, &path)?;
-        let fits = |options: &str| options.split(',').all(is_tmpfs_option);
+        let fits = |options: &str| options.split(',').all(|option| is_tmpfs_option(check, option));
         if !options.as_str().is_some_and(|options| options.len() <= PATH && fits(options)) {
             return Err(refusal(&path));
         }
@@ -163,12 +163,12 @@ pub(super) fn tmpfs(_: &Check<'_>, value: &Value, path: &str) -> Result<(), Stri
     Ok(())
 }
 
-fn is_tmpfs_option(option: &str) -> bool {
+fn is_tmpfs_option(check: &Check<'_>, option: &str) -> bool {
     let words = ["", "rw", "ro", "exec", "noexec", "nosuid", "nodev", "noatime", "relatime", "async", "sync"];
     let Some((name, value)) = option.split_once('=') else { return words.contains(&option) };
     let within = |least: i64, most: i64| bounds::whole(value).is_some_and(|number| (least..=most).contains(&number));
     // 0 is no limit at all
-    let is_size = || bounds::size(value).is_some_and(|size| (1..=TMPFS).contains(&size));
+    let is_size = || bounds::size(value).is_some_and(|size| !check.bounded || (1..=TMPFS).contains(&size));
     match name {
         "size" => value
             .strip_suffix('%')
@@ -181,9 +181,9 @@ fn is_tmpfs_option(option: &str) -> bool {
 }
 
 /// `Volumes`: targets, with nothing to them.
-pub(super) fn anonymous(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+pub(super) fn anonymous(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
     let Some(all) = map(value, path)? else { return Ok(()) };
-    at_most(all.len(), path)?;
+    at_most(check, all.len(), path)?;
     for (target, options) in all {
         let path = join(path, target);
         is_target(target, &path)?;
@@ -212,8 +212,8 @@ fn is_open_file(parts: &[&str]) -> bool {
     matches!(parts, ["proc", ..] | ["dev", "fd" | "stdin" | "stdout" | "stderr", ..])
 }
 
-fn at_most(count: usize, path: &str) -> Result<(), String> {
-    if count <= MOST { Ok(()) } else { Err(wanted(path, &format!("at most {MOST} of them"))) }
+fn at_most(check: &Check<'_>, count: usize, path: &str) -> Result<(), String> {
+    if count <= check.most(MOST) { Ok(()) } else { Err(wanted(path, &format!("at most {MOST} of them"))) }
 }
 
 /// A volume's name or a network's: nothing that could be a path, an id with a colon, or a word with a parameter.

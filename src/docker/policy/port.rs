@@ -2,20 +2,25 @@
 
 use std::net::IpAddr;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Check, Fields, Objects, That, is_empty, join, map, wanted};
 
 /// The most ports that a container exposes, and the most that it publishes.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 
 /// One of `HostConfig.PortBindings`.
 const BINDING: Fields = &[("HostIp", That(address)), ("HostPort", That(outside))];
 
+/// How many ports this exposes.
+pub(super) fn count(exposed: &Value) -> usize {
+    exposed.as_object().map_or(0, Map::len)
+}
+
 /// `ExposedPorts`: ports, with nothing to them.
-pub(super) fn exposed(_: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
+pub(super) fn exposed(check: &Check<'_>, value: &Value, path: &str) -> Result<(), String> {
     let Some(ports) = map(value, path)? else { return Ok(()) };
-    if ports.len() > MOST {
+    if ports.len() > check.most(MOST) {
         return Err(wanted(path, &format!("at most {MOST} ports")));
     }
     match ports.iter().find(|(port, nothing)| !is_port(port) || !is_empty(nothing)) {
@@ -34,7 +39,7 @@ pub(super) fn bindings(check: &Check<'_>, value: &Value, path: &str) -> Result<(
         }
         check.value(bindings, Objects(MOST, BINDING), &path_of)?;
         published += bindings.as_array().map_or(0, Vec::len).max(1);
-        if published > MOST {
+        if published > check.most(MOST) {
             return Err(wanted(path, &format!("at most {MOST} ports")));
         }
     }

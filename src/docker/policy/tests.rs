@@ -11,6 +11,11 @@ fn bare(body: &str) -> Result<(), String> {
     check(&parse(body.as_bytes())?, &[])
 }
 
+/// As what takes the place of a container that is there.
+fn successor(body: &str) -> Result<(), String> {
+    check_successor(&parse(body.as_bytes()).unwrap(), &Value::Null, &[])
+}
+
 fn host(fields: &str) -> String {
     format!(r#"{{"Image":"a","HostConfig":{{{fields}}}}}"#)
 }
@@ -28,10 +33,75 @@ fn refused(body: &str) {
 
 #[test]
 fn what_every_container_has_on_cgroup_v1_makes_none_one_that_may_do_more() {
-    let of = |fields: &str| check_successor(&parse(host(fields).as_bytes()).unwrap(), &[]);
+    let of = |fields: &str| successor(&host(fields));
     assert_eq!(of(r#""CgroupnsMode":"host""#), Ok(()));
     assert!(of(r#""CgroupnsMode":"host","Privileged":true"#).is_err() && of(r#""PidMode":"host""#).is_err());
     refused(&host(r#""CgroupnsMode":"host""#));
+}
+
+#[test]
+fn a_container_with_large_limits_has_no_more_rights_and_is_updated_by_default() {
+    // as the documented composition of a search engine has it
+    let memlock = host(
+        r#""Ulimits":[{"Name":"memlock","Soft":-1,"Hard":-1},{"Name":"nofile","Soft":65536,"Hard":2097152}],"Memory":1073741824"#,
+    );
+    assert_eq!(successor(&memlock), Ok(()));
+    for fields in [
+        r#""Ulimits":[{"Name":"msgqueue","Soft":-1,"Hard":-1},{"Name":"stack","Soft":2147483648,"Hard":-1}]"#,
+        r#""ShmSize":137438953472,"PidsLimit":10000000"#,
+        r#""RestartPolicy":{"Name":"on-failure","MaximumRetryCount":5000}"#,
+        r#""LogConfig":{"Type":"json-file","Config":{"max-file":"200","max-size":"1k"}}"#,
+        r#""PublishAllPorts":true"#,
+        r#""Tmpfs":{"/run":"size=0"}"#,
+    ] {
+        assert_eq!(successor(&host(fields)), Ok(()), "{fields}");
+        refused(&host(fields));
+    }
+    for fields in [
+        r#""StopTimeout":7200"#,
+        r#""StopTimeout":-1"#,
+        r#""Healthcheck":{"Test":["CMD","true"],"Interval":500000000,"Retries":2000}"#,
+    ] {
+        let body = format!(r#"{{"Image":"a",{fields}}}"#);
+        assert_eq!(successor(&body), Ok(()), "{fields}");
+        refused(&body);
+    }
+    let ports: Map<String, Value> = (1..=300).map(|port| (format!("{port}/tcp"), serde_json::json!([{}]))).collect();
+    let exposed: Map<String, Value> = ports.keys().map(|port| (port.clone(), serde_json::json!({}))).collect();
+    let many = serde_json::json!({ "Image": "a", "ExposedPorts": exposed, "HostConfig": { "PortBindings": ports } });
+    assert_eq!(successor(&many.to_string()), Ok(()));
+    refused(&many.to_string());
+}
+
+#[test]
+fn a_right_over_other_programs_stays_one_in_a_successor() {
+    for fields in [
+        r#""Ulimits":[{"Name":"rtprio","Soft":99,"Hard":99}]"#,
+        r#""Ulimits":[{"Name":"nice","Soft":40,"Hard":40}]"#,
+        r#""Ulimits":[{"Name":"rttime","Soft":1,"Hard":1}]"#,
+        r#""OomScoreAdj":-1000"#,
+        r#""CpuRealtimeRuntime":950000"#,
+        r#""LogConfig":{"Type":"syslog","Config":{"syslog-address":"tcp://192.0.2.1"}}"#,
+        r#""LogConfig":{"Type":"json-file","Config":{"path":"/etc/x"}}"#,
+        r#""Tmpfs":{"/run":"dev"}"#,
+        r#""PublishAllPorts":"yes""#,
+        r#""Mounts":[{"Type":"bind","Source":"/etc","Target":"/x"}]"#,
+    ] {
+        assert!(successor(&host(fields)).is_err(), "{fields}");
+    }
+    assert_eq!(successor(&host(r#""Privileged":true"#)), Err("HostConfig.Privileged".to_owned()));
+}
+
+#[test]
+fn an_image_publishes_no_more_ports_at_once_than_a_new_container_may() {
+    let body = parse(host(r#""PublishAllPorts":true"#).as_bytes()).unwrap();
+    let image = |ports: usize| {
+        let exposed: Map<String, Value> =
+            (1..=ports).map(|port| (format!("{port}/tcp"), serde_json::json!({}))).collect();
+        serde_json::json!({ "Config": { "ExposedPorts": exposed } })
+    };
+    assert_eq!(check_successor(&body, &image(256), &[]), Ok(()));
+    assert!(check_successor(&body, &image(257), &[]).is_err());
 }
 
 /// Each was a way out, on Podman or through the guard.
@@ -713,7 +783,7 @@ fn a_container_does_not_begin_in_a_directory_that_an_engine_has_open() {
 
 #[test]
 fn how_podman_mounts_a_volume_makes_none_one_that_may_do_more() {
-    let of = |binds: &str| check_successor(&parse(host(&format!(r#""Binds": [{binds}]"#)).as_bytes()).unwrap(), &[]);
+    let of = |binds: &str| successor(&host(&format!(r#""Binds": [{binds}]"#)));
     for bind in ["data:/d:rw,rprivate,nosuid,nodev,rbind", "data:/d:ro,rprivate,rbind", "data:/d:rbind", "data:/d"] {
         assert_eq!(of(&format!("{bind:?}")), Ok(()), "{bind}");
     }

@@ -103,7 +103,7 @@ impl Acting for ContainerUpdate {
             return Err(refuse(why));
         }
         let old_image = docker.image_of(&inspect).await;
-        if let Some(why) = docker.beyond(&inspect, &old_image).await?
+        if let Some(why) = docker.beyond(&inspect, &old_image, &old_image).await?
             && !docker.settings().update_privileged
         {
             return Err(Failure::Forbidden(format!(
@@ -147,7 +147,7 @@ impl Acting for ContainerUpdate {
         };
         if let Some(entry) = claim.read().await? {
             return Err(Failure::Refused(format!(
-                "an earlier update of {} has not ended ({:?}); the server is at it: try again in a minute",
+                "an earlier update of {} has not ended ({:?}); the server is ending it: try again in a minute",
                 summary.name(),
                 entry.stage
             )));
@@ -276,7 +276,7 @@ async fn allowed(
     new_image: &Value,
     image: &str,
 ) -> Result<(), Failure> {
-    let Some(has) = docker.beyond(inspect, old_image).await? else { return Ok(()) };
+    let Some(has) = docker.beyond(inspect, old_image, new_image).await? else { return Ok(()) };
     let settings = docker.settings();
     let why = match may_run(inspect, old_image, new_image, image, &settings.registries) {
         Ok(()) if settings.update_privileged => return Ok(()),
