@@ -6,21 +6,48 @@ use super::image::{ALIAS, DEFAULT_REGISTRY, Reference, is_registry};
 /// What stands for every registry with a public name.
 const PUBLIC: &str = "*";
 
-/// Domains that are not of the Internet, or of this network alone.
+/// Domains that are not of the Internet, or of this network alone: reserved, or usual in offices, homes, clusters and engines.
 const NOT_PUBLIC: &[&str] = &[
+    "alt",
     "arpa",
+    "cluster",
+    "consul",
     "corp",
+    "docker",
+    "fritz",
     "home",
+    "incus",
     "internal",
+    "intern",
+    "intra",
     "intranet",
     "invalid",
+    "k8s",
+    "kubernetes",
+    "lab",
     "lan",
+    "libvirt",
     "local",
     "localdomain",
     "localhost",
+    "localnet",
+    "lxc",
+    "lxd",
+    "mesos",
+    "mdns",
+    "node",
+    "nomad",
     "onion",
+    "pod",
+    "podman",
+    "priv",
     "private",
+    "router",
+    "svc",
+    "swarm",
     "test",
+    "vm",
+    "workgroup",
 ];
 
 /// One entry: a host with or without a port, or `*`.
@@ -142,6 +169,12 @@ mod tests {
             "NAS.LAN/x",
             "metadata.internal/x",
             "a.localhost/x",
+            "db.default.svc/x",
+            "vault.service.consul/x",
+            "host.containers.podman/x",
+            "web.docker/x",
+            "git.intra/x",
+            "box.incus/x",
             "box.home.arpa/x",
             "1.0.0.127.in-addr.arpa/x",
         ] {
