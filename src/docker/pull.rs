@@ -1,8 +1,9 @@
 //! Pulling an image: the registry is asked by the Engine, without credentials of ours.
 //!
 //! The Engine quotes what it was answered, and goes where a registry sends it. So its words are for the log, and a caller is told one of a
-//! few kinds ([`Trouble`]). Of a registry that the operator does not vouch for not even that ([`told`]), nor how many bytes have come: where
-//! it sends the Engine would otherwise be told by what is there.
+//! few kinds ([`Trouble`]). Repositories are anybody's, and a manifest can name an address for each layer: once there is a manifest, all that
+//! can befall what it names is one kind, and how many bytes have come is not told. Of a registry that the operator does not vouch for no kind
+//! is told at all ([`told`]), since it can redirect the first request too.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -24,12 +25,13 @@ pub struct Pulled {
     layers: BTreeMap<String, Layer>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Layer {
-    got: u64,
-    unpacked: u64,
-    of: Option<u64>,
-    done: bool,
+/// How far a layer has come: what it says of itself before it was compared with its digest is not kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Layer {
+    #[default]
+    Named,
+    Fetched,
+    Done,
 }
 
 /// One line of `POST /images/create`.
@@ -39,20 +41,10 @@ struct Line {
     id: String,
     #[serde(default, deserialize_with = "or_default")]
     status: String,
-    #[serde(default, rename = "progressDetail", deserialize_with = "or_default")]
-    progress: Progress,
     #[serde(default, rename = "errorDetail", deserialize_with = "or_default")]
     error_detail: Said,
     #[serde(default, deserialize_with = "or_default")]
     error: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Progress {
-    #[serde(default)]
-    current: Option<u64>,
-    #[serde(default)]
-    total: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -67,7 +59,7 @@ impl Docker {
         self.settings.registries.check(reference).map_err(Failure::Forbidden)
     }
 
-    /// Pulls `reference` if its registry may be pulled from, and tells `step` how far it has come whenever that changes.
+    /// Pulls `reference` if its registry may be pulled from, and tells `step` how far it has come whenever a layer goes on.
     /// Of a registry that the operator does not vouch for it tells that something has come, and no more.
     pub async fn pull(&self, reference: &Reference, mut step: impl FnMut(&Pulled)) -> Result<(), Failure> {
         self.check_registry(reference)?;
@@ -75,15 +67,19 @@ impl Docker {
         // by its whole name, as Podman searches for a shorter one; of the grammar of references, which has nothing that a query would
         // read as its own
         let path = format!("/images/create?fromImage={}&tag={}", reference.repository(), reference.version());
-        let failed = |words: &str| {
+        let failed = |words: &str, stage| {
             let said: Vec<_> = words.lines().take(20).map(redact_line).collect();
             tracing::warn!(image = %reference, why = %clean(&said.join("\n"), 1000), "an image could not be pulled");
-            Failure::Refused(format!("Docker could not {doing}: {}", told(&self.settings.registries, reference, words)))
+            Failure::Refused(format!(
+                "Docker could not {doing}: {}",
+                told(&self.settings.registries, reference, words, stage)
+            ))
         };
         // no Engine's words begin so, whatever a registry put into them
         let is_guard = |words: &str| ["docker-guard", "the Docker Engine at "].iter().any(|own| words.starts_with(own));
         let refused = |status: StatusCode, words: &str| match status {
             StatusCode::FORBIDDEN
+            | StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT
@@ -91,14 +87,16 @@ impl Docker {
             {
                 super::refused(status, &doing, words)
             }
-            _ => failed(words),
+            _ => failed(words, Stage::Manifest),
         };
         let is_vouched = self.settings.registries.vouch_for(reference);
         let (mut pulled, nothing) = (Pulled::default(), Pulled::default());
+        let mut stage = Stage::Manifest;
         self.lines(&path, &doing, WITHIN, refused, |line: Line| {
             if let Some(words) = line.failure() {
-                return Err(failed(words));
+                return Err(failed(words, stage));
             }
+            stage = stage.after(&line.status);
             if pulled.add(&line) {
                 step(if is_vouched { &pulled } else { &nothing });
             }
@@ -108,13 +106,48 @@ impl Docker {
     }
 }
 
-/// What a caller is told of a pull that failed with these words of the Engine's.
-pub fn told(registries: &Registries, reference: &Reference, words: &str) -> String {
+/// What is being fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The manifest: only the registry has been asked.
+    Manifest,
+    /// What the manifest names, at addresses that it may name too.
+    Layers,
+}
+
+impl Stage {
+    /// The stage after a line with this status: engines begin to tell when they have the manifest.
+    pub fn after(self, status: &str) -> Self {
+        if status.is_empty() { self } else { Self::Layers }
+    }
+}
+
+/// What stands in the words of engines that failed at what a manifest names: Podman may fail there before it has told anything.
+const OF_LAYERS: &[&str] = &[
+    "blob",
+    "image configuration",
+    "content descriptor",
+    "failed to copy",
+    "failed open",
+    "get request to",
+    "failed to do request: get",
+];
+
+/// What a caller is told of a pull that failed in this stage with these words of the Engine's.
+pub fn told(registries: &Registries, reference: &Reference, words: &str, stage: Stage) -> String {
     if registries.vouch_for(reference) {
         // the Engine repeats the name, which may have any of the words in it; one part alone could be a part of any word
         let whole = reference.repository();
         let path = whole.split_once('/').map(|(_, path)| path).filter(|path| path.contains('/'));
-        return Trouble::of(&words.replace(path.unwrap_or(&whole), "")).to_string();
+        let words = words.replace(path.unwrap_or(&whole), "");
+        let is_of_layers = stage == Stage::Layers || OF_LAYERS.iter().any(|of| words.to_ascii_lowercase().contains(of));
+        let trouble = match Trouble::of(&words) {
+            // the Engine's own, whatever an address answers
+            trouble @ (Trouble::OtherPlatform | Trouble::DiskFull) => trouble,
+            _ if is_of_layers => Trouble::Layers,
+            trouble => trouble,
+        };
+        return trouble.to_string();
     }
     format!(
         "the registry does not have it for this machine, asks for a login, or cannot be reached, or the disk is full; the server's log has the reason, and so has this answer once docker.registries names {}",
@@ -143,6 +176,8 @@ pub enum Trouble {
     Corrupt,
     /// The machine's disk is full.
     DiskFull,
+    /// What the manifest names could not be fetched, or is not what it says.
+    Layers,
     /// Another status of HTTP.
     Status(u16),
     /// Anything else.
@@ -153,6 +188,7 @@ impl Trouble {
     /// What the Engine's words say. The first that fits counts: the words of an error stand before what the registry says with it.
     pub fn of(words: &str) -> Self {
         const KNOWN: &[(&str, Trouble)] = &[
+            (NO_LAYERS, Trouble::Layers),
             ("no space left", Trouble::DiskFull),
             ("toomanyrequests", Trouble::TooMany),
             ("too many requests", Trouble::TooMany),
@@ -197,6 +233,9 @@ impl Trouble {
     }
 }
 
+/// What is told of [`Trouble::Layers`], in small letters.
+const NO_LAYERS: &str = "what the manifest names could not be fetched, or is not what it says";
+
 /// The status in `received unexpected HTTP status: 500 Internal Server Error`, or in `unexpected status from HEAD request to https://…: 500
 /// Internal Server Error`.
 fn status(words: &str) -> Trouble {
@@ -219,6 +258,7 @@ impl fmt::Display for Trouble {
             Self::Unreachable => "the registry is unreachable",
             Self::Corrupt => "what came does not match what the registry announced; try again",
             Self::DiskFull => "no space left on the machine's disk",
+            Self::Layers => return write!(f, "{NO_LAYERS}; try again, and then see the server's log for the reason"),
             Self::Status(status) => return write!(f, "the registry answers with HTTP status: {status}"),
             Self::Other => "it failed; the server's log has the reason",
         })
@@ -233,11 +273,10 @@ impl Line {
 }
 
 impl Pulled {
-    /// What has been fetched and unpacked, in bytes, and of how much as far as is known. Only ever grows, unless a layer is fetched anew.
-    pub fn bytes(&self) -> (u64, u64) {
-        let done = self.layers.values().map(|layer| layer.got.saturating_add(layer.unpacked));
-        let of = self.layers.values().filter_map(|layer| layer.of).map(|of| of.saturating_mul(2));
-        (done.fold(0, u64::saturating_add), of.fold(0, u64::saturating_add))
+    /// How many steps its layers have made, and of how many: each is fetched, and unpacked.
+    pub fn steps(&self) -> (u64, u64) {
+        let done = self.layers.values().map(|layer| *layer as u64).sum();
+        (done, self.layers.len() as u64 * Layer::Done as u64)
     }
 
     /// In words.
@@ -245,34 +284,24 @@ impl Pulled {
         if self.layers.is_empty() {
             return "fetching".to_owned();
         }
-        let done = self.layers.values().filter(|layer| layer.done).count();
-        let got = self.layers.values().map(|layer| layer.got).fold(0, u64::saturating_add);
-        format!("{done} of {} layers there, {:.1} MiB fetched", self.layers.len(), got as f64 / f64::from(1 << 20))
+        let done = self.layers.values().filter(|layer| **layer == Layer::Done).count();
+        format!("{done} of {} layers there", self.layers.len())
     }
 
-    /// Whether the line changed anything.
+    /// Whether the line says that a layer goes on.
     fn add(&mut self, line: &Line) -> bool {
         // `Pulling from library/busybox` has the tag for its id
         if line.id.is_empty() || line.status.starts_with("Pulling from") || self.layers.len() >= 1_000 {
             return false;
         }
         let layer = self.layers.entry(line.id.clone()).or_default();
-        let before = layer.clone();
-        layer.of = line.progress.total.filter(|total| *total > 0).or(layer.of);
-        match line.status.as_str() {
-            "Downloading" => layer.got = line.progress.current.unwrap_or(layer.got),
-            "Download complete" => layer.got = layer.of.unwrap_or(layer.got),
-            "Extracting" => {
-                layer.got = layer.of.unwrap_or(layer.got);
-                layer.unpacked = line.progress.current.unwrap_or(layer.unpacked);
-            }
-            "Pull complete" | "Already exists" => {
-                layer.done = true;
-                (layer.got, layer.unpacked) = (layer.of.unwrap_or(layer.got), layer.of.unwrap_or(layer.unpacked));
-            }
-            _ => (),
-        }
-        *layer != before || line.status == "Pulling fs layer"
+        let now = match line.status.as_str() {
+            "Download complete" | "Extracting" => Layer::Fetched,
+            "Pull complete" | "Already exists" => Layer::Done,
+            _ => Layer::Named,
+        };
+        *layer = now.max(*layer);
+        true
     }
 }
 
@@ -340,7 +369,8 @@ mod tests {
             ("r.example/timeout", "failed to resolve r.example/timeout:latest: not found", Trouble::NotFound),
             ("r.example/a", "unauthorized: authentication required", Trouble::Denied),
         ] {
-            assert_eq!(told(&registries, &Reference::parse(image).unwrap(), words), trouble.to_string(), "{image}");
+            let told = told(&registries, &Reference::parse(image).unwrap(), words, Stage::Manifest);
+            assert_eq!(told, trouble.to_string(), "{image}");
         }
     }
 
@@ -353,7 +383,7 @@ mod tests {
             "unauthorized: hush",
             "Head \"http://127.0.0.1:2/x\": dial tcp 127.0.0.1:2: connect: connection refused",
         ];
-        let told: Vec<String> = all.iter().map(|words| told(&public, &reference, words)).collect();
+        let told: Vec<String> = all.iter().map(|words| told(&public, &reference, words, Stage::Manifest)).collect();
         assert!(
             told.iter().all(|one| *one == told[0] && !one.contains("hush") && !one.contains("127.0.0.1")),
             "{told:?}"
@@ -361,8 +391,47 @@ mod tests {
         assert!(told[0].contains("names attacker.example"), "{told:?}");
     }
 
+    /// Whatever an address that a manifest names answers, or does not, one thing is told.
     #[test]
-    fn layers_are_counted_as_the_engine_tells_them() {
+    fn what_a_manifest_leads_to_is_not_told_by_the_failure_of_a_pull() {
+        let registries = Registries(vec!["docker.io".parse().unwrap(), "r.example".parse().unwrap()]);
+        let told = |words: &str, stage| told(&registries, &Reference::parse("r.example/x").unwrap(), words, stage);
+        let one =
+            told("Get \"http://127.0.0.1:22/\": dial tcp 127.0.0.1:22: connect: connection refused", Stage::Layers);
+        assert!(one.contains(NO_LAYERS), "{one}");
+        for words in [
+            "Get \"http://127.0.0.1:22/\": net/http: HTTP/1.x transport connection broken: malformed HTTP response",
+            "Get \"http://192.0.2.1/\": net/http: request canceled (Client.Timeout exceeded while awaiting headers)",
+            "Get \"https://127.0.0.1:443/\": x509: certificate signed by unknown authority",
+            "received unexpected HTTP status: 503 Service Unavailable",
+            "error parsing HTTP 404 response body: invalid character 'h'",
+            "unauthorized: hush",
+            "toomanyrequests: hush",
+            "filesystem layer verification failed for digest sha256:00",
+            "unexpected EOF",
+            "anything",
+        ] {
+            assert_eq!(told(words, Stage::Layers), one, "{words}");
+        }
+        // before Podman has told anything, and what containerd fetches beside the layers
+        for words in [
+            "reading blob sha256:00: failed fetching external blob from all urls: Get \"http://127.0.0.1:22/\": EOF",
+            "Error reading blob sha256:00: error fetching external blob from \"http://127.0.0.1/\": 401 (Unauthorized)",
+            "parsing image configuration: error fetching external blob from \"http://127.0.0.1/\": 503",
+            "failed to copy: httpReadSeeker: failed open: unexpected status from GET request to http://127.0.0.1/: 401 Unauthorized",
+            "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor sha256:00 from remote: not found",
+        ] {
+            assert_eq!(told(words, Stage::Manifest), one, "{words}");
+        }
+        // docker-guard says it in these words, and the server reads them
+        assert_eq!(told(&one, Stage::Manifest), one);
+        assert!(told("write /var/lib/docker/tmp/x: no space left on device", Stage::Layers).contains("no space left"));
+        assert_eq!(Stage::Manifest.after(""), Stage::Manifest);
+        assert_eq!(Stage::Manifest.after("Pulling from t/x"), Stage::Layers);
+    }
+
+    #[test]
+    fn layers_are_counted_as_the_engine_tells_them_and_no_bytes() {
         let mut pulled = Pulled::default();
         let mut last = (0, 0);
         for line in [
@@ -370,17 +439,19 @@ mod tests {
             r#"{"status":"Pulling fs layer","progressDetail":{},"id":"aa"}"#,
             r#"{"status":"Already exists","progressDetail":{},"id":"bb"}"#,
             r#"{"status":"Downloading","progressDetail":{"current":5,"total":10},"progress":"[=> ]","id":"aa"}"#,
+            r#"{"status":"Verifying Checksum","progressDetail":{},"id":"aa"}"#,
             r#"{"status":"Download complete","progressDetail":{},"id":"aa"}"#,
             r#"{"status":"Extracting","progressDetail":{"current":10,"total":10},"id":"aa"}"#,
             r#"{"status":"Pull complete","progressDetail":null,"id":"aa"}"#,
             r#"{"status":"Status: Downloaded newer image for x:latest"}"#,
         ] {
             pulled.add(&serde_json::from_str(line).unwrap());
-            let now = pulled.bytes();
+            let now = pulled.steps();
             assert!(now.0 >= last.0, "{line}");
+            assert!(!line.contains("Downloading") || now == (2, 4), "{line}: {now:?}");
             last = now;
         }
-        assert_eq!(last, (20, 20));
-        assert!(pulled.words().starts_with("2 of 2 layers"), "{}", pulled.words());
+        assert_eq!(last, (4, 4));
+        assert_eq!(pulled.words(), "2 of 2 layers there");
     }
 }

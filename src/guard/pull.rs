@@ -13,15 +13,23 @@ use serde_json::{Map, Value, json};
 
 use super::{Call, Refusal};
 use crate::{
-    docker::{image::Reference, pull::told, registries::Registries},
+    docker::{
+        image::Reference,
+        pull::{Stage, told},
+        registries::Registries,
+    },
     text::{clean, redact_line},
 };
 
 /// The longest line of an answer that is read, in bytes.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// What passes of a line that tells how far a pull has come.
-const PROGRESS: &[&str] = &["status", "id", "progress", "progressDetail"];
+/// The statuses that say nothing of what a layer's address answered. All others, such as `Retrying in 5 seconds`, read `Downloading`.
+const STATUSES: &[&str] =
+    &["Pulling fs layer", "Waiting", "Already exists", "Download complete", "Extracting", "Pull complete"];
+
+/// The beginnings of such, of the whole image.
+const OF_THE_WHOLE: &[&str] = &["Pulling from ", "Digest: ", "Status: "];
 
 /// Refuses a pull from a registry that images may not come from.
 pub(super) fn check(call: &Call, registries: &Registries) -> Result<(), Refusal> {
@@ -37,7 +45,7 @@ pub(super) fn answer(mut answer: Response<Incoming>, image: &Reference, registri
     }
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let (image, registries) = (image.clone(), registries.clone());
-    answer.map(|body| Told { body, image, registries, rest: vec![], ended: false })
+    answer.map(|body| Told { body, image, registries, stage: Stage::Manifest, rest: vec![], ended: false })
 }
 
 /// What is told of a pull, line by line.
@@ -45,12 +53,17 @@ pub(super) struct Told {
     body: Incoming,
     image: Reference,
     registries: Registries,
+    stage: Stage,
     /// The beginning of a line that has not come to its end.
     rest: Vec<u8>,
     ended: bool,
 }
 
 impl Told {
+    fn line(&mut self, line: &[u8]) -> Vec<u8> {
+        line_of(line, &self.image, &self.registries, &mut self.stage)
+    }
+
     /// The lines that these bytes bring to their end, as they are passed on.
     fn lines(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut passed = vec![];
@@ -58,7 +71,7 @@ impl Told {
             self.rest.extend_from_slice(piece);
             if piece.ends_with(b"\n") || self.rest.len() > LONGEST_LINE {
                 let line = mem::take(&mut self.rest);
-                passed.extend(line_of(&line, &self.image, &self.registries));
+                passed.extend(self.line(&line));
             }
         }
         passed
@@ -77,7 +90,8 @@ impl Body for Told {
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => {
                     this.ended = true;
-                    line_of(&mem::take(&mut this.rest), &this.image, &this.registries)
+                    let rest = mem::take(&mut this.rest);
+                    this.line(&rest)
                 }
             };
             if !passed.is_empty() {
@@ -88,8 +102,9 @@ impl Body for Told {
     }
 }
 
-/// One line made again: how far it has come, or why it failed as far as that is told. Nothing of a line that is neither.
-fn line_of(line: &[u8], image: &Reference, registries: &Registries) -> Vec<u8> {
+/// One line made again: how far it has come, or why it failed as far as that is told. Nothing of a line that is neither. The next line is
+/// of `stage`.
+fn line_of(line: &[u8], image: &Reference, registries: &Registries, stage: &mut Stage) -> Vec<u8> {
     let line = line.trim_ascii();
     if line.is_empty() {
         return vec![];
@@ -102,10 +117,11 @@ fn line_of(line: &[u8], image: &Reference, registries: &Registries) -> Vec<u8> {
     let error =
         text(said.get("errorDetail").and_then(|detail| detail.get("message"))).or_else(|| text(said.get("error")));
     let message = text(said.get("message"));
+    let status = text(said.get("status"));
     let mut made = if let Some(words) = error.as_ref().or(message.as_ref()) {
         let shown: Vec<_> = words.lines().take(20).map(redact_line).collect();
         tracing::warn!(%image, why = %clean(&shown.join("\n"), 1000), "an image could not be pulled");
-        let words = told(registries, image, words);
+        let words = told(registries, image, words, *stage);
         // an answer of another status than success is an object with a message
         match error {
             Some(_) => json!({ "errorDetail": { "message": words }, "error": words }),
@@ -115,12 +131,19 @@ fn line_of(line: &[u8], image: &Reference, registries: &Registries) -> Vec<u8> {
         // that it goes on, and not how much has come of what the registry led to
         json!({ "status": "Pulling" })
     } else {
-        let passes = |(name, _): &(&String, &Value)| PROGRESS.contains(&name.as_str());
-        said.iter().filter(passes).map(|(name, value)| (name.clone(), value.clone())).collect()
+        let passes = |status: &String| {
+            STATUSES.contains(&status.as_str()) || OF_THE_WHOLE.iter().any(|of| status.starts_with(of))
+        };
+        let shown = status.clone().filter(passes).unwrap_or_else(|| "Downloading".to_owned());
+        match text(said.get("id")) {
+            Some(id) => json!({ "status": shown, "id": id }),
+            None => json!({ "status": shown }),
+        }
     }
     .to_string()
     .into_bytes();
     made.extend(b"\r\n");
+    *stage = stage.after(&status.unwrap_or_default());
     made
 }
 
@@ -131,16 +154,25 @@ mod tests {
     #[test]
     fn a_line_of_a_pull_tells_how_far_it_has_come_and_nothing_that_a_registry_said() {
         let made = |line: &str, image: &str| {
-            let made = line_of(line.as_bytes(), &Reference::parse(image).unwrap(), &Registries::default());
+            let (image, mut stage) = (Reference::parse(image).unwrap(), Stage::Manifest);
+            let made = line_of(line.as_bytes(), &image, &Registries::default(), &mut stage);
             String::from_utf8(made).unwrap()
         };
         let progress =
             r#"{"status":"Downloading","progressDetail":{"current":5,"total":10},"id":"aa","aux":{"hush":1}}"#;
         let passed: Value = serde_json::from_str(&made(progress, "web")).unwrap();
-        assert_eq!(
-            passed,
-            json!({ "status": "Downloading", "progressDetail": { "current": 5, "total": 10 }, "id": "aa" })
-        );
+        assert_eq!(passed, json!({ "status": "Downloading", "id": "aa" }));
+        for status in ["Retrying in 5 seconds", "Verifying Checksum"] {
+            let line = json!({ "status": status, "id": "aa" }).to_string();
+            assert!(made(&line, "web").contains(r#""status":"Downloading""#), "{status}");
+        }
+        assert!(made(r#"{"status":"Pull complete","id":"aa"}"#, "web").contains("Pull complete"));
+        let web = Reference::parse("web").unwrap();
+        let mut stage = Stage::Manifest;
+        line_of(br#"{"status":"Pulling from library/web","id":"latest"}"#, &web, &Registries::default(), &mut stage);
+        let refused = br#"{"error":"Get \"http://127.0.0.1:22/\": dial tcp: connection refused"}"#;
+        let told = String::from_utf8(line_of(refused, &web, &Registries::default(), &mut stage)).unwrap();
+        assert!(told.contains("what the manifest names") && !told.contains("unreachable"), "{told}");
         assert_eq!(made(progress, "attacker.example/x"), "{\"status\":\"Pulling\"}\r\n");
         for line in [
             r#"{"message":"unknown: hush"}"#,

@@ -92,7 +92,8 @@ fn a_client_that_asks_for_it_is_told_how_far_the_pull_has_come() {
         assert_eq!(result["isError"], false, "{result}");
         let done: Vec<f64> = steps.iter().map(|step| step["progress"].as_f64().unwrap()).collect();
         assert!(done.len() >= 3 && done.is_sorted(), "{steps:?}");
-        assert!(steps.iter().any(|step| step["total"].as_f64().is_some_and(|of| of > 4e6)), "{steps:?}");
+        // fetched and unpacked: how many bytes have come would tell what a manifest leads to
+        assert!(steps.iter().all(|step| step["total"] == 2.0), "{steps:?}");
         assert!(steps.iter().all(|step| step["message"].as_str().unwrap().contains("of 1 layers")), "{steps:?}");
     }
 }

@@ -354,7 +354,7 @@ async fn pull(turn: &Turn, docker: &Docker, image: &str) -> Result<(), Failure> 
     let reference = named(image).ok_or_else(|| Failure::internal("the reference was good before"))?;
     let mut furthest = 0.0_f64;
     let told = |pulled: &Pulled| {
-        let (done, of) = pulled.bytes();
+        let (done, of) = pulled.steps();
         if of > 0 {
             furthest = furthest.max((done as f64 / of as f64).min(1.0));
         }

@@ -98,7 +98,7 @@ pub(super) async fn pull(turn: &Turn, reference: &Reference) -> Result<Image, Fa
     let told = |pulled: &Pulled| {
         if last.is_none_or(|last| last.elapsed() >= TOLD_EVERY) {
             last = Some(Instant::now());
-            let (done, of) = pulled.bytes();
+            let (done, of) = pulled.steps();
             turn.tell(Step { done: done as f64, of: (of > 0).then_some(of as f64), words: pulled.words() });
         }
     };
