@@ -274,7 +274,9 @@ impl Docker {
                 format!("{name} is the container that this server runs in itself: it is not acted on from within");
             return Err(Failure::Forbidden(why));
         }
-        if self.settings.socket.path().is_ok_and(|socket| makes_socket(&found, &own, &socket)) {
+        let both = self.with_mounts(vec![found.clone(), own]).await?;
+        let [with, own] = &both[..] else { return Ok(found) };
+        if self.settings.socket.path().is_ok_and(|socket| makes_socket(with, own, &socket)) {
             let why = format!(
                 "{name} has the socket by which this server reaches Docker, as docker-guard does: it is not acted on from here"
             );
@@ -489,13 +491,13 @@ struct Said {
 /// Whether `other` can make the socket that `own` has by a directory: what has that is docker-guard. The Engine's own socket is mounted as it is,
 /// and others who have it do no harm by their end.
 fn makes_socket(other: &Summary, own: &Summary, socket: &Path) -> bool {
-    let ways = own.mounts.iter().filter(|mount| {
+    let ways = own.told_mounts().filter(|mount| {
         let destination = Path::new(&mount.destination);
         destination != socket && socket.starts_with(destination)
     });
     let way = ways.max_by_key(|mount| mount.destination.len());
     let is_same = |one: &Mount, way: &Mount| one.kind == way.kind && one.name == way.name && one.source == way.source;
-    way.is_some_and(|way| other.mounts.iter().any(|one| one.writable && is_same(one, way)))
+    way.is_some_and(|way| other.told_mounts().any(|one| one.writable && is_same(one, way)))
 }
 
 /// The one of these that `name` means. What acts takes no beginning of an id (`by_beginning`): names like `db` and `cafe` are such, and
@@ -628,7 +630,7 @@ mod tests {
             writable: true,
             ..Mount::default()
         };
-        let has = |mounts: &[Mount]| Summary { mounts: mounts.to_vec(), ..Summary::default() };
+        let has = |mounts: &[Mount]| Summary { mounts: Some(mounts.to_vec()), ..Summary::default() };
         let is = |own: &[Mount], other: &[Mount], socket: &str| makes_socket(&has(other), &has(own), Path::new(socket));
         let own = [bind("/", "/host"), volume("/run/docker-guard", true)];
         assert!(is(&own, &[volume("/elsewhere", true)], "/run/docker-guard/guard.sock"));

@@ -2,7 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Docker, model::Summary, policy, replace::recreate};
+use super::{
+    Docker,
+    model::{Summary, mounts_of},
+    policy,
+    replace::recreate,
+};
 use crate::failure::Failure;
 
 impl Docker {
@@ -28,18 +33,34 @@ impl Docker {
         Ok(there.iter().filter(|one| wanted.contains(&one.name.as_str())).find_map(|one| one.refused(binds)))
     }
 
-    /// Refuses volumes of which one is in use by a container that has more, out of all there are: what it executes may be in there.
+    /// These containers with their mounts: where the list does not tell them, the container is asked. One that is gone is left out.
+    pub async fn with_mounts(&self, all: Vec<Summary>) -> Result<Vec<Summary>, Failure> {
+        let mut told = Vec::with_capacity(all.len());
+        for mut one in all {
+            if one.mounts.is_none() {
+                let Some(inspect) = self.inspected(&one).await? else { continue };
+                one.mounts = Some(mounts_of(&inspect).ok_or_else(|| self.no_engine())?);
+            }
+            told.push(one);
+        }
+        Ok(told)
+    }
+
+    /// What the Engine says of a container, unread; `None` if it is gone by now.
+    async fn inspected(&self, one: &Summary) -> Result<Option<Value>, Failure> {
+        match self.get(&format!("/containers/{}/json", one.id)).await {
+            Ok(inspect) => Ok(Some(inspect)),
+            Err(failure) if self.all_containers().await?.iter().any(|left| left.id == one.id) => Err(failure),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Refuses volumes of which one is in use by a container that has more, out of all there are ([`Self::with_mounts`]): what it executes may be in there.
     pub async fn check_shared(&self, volumes: &[&str], all: &[Summary]) -> Result<(), Failure> {
         for one in all {
             let Some(volume) = one.volumes().find(|name| volumes.contains(name)) else { continue };
-            let inspect: Value = match self.get(&format!("/containers/{}/json", one.id)).await {
-                Ok(inspect) => inspect,
-                // one that is gone by now uses nothing
-                Err(failure) if self.all_containers().await?.iter().any(|left| left.id == one.id) => {
-                    return Err(failure);
-                }
-                Err(_) => continue,
-            };
+            // one that is gone uses nothing
+            let Some(inspect) = self.inspected(one).await? else { continue };
             let image = self.image_of(&inspect).await;
             if let Some(has) = self.beyond(&inspect, &image, &image).await? {
                 return Err(Failure::Forbidden(format!(
@@ -49,5 +70,29 @@ impl Docker {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::docker::{Settings, Socket};
+
+    #[tokio::test]
+    async fn a_container_whose_mounts_are_not_told_is_not_one_without() {
+        let listed = |mounts: Value| -> Summary {
+            serde_json::from_value(json!({ "Id": "0", "Names": ["/a"], "Mounts": mounts })).unwrap()
+        };
+        let silent: Summary = serde_json::from_value(json!({ "Id": "0" })).unwrap();
+        assert!(listed(Value::Null).mounts.is_none() && silent.mounts.is_none());
+        assert_eq!(listed(json!([])).mounts, Some(vec![]));
+        assert_eq!((mounts_of(&json!({})), mounts_of(&json!({ "Mounts": null }))), (None, None));
+        assert_eq!(mounts_of(&json!({ "Mounts": [] })), Some(vec![]));
+        // it is asked, and here nobody answers
+        let docker = Docker::new(Settings { socket: Socket::None, ..Settings::default() });
+        assert!(docker.with_mounts(vec![listed(Value::Null)]).await.is_err());
+        assert_eq!(docker.with_mounts(vec![listed(json!([]))]).await.unwrap().len(), 1);
     }
 }

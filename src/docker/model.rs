@@ -42,12 +42,24 @@ pub struct Summary {
     /// Its ports.
     #[serde(default, deserialize_with = "or_default")]
     pub ports: Vec<Port>,
-    /// Its mounts.
-    #[serde(default, deserialize_with = "or_default")]
-    pub mounts: Vec<Mount>,
+    /// Its mounts. `None`: not told; Podman before 4.0 tells none of any container.
+    #[serde(default)]
+    pub mounts: Option<Vec<Mount>>,
     /// Its networks.
     #[serde(default, deserialize_with = "or_default")]
     pub network_settings: Networks,
+}
+
+impl Summary {
+    /// The mounts that are told.
+    pub fn told_mounts(&self) -> impl Iterator<Item = &Mount> {
+        self.mounts.iter().flatten()
+    }
+}
+
+/// The mounts that an inspection tells; `None` if it tells none, which is not the same as an empty list.
+pub fn mounts_of(inspect: &serde_json::Value) -> Option<Vec<Mount>> {
+    Deserialize::deserialize(&inspect["Mounts"]).ok()
 }
 
 /// A port of a container.

@@ -111,7 +111,7 @@ pub fn is_predefined(name: &str) -> bool {
 impl Summary {
     /// The volumes it has.
     pub fn volumes(&self) -> impl Iterator<Item = &str> {
-        self.mounts.iter().filter(|mount| mount.kind == "volume").map(|mount| mount.name.as_str())
+        self.told_mounts().filter(|mount| mount.kind == "volume").map(|mount| mount.name.as_str())
     }
 
     /// Whether the volume of this name is one of them.

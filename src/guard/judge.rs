@@ -12,7 +12,7 @@ use super::{
     table::{Body, LOOKED_UP, RENAME, STARTS},
 };
 use crate::docker::{
-    model::Summary,
+    model::{Summary, mounts_of},
     policy,
     replace::{self, Replaced, Successor},
     transport,
@@ -245,7 +245,12 @@ impl Guard {
         }
         let all = self.look("/containers/json?all=1").await?;
         let all: Vec<Summary> = all.and_then(|all| serde_json::from_value(all).ok()).ok_or_else(|| self.silent())?;
-        for one in &all {
+        for mut one in all {
+            if one.mounts.is_none() {
+                // Podman before 4.0 tells no container's here
+                let Some(inspect) = self.look(&format!("/containers/{}/json", one.id)).await? else { continue };
+                one.mounts = Some(mounts_of(&inspect).ok_or_else(|| self.silent())?);
+            }
             let Some(volume) = one.volumes().find(|name| wanted.contains(name)) else { continue };
             let Some(inspect) = self.look(&format!("/containers/{}/json", one.id)).await? else { continue };
             let image = self.image(text(&inspect["Image"])).await?;

@@ -489,6 +489,20 @@ fn a_pull_that_the_end_of_the_guard_breaks_off_has_its_result_on_record() {
     assert_eq!((&result["args"]["status"], &result["outcome"]), (&json!(503), &json!("error")));
 }
 
+/// As Podman before 4.0 lists containers.
+#[test]
+fn a_volume_is_not_given_while_a_container_does_not_say_which_it_has() {
+    let listed = |mounts: &str| format!(r#"[{{"Id":"{ID}","Names":["/other"]{mounts}}}]"#);
+    for (mounts, status) in [(r#","Mounts":null"#, 502), ("", 502), (r#","Mounts":[]"#, 200)] {
+        let recorder = Recorder::with_containers(&listed(mounts), r#"{"Volumes":[]}"#);
+        let guard = Guard::before(&recorder.socket, &[]);
+        let said = guard.post("/containers/create?name=web", WITH_VOLUME);
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{mounts}: {said}");
+        let made = recorder.requests().iter().any(|(method, _)| method == "POST");
+        assert_eq!(made, status == 200, "{mounts}");
+    }
+}
+
 #[test]
 fn a_volume_that_is_more_than_its_name_says_is_not_given() {
     let recorder = Recorder::with_containers(

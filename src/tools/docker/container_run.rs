@@ -300,6 +300,7 @@ async fn volumes(docker: &Docker, body: &Value, all: &[Summary]) -> Result<(), F
     if wanted.is_empty() {
         return Ok(());
     }
+    let all = &docker.with_mounts(all.to_vec()).await?[..];
     let settings = docker.settings();
     let theirs = all.iter().filter(|one| !settings.allow.permits(Scope::DockerDeploy, one)).flat_map(Summary::volumes);
     let theirs: Vec<&str> = theirs.collect();
