@@ -540,8 +540,10 @@ fn refused(status: StatusCode, doing: &str, words: &str) -> Failure {
         StatusCode::FORBIDDEN => {
             Failure::Forbidden(format!("docker-guard, or what guards this socket, does not let it through: {words}"))
         }
-        // the Engine says none of these of itself: docker-guard says so when it cannot reach it
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE if !words.is_empty() => {
+        // the Engine says none of these of itself: docker-guard says so when it cannot reach it, or is asked too often
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+            if !words.is_empty() =>
+        {
             Failure::Away(format!("docker-guard answers for it: {words}"))
         }
         StatusCode::GATEWAY_TIMEOUT => Failure::TimedOut("the Docker Engine, asked by docker-guard,".to_owned()),

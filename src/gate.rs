@@ -2,7 +2,6 @@
 //!
 //! No answer leaves except through [`Gate::call`]: nothing unscoped, unbounded, unsanitized or unaudited.
 
-mod bucket;
 mod list;
 mod places;
 mod shape;
@@ -31,6 +30,7 @@ pub use shape::Answer;
 use crate::{
     audit::{Audit, Client, Decision, Outcome, Record, RequestId},
     auth::Caller,
+    bucket::Buckets,
     failure::Failure,
     host::Host,
     text,
@@ -132,7 +132,7 @@ pub struct Gate {
     shared: Arc<share::Shared>,
     acts: Lane,
     /// How often each caller may control a container: what goes wrong can be stopped however often others change something.
-    controls: bucket::Buckets,
+    controls: Buckets,
     pulls: Arc<Places>,
     searches: Lane,
     /// The calls that act right now.
@@ -152,7 +152,7 @@ impl Gate {
             waiting: AtomicUsize::new(0),
             shared: Arc::default(),
             acts: Lane::new(ACTING_AT_ONCE, TOO_MANY_ACTS),
-            controls: bucket::Buckets::new(TOO_MANY_ACTS),
+            controls: Buckets::new(TOO_MANY_ACTS),
             pulls: Arc::new(Places::new(PULLS_AT_ONCE, PARTS_OF_FEW)),
             searches: Lane::new(SEARCHES_AT_ONCE, "so many searches a minute are not allowed here"),
             acting: TaskTracker::new(),
@@ -383,12 +383,12 @@ impl Gate {
 #[derive(Debug)]
 struct Lane {
     places: Places,
-    buckets: bucket::Buckets,
+    buckets: Buckets,
 }
 
 impl Lane {
     fn new(at_once: usize, too_often: &'static str) -> Self {
-        Self { places: Places::new(at_once, PARTS_OF_FEW), buckets: bucket::Buckets::new(too_often) }
+        Self { places: Places::new(at_once, PARTS_OF_FEW), buckets: Buckets::new(too_often) }
     }
 }
 

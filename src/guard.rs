@@ -37,6 +37,7 @@ pub use request::Call;
 
 use crate::{
     audit::{Audit, Decision, Outcome, Phase, Record},
+    bucket::Buckets,
     docker::{registries::Registries, transport},
 };
 use answer::Writer;
@@ -45,8 +46,8 @@ use table::Body;
 /// Connections at a time.
 const MOST: usize = 128;
 
-/// Bodies that are looked at at a time.
-const JUDGED: usize = 4;
+/// Requests that change something, of one user within a minute. The server's tools make a few for each call, and a hundred to prune.
+const ACTS: u32 = 600;
 
 /// How long a head, and then a body, may take to come.
 const COMES_WITHIN: Duration = Duration::from_secs(10);
@@ -103,7 +104,8 @@ impl Settings {
 pub struct Guard {
     settings: Settings,
     audit: Arc<Audit>,
-    judging: Semaphore,
+    judging: judge::Judging,
+    acts: Buckets,
 }
 
 /// Why a request is not passed on.
@@ -133,7 +135,8 @@ struct Asker {
 impl Guard {
     /// A guard before the Engine that `settings` name.
     pub fn new(settings: Settings, audit: Arc<Audit>) -> Self {
-        Self { settings, audit, judging: Semaphore::new(JUDGED) }
+        let acts = Buckets::new("docker-guard lets 600 requests a minute through that change something");
+        Self { settings, audit, judging: judge::Judging::new(), acts }
     }
 
     /// Answers until `stop`; then lets those in flight end, for five seconds at most, and puts on record how far they came.
@@ -236,6 +239,10 @@ impl Guard {
         stop: &CancellationToken,
     ) -> Result<(), Refusal> {
         let body = body(head.length, rest, reader).await?;
+        if let Err(refusal) = self.check_rate(call, asker) {
+            self.refused(asker, Some(head), Some(call), "busy", &refusal.why);
+            return Err(refusal);
+        }
         let judged = tokio::select! {
             judged = self.judged(call, &body) => judged,
             // nothing has been attempted
@@ -257,6 +264,15 @@ impl Guard {
             () = stop.cancelled() => (),
         }
         Ok(())
+    }
+
+    /// Refuses what changes something, if its user does so too often: each is two records on disk, and the oldest are dropped for the newest.
+    fn check_rate(&self, call: &Call, asker: &Asker) -> Result<(), Refusal> {
+        if !call.row.acts() {
+            return Ok(());
+        }
+        let user = asker.uid.map_or(String::new(), |uid| uid.to_string());
+        self.acts.take(&user, ACTS).map_err(|failure| Refusal::new(429, failure.to_string()))
     }
 
     /// Asks the Engine, with an attempt on record before it and one result behind it. `None` if the caller has gone meanwhile.

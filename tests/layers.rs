@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["proc", "root", "text", "table", "page"],
     &["jail", "docker", "auth"],
     &["host"],
-    &["tool", "audit"],
+    &["tool", "audit", "bucket"],
     &["tools", "guard"],
     &["gate"],
     &["config"],

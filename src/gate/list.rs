@@ -8,8 +8,7 @@ use std::{
 use bytes::Bytes;
 use rmcp::model::Tool;
 
-use super::bucket::Buckets;
-use crate::{failure::Failure, scope::Scopes, tool::Entry};
+use crate::{bucket::Buckets, failure::Failure, scope::Scopes, tool::Entry};
 
 /// Sets of scopes that are remembered. There is one for each kind of token; past it all are made again.
 const REMEMBERED: usize = 64;

@@ -4,7 +4,10 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use super::{
     Call, Guard, Refusal, answer, pull,
@@ -22,6 +25,32 @@ use crate::docker::{
 /// The longest inspection that is read, in bytes.
 const LARGEST: usize = 16 << 20;
 
+/// Requests that are looked at at a time, of each kind.
+const JUDGED: usize = 4;
+
+/// Requests that are looked at at a time, each with a body and three inspections. What starts a container has places of its own: it ends
+/// updates, and waits behind nothing that asks for new containers.
+#[derive(Debug)]
+pub(super) struct Judging {
+    starts: Semaphore,
+    others: Semaphore,
+}
+
+impl Judging {
+    pub(super) fn new() -> Self {
+        Self { starts: Semaphore::new(JUDGED), others: Semaphore::new(JUDGED) }
+    }
+
+    /// A place, for what starts a container or for anything else. Refused if there is none in time.
+    async fn place(&self, is_start: bool) -> Result<SemaphorePermit<'_>, Refusal> {
+        let places = if is_start { &self.starts } else { &self.others };
+        let place = timeout(LOOKED_UP, places.acquire()).await;
+        place.ok().and_then(Result::ok).ok_or_else(|| {
+            Refusal::new(503, "docker-guard looks at as many requests as it can at once; try again in a minute")
+        })
+    }
+}
+
 impl Guard {
     /// The body to send in the place of this one: the same, as we read it.
     pub(super) async fn judged(&self, call: &Call, body: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -31,8 +60,7 @@ impl Guard {
         if call.row.body == Body::None && call.row.path != RENAME && !is_start {
             return Ok(vec![]);
         }
-        // each may hold a body and three inspections
-        let _place = self.judging.acquire().await;
+        let _place = self.judging.place(is_start).await?;
         let body = match call.row.body {
             Body::None if is_start => return self.start(call).await.map(|()| vec![]),
             Body::None => return self.rename(call).await.map(|()| vec![]),
@@ -358,4 +386,21 @@ fn name_of(inspect: &Value) -> &str {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_waits_behind_no_new_container_and_nothing_waits_without_an_end() {
+        let judging = Judging::new();
+        let _creates = judging.others.acquire_many(JUDGED as u32).await.unwrap();
+        let start = judging.place(true).await.unwrap();
+        assert_eq!(judging.place(false).await.unwrap_err().status, 503);
+        let _starts = judging.starts.acquire_many(JUDGED as u32 - 1).await.unwrap();
+        assert_eq!(judging.place(true).await.unwrap_err().status, 503);
+        drop(start);
+        drop(judging.place(true).await.unwrap());
+    }
 }

@@ -504,6 +504,24 @@ fn a_volume_is_not_given_while_a_container_does_not_say_which_it_has() {
 }
 
 #[test]
+fn what_changes_things_too_often_is_refused_and_does_not_fill_the_record() {
+    let recorder = Recorder::alone();
+    let guard = Guard::before(&recorder.socket, &[]);
+    let refused = (0..2000).map(|_| guard.post(&format!("/containers/{ID}/pause"), ""));
+    let refused = refused.into_iter().find(|said| !said.starts_with("HTTP/1.1 200 "));
+    // a machine that takes minutes for all of them has filled the bucket again meanwhile
+    let Some(refused) = refused else { return };
+    assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("try again in"), "{refused}");
+    assert!(guard.request("GET /containers/json").starts_with("HTTP/1.1 200 "), "reading goes on");
+    let audit = guard.audit();
+    let attempts = audit.iter().filter(|record| record["phase"] == "attempt").count();
+    assert_eq!(attempts, recorder.requests().iter().filter(|(method, _)| method == "POST").count());
+    eventually("the refusal is on record", || {
+        guard.audit().iter().any(|record| record["kind"] == "busy").then_some(())
+    });
+}
+
+#[test]
 fn a_volume_that_is_more_than_its_name_says_is_not_given() {
     let recorder = Recorder::with_containers(
         "[]",

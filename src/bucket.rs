@@ -33,7 +33,7 @@ impl Bucket {
 }
 
 #[derive(Debug)]
-pub(super) struct Buckets {
+pub(crate) struct Buckets {
     /// What is said to one who comes too often.
     words: &'static str,
     inner: Mutex<Inner>,
@@ -47,12 +47,12 @@ struct Inner {
 
 impl Buckets {
     /// Full ones.
-    pub(super) fn new(words: &'static str) -> Self {
+    pub(crate) fn new(words: &'static str) -> Self {
         Self { words, inner: Mutex::default() }
     }
 
     /// Takes one from the bucket of `caller` and from that of all, or says when to come back.
-    pub(super) fn take(&self, caller: &str, per_minute: u32) -> Result<(), Failure> {
+    pub(crate) fn take(&self, caller: &str, per_minute: u32) -> Result<(), Failure> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.take(caller, per_minute, Instant::now()).map_err(|seconds| Failure::Busy(self.words, seconds))
     }
