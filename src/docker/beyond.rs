@@ -4,17 +4,22 @@ use serde_json::Value;
 
 use super::{
     Docker,
-    model::{Summary, mounts_of},
+    model::{Summary, digits, mounts_of},
     policy,
     replace::recreate,
 };
 use crate::failure::Failure;
 
 impl Docker {
-    /// What the Engine says of the image that a container was made of; null if it is gone. `inspect` is what it says of the container.
-    pub async fn image_of(&self, inspect: &Value) -> Value {
+    /// What the Engine says of the image that a container was made of; null if it is gone, and an error if it is there and nothing is said.
+    /// `inspect` is what the Engine says of the container.
+    pub async fn image_of(&self, inspect: &Value) -> Result<Value, Failure> {
         let id = inspect["Image"].as_str().unwrap_or_default();
-        self.get(&format!("/images/{id}/json")).await.unwrap_or_default()
+        match self.get(&format!("/images/{id}/json")).await {
+            Ok(image) => Ok(image),
+            Err(failure) if self.images().await?.iter().any(|left| digits(&left.id) == digits(id)) => Err(failure),
+            Err(_) => Ok(Value::Null),
+        }
     }
 
     /// What a container would have, made again of `image`, that no new one may ask for, in a clause; `None` if it has no more than that.
@@ -61,7 +66,7 @@ impl Docker {
             let Some(volume) = one.volumes().find(|name| volumes.contains(name)) else { continue };
             // one that is gone uses nothing
             let Some(inspect) = self.inspected(one).await? else { continue };
-            let image = self.image_of(&inspect).await;
+            let image = self.image_of(&inspect).await?;
             if let Some(has) = self.beyond(&inspect, &image, &image).await? {
                 return Err(Failure::Forbidden(format!(
                     "the volume {volume} belongs to {}, which has what no new container may ask for ({has}): no other gets it",
@@ -79,6 +84,12 @@ mod tests {
 
     use super::*;
     use crate::docker::{Settings, Socket};
+
+    #[tokio::test]
+    async fn an_image_of_which_the_engine_says_nothing_is_not_one_that_is_gone() {
+        let docker = Docker::new(Settings { socket: Socket::None, ..Settings::default() });
+        assert!(docker.image_of(&json!({ "Image": "sha256:0" })).await.is_err());
+    }
 
     #[tokio::test]
     async fn a_container_whose_mounts_are_not_told_is_not_one_without() {

@@ -102,7 +102,7 @@ impl Acting for ContainerUpdate {
         if let Some(why) = replace::refused(&inspect) {
             return Err(refuse(why));
         }
-        let old_image = docker.image_of(&inspect).await;
+        let old_image = docker.image_of(&inspect).await?;
         if let Some(why) = docker.beyond(&inspect, &old_image, &old_image).await?
             && !docker.settings().update_privileged
         {
@@ -248,7 +248,7 @@ impl ContainerUpdate {
         if inspect["Name"].as_str().map(|name| name.trim_start_matches('/')) != Some(summary.name()) {
             return Err(refuse("it was given another name meanwhile"));
         }
-        let old_image = docker.image_of(&inspect).await;
+        let old_image = docker.image_of(&inspect).await?;
         Ok(Found { inspect, old_image: Some(old_image).filter(Value::is_object), new_image })
     }
 }
