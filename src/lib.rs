@@ -19,7 +19,7 @@
 //!
 //! # Where things are
 //! Imports point down this list, checked by a test: [`failure`], [`scope`] → [`proc`], [`root`], [`text`], [`table`], [`page`] →
-//! [`jail`], [`docker`], [`auth`] → [`host`] → [`audit`], [`tool`], `bucket` → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`],
+//! [`gap`] → [`jail`], [`docker`], [`auth`] → [`host`] → [`facts`] → [`audit`], [`tool`], `bucket` → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`],
 //! [`init`] → [`args`] → [`command`] → `main`.
 //!
 //! Beside all this, and in a process of its own, stands docker-guard ([`guard`]): between the server and the Engine's socket, which is root's.
@@ -57,7 +57,9 @@ mod bucket;
 pub mod command;
 pub mod config;
 pub mod docker;
+pub mod facts;
 pub mod failure;
+pub mod gap;
 pub mod gate;
 pub mod guard;
 pub mod host;

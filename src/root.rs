@@ -71,6 +71,13 @@ impl Root {
         })
     }
 
+    /// Calls `each` with every line of a kernel file, without its newline. Only a line is held at a time: a table may be as long as the kernel
+    /// makes it. Fails for a line above 4 MiB.
+    pub fn lines(&self, path: &str, each: impl FnMut(&[u8])) -> Result<(), Failure> {
+        let file = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY);
+        file.and_then(|file| read_lines(&file, each)).map_err(|error| Failure::from_io(path, error))
+    }
+
     /// A file of one word, such as most of sysfs, without the newline. `None`: there is no such file, it is empty, or the driver
     /// behind it has nothing to say.
     pub fn word(&self, path: &str) -> Result<Option<String>, Failure> {
@@ -318,6 +325,33 @@ fn read_whole(file: &OwnedFd, longest: usize, buffer: &mut Vec<u8>) -> io::Resul
     }
 }
 
+/// Reads `file` in pieces and calls `each` with every line of it.
+fn read_lines(file: &OwnedFd, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    const PIECE: usize = 64 << 10;
+    let mut buffer: Vec<u8> = Vec::with_capacity(PIECE);
+    loop {
+        buffer.reserve(PIECE / 2);
+        match rustix::io::read(file, spare_capacity(&mut buffer)) {
+            Ok(0) if buffer.is_empty() => return Ok(()),
+            Ok(0) => {
+                each(&buffer);
+                return Ok(());
+            }
+            Ok(_) => (),
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        let whole = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if let Some(lines) = buffer[..whole].strip_suffix(b"\n") {
+            lines.split(|byte| *byte == b'\n').for_each(&mut each);
+        }
+        buffer.drain(..whole);
+        if buffer.len() > LONGEST {
+            return Err(too_long(LONGEST));
+        }
+    }
+}
+
 fn too_long(longest: usize) -> io::Error {
     io::Error::other(format!("longer than {longest} bytes"))
 }
@@ -376,6 +410,23 @@ mod tests {
         let mut buffer = vec![];
         let denied = root.directory("proc").unwrap().read_into("1/io", &mut buffer);
         assert_eq!(denied.unwrap_err().kind(), "denied");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "makes the tree to be read")]
+    fn a_table_of_any_length_is_read_line_by_line() {
+        let dir = tree("lines");
+        let text: String = (0..300_000).map(|number| format!("{number} /a/line/of/some/length\n")).collect();
+        std::fs::write(dir.join("proc/table"), format!("\n{text}\nthe end")).unwrap();
+        std::fs::write(dir.join("proc/long"), vec![b'a'; LONGEST + 1]).unwrap();
+        let root = Root::open(&dir).unwrap();
+        let mut lines = vec![];
+        root.lines("proc/table", |line| lines.push(line.to_vec())).unwrap();
+        let joined = lines.join(&b'\n');
+        assert_eq!(joined, format!("\n{text}\nthe end").into_bytes());
+        assert!(joined.len() > LONGEST && lines.len() == 300_003);
+        assert_eq!(root.lines("proc/long", |_| ()).unwrap_err().kind(), "internal");
         std::fs::remove_dir_all(dir).unwrap();
     }
 

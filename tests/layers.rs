@@ -10,8 +10,10 @@ use std::{
 const LAYERS: &[&[&str]] = &[
     &["failure", "scope"],
     &["proc", "root", "text", "table", "page"],
+    &["gap"],
     &["jail", "docker", "auth"],
     &["host"],
+    &["facts"],
     &["tool", "audit", "bucket"],
     &["tools", "guard"],
     &["gate"],

@@ -1,0 +1,12 @@
+//! Facts: a figure with its unit, or the gap and its reason. One file each, read by tools, `overview`, `history` and what watches.
+//!
+//! A fact reads through a [`crate::gap::Reader`], so that an odd, missing or forbidden file costs its own figure and no other. What a fact
+//! knows to be wrong it says itself ([`problem`]); a fault that has no figure of its own is one line in [`WATCHED`].
+
+pub mod problem;
+
+use crate::{gap::Reader, host::Machine};
+use problem::Problems;
+
+/// Faults that the kernel itself tells, each by one file below `facts/`: looked at by every `overview`.
+pub const WATCHED: &[fn(&Machine, &Reader<'_>, &mut Problems)] = &[];
