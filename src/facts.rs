@@ -3,10 +3,13 @@
 //! A fact reads through a [`crate::gap::Reader`], so that an odd, missing or forbidden file costs its own figure and no other. What a fact
 //! knows to be wrong it says itself ([`problem`]); a fault that has no figure of its own is one line in [`WATCHED`].
 
+pub mod limits;
+pub mod memory;
 pub mod problem;
+pub mod restart;
 
 use crate::{gap::Reader, host::Machine};
 use problem::Problems;
 
 /// Faults that the kernel itself tells, each by one file below `facts/`: looked at by every `overview`.
-pub const WATCHED: &[fn(&Machine, &Reader<'_>, &mut Problems)] = &[];
+pub const WATCHED: &[fn(&Machine, &Reader<'_>, &mut Problems)] = &[limits::watch, restart::watch];

@@ -174,9 +174,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes over gaps that were found before, such as those of a sample.
-    pub fn add(&self, gaps: &Gaps) {
-        for gap in gaps.rows() {
+    /// Takes over those gaps that were found before, such as those of a sample, in which one of `files` lies: whole paths or their beginnings,
+    /// such as `/proc/pressure/`.
+    pub fn add(&self, gaps: &Gaps, files: &[&str]) {
+        for gap in gaps.rows().iter().filter(|gap| files.iter().any(|file| gap.file.starts_with(file))) {
             self.gap(&gap.file, gap.why, gap.detail.clone());
         }
     }

@@ -37,6 +37,9 @@ pub const TICK: Duration = Duration::from_secs(5);
 /// The shortest time over which a rate says anything: two clock ticks in a hundred are 2 %.
 pub const SHORTEST_WINDOW: Duration = Duration::from_millis(500);
 
+/// How old a scan of the processes may be from which "now" is counted.
+pub const RECENT: Duration = Duration::from_secs(10);
+
 /// How long what was just read is as good as new.
 const FRESH: Duration = Duration::from_millis(250);
 
@@ -52,6 +55,12 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// The machine whose `/` is at `root`, on this kernel.
+    pub fn at(root: &Path) -> io::Result<Self> {
+        let root = Root::open(root)?;
+        Ok(Self { root, kernel: Box::new(Live), remote: Default::default(), held: Default::default() })
+    }
+
     /// The figures of the filesystem at a mount point. `remote` ones are asked on a thread of their own, for a second at most: a dead
     /// server would otherwise keep the caller forever.
     pub fn statfs(self: &Arc<Self>, mount_point: &[u8], remote: bool) -> io::Result<Statfs> {
@@ -108,13 +117,12 @@ impl Host {
         if let Some(recorded) = recorded::Recorded::find(root)? {
             return recorded.open(root);
         }
-        let root = Root::open(root)?;
-        if !root.exists("proc") {
+        let machine = Machine::at(root)?;
+        if !machine.root.exists("proc") {
             // in a container this is the mount that was forgotten, and every answer would be "unknown"
             let why = "it holds no proc; mount the machine's / there, or its /proc and /sys below it";
             return Err(io::Error::new(io::ErrorKind::NotFound, why));
         }
-        let machine = Machine { root, kernel: Box::new(Live), remote: Default::default(), held: Default::default() };
         Ok(Self::of(machine, false, first))
     }
 
@@ -219,26 +227,46 @@ impl Host {
             return Ok(Arc::clone(sample));
         }
         let began = Instant::now();
-        let sample = Arc::new(self.read(|machine| Sample::take(machine)).await?);
+        let sample = Arc::new(self.read(|machine| Ok(Sample::take(machine))).await?);
         *slot = Some((began, Arc::clone(&sample)));
         Ok(sample)
     }
 
-    /// All processes, and an earlier scan of at least 250 ms ago if there was one. Scans are made when asked for, never by the sampler.
+    /// All processes.
+    pub async fn scan(&self) -> Result<Arc<Scan>, Failure> {
+        self.scanned(&mut *self.inner.scans.lock().await).await
+    }
+
+    /// All processes now, and a scan of at least 250 ms and at most [`RECENT`] before, so that what each used of a CPU is what it uses now.
+    /// Without such a scan two are made, [`SHORTEST_WINDOW`] apart. On a recorded machine the second one is what was recorded, if anything.
     pub async fn processes(&self) -> Result<(Arc<Scan>, Option<Arc<Scan>>), Failure> {
         let mut scans = self.inner.scans.lock().await;
-        let fresh = scans.last.as_ref().is_some_and(|(read, _)| self.inner.still || read.elapsed() < FRESH);
-        if !fresh {
-            let began = Instant::now();
-            let scan = Arc::new(self.read(|machine| Scan::take(machine)).await?);
-            if let Some((_, last)) = scans.last.replace((began, scan)) {
-                scans.before = Some(last);
-            }
+        let now = self.scanned(&mut scans).await?;
+        let is_recent = |earlier: &Arc<Scan>| self.inner.still || now.at.saturating_sub(earlier.at) <= RECENT;
+        if let Some(earlier) = scans.before.clone().filter(is_recent) {
+            return Ok((now, Some(earlier)));
         }
-        match &scans.last {
-            Some((_, last)) => Ok((Arc::clone(last), scans.before.clone())),
-            None => Err(Failure::internal("a scan was made and is gone")),
+        if self.inner.still {
+            return Ok((now, None));
         }
+        drop(scans);
+        tokio::time::sleep(SHORTEST_WINDOW).await;
+        Ok((self.scan().await?, Some(now)))
+    }
+
+    /// The youngest scan, if it is as good as new, or another one.
+    async fn scanned(&self, scans: &mut Scans) -> Result<Arc<Scan>, Failure> {
+        if let Some((read, last)) = &scans.last
+            && (self.inner.still || read.elapsed() < FRESH)
+        {
+            return Ok(Arc::clone(last));
+        }
+        let began = Instant::now();
+        let scan = Arc::new(self.read(|machine| Scan::take(machine)).await?);
+        if let Some((_, last)) = scans.last.replace((began, Arc::clone(&scan))) {
+            scans.before = Some(last);
+        }
+        Ok(scan)
     }
 
     /// What the sampler has kept, for as long as `look` takes.
@@ -265,7 +293,7 @@ impl Host {
     async fn sample(&self) {
         let sample = self.read(|machine| {
             machine.held.give_back();
-            Sample::take(machine)
+            Ok(Sample::take(machine))
         });
         match sample.await {
             Ok(sample) => self.past().keep(Arc::new(sample)),
@@ -310,12 +338,11 @@ fn is_long_enough(window: Duration) -> bool {
 /// The memory that this process may use, in bytes, whatever machine it looks at: the least of what its cgroups allow and of what the machine,
 /// or the container by its `/proc/meminfo`, has.
 pub fn own_memory() -> Option<u64> {
-    let root = Root::open(Path::new("/")).ok()?;
-    let machine = Machine { root, kernel: Box::new(Live), remote: Default::default(), held: Default::default() };
+    let machine = Machine::at(Path::new("/")).ok()?;
     let membership = machine.root.bytes("proc/self/cgroup").ok().and_then(|bytes| PidCgroup::parse(&bytes).ok());
     let allowed = membership.and_then(|own| Limits::of(&machine, &own).ok()).and_then(|limits| limits.memory);
-    let there = machine.root.text("proc/meminfo").ok().and_then(|text| Meminfo::parse(&text).ok());
-    allowed.into_iter().chain(there.map(|memory| memory.total)).min()
+    let there = machine.root.text("proc/meminfo").ok().and_then(|text| Meminfo::parse(&text).0.total);
+    allowed.into_iter().chain(there).min()
 }
 
 /// How long ago `then` was on the machine's clock; zero for a time to come.

@@ -154,6 +154,7 @@ const OF_ITS_PARENT: &[&str] = &[
     "identity.container",
     "identity.server",
     // lxcfs covers both files or neither
+    "memory.huge_pages",
     "memory.swaps",
     // one network namespace
     "network.default_routes",

@@ -22,6 +22,7 @@ mod list;
 mod live;
 mod load;
 mod memory;
+mod odd;
 mod panics;
 mod places;
 mod promises;

@@ -67,8 +67,7 @@ impl Meter {
 
     /// What each of these has used since it was found, and what it holds. Nothing is known of one that has ended meanwhile.
     pub fn read(machine: &Machine, these: &[Option<Self>]) -> Vec<Option<Usage>> {
-        let meminfo = machine.root.text("proc/meminfo").ok().and_then(|text| Meminfo::parse(&text).ok());
-        let total = meminfo.map(|meminfo| meminfo.total);
+        let total = machine.root.text("proc/meminfo").ok().and_then(|text| Meminfo::parse(&text).0.total);
         let usage = |one: &Self| one.usage(machine, total).unwrap_or_default();
         these.iter().map(|one| one.as_ref().map(usage)).collect()
     }

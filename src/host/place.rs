@@ -211,8 +211,9 @@ fn passed_on(machine: &Machine, lxcfs: &[String], cgroups: &Cgroups) -> Result<V
         let load = seen(machine.root.text("proc/loadavg"))?.map(|text| Loadavg::parse(&text)).transpose()?;
         let top = cgroups.of("pids").and_then(|(_, dirs)| dirs.into_iter().next());
         let tasks = top.map(|dir| seen(machine.root.number::<u32>(&format!("{dir}/pids.current")))).transpose()?;
-        let own =
-            load.zip(tasks.flatten().flatten()).is_some_and(|(load, tasks)| load.threads <= tasks.saturating_add(32));
+        let own = load
+            .zip(tasks.flatten().flatten())
+            .is_some_and(|(load, tasks)| load.threads.is_some_and(|threads| threads <= tasks.saturating_add(32)));
         if !own {
             passed_on.push("loadavg");
         }

@@ -91,9 +91,11 @@ impl Recorded {
         let host = Host::of(main, true, super::First::Comes);
         if let Ok(first) = first {
             let mut samples = host.past();
-            // a machine whose first tree lacks a file shows no rates, as a live one in its first half second
-            for sample in [Sample::take(&first), Sample::take(host.machine())].into_iter().flatten() {
-                samples.keep(Arc::new(sample));
+            // a machine whose first tree has no time of its own shows no rates, as a live one in its first half second
+            for sample in [Sample::take(&first), Sample::take(host.machine())] {
+                if !sample.at.is_zero() {
+                    samples.keep(Arc::new(sample));
+                }
             }
             drop(samples);
             if let (Ok(before), Ok(mut scans)) = (Scan::take(&first), host.inner.scans.try_lock()) {

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::Machine;
 use crate::{
-    failure::Failure,
+    gap::{Gaps, Reader},
     proc::{
+        cgroup::MemoryEvents,
         diskstats::{self, Disk},
         loadavg::Loadavg,
         meminfo::Meminfo,
@@ -17,8 +18,8 @@ use crate::{
     },
 };
 
-/// What the sampler reads. A file that this kernel lacks is `None`.
-#[derive(Clone, Debug)]
+/// What the sampler reads. What this kernel lacks, or what makes no sense, is `None`.
+#[derive(Clone, Debug, Default)]
 pub struct Sample {
     /// When, since boot.
     pub at: Duration,
@@ -27,9 +28,11 @@ pub struct Sample {
     /// `/proc/meminfo`.
     pub memory: Meminfo,
     /// `/proc/loadavg`.
-    pub load: Loadavg,
+    pub load: Option<Loadavg>,
     /// `/proc/vmstat`.
     pub vmstat: Option<Vmstat>,
+    /// What the container's own memory cgroup counts.
+    pub memory_events: Option<MemoryEvents>,
     /// `/proc/diskstats`.
     pub disks: Option<Vec<Disk>>,
     /// `/proc/net/dev`.
@@ -42,6 +45,8 @@ pub struct Sample {
     pub blocks: Option<Vec<String>>,
     /// Clock ticks a second, the unit of `stat`.
     pub ticks_per_second: u64,
+    /// The files that could not be read.
+    pub gaps: Gaps,
 }
 
 /// Pressure stall information, by resource.
@@ -57,28 +62,41 @@ pub struct Pressures {
 
 impl Sample {
     /// Reads the counters.
-    pub fn take(machine: &Machine) -> Result<Self, Failure> {
+    pub fn take(machine: &Machine) -> Self {
         let root = &machine.root;
         let own = root.own();
-        // but for the three that every machine has, no file is worth failing all tools for: masked in a container, or odd
-        let optional = |path: &str| root.text(path).ok();
-        // EOPNOTSUPP: built in and switched off by psi=0
+        let reader = Reader::new(root);
+        let file = |path: &str| reader.expected(path, None).map(|text| (path.to_owned(), text));
         let pressure = |resource: &str| {
-            optional(&format!("proc/pressure/{resource}")).and_then(|text| Pressure::parse(&text).ok())
+            let path = format!("proc/pressure/{resource}");
+            let text = reader.text(&path)?;
+            reader.parsed(&path, Pressure::parse(&text))
         };
-        Ok(Self {
+        let stat = file("proc/stat").map(|(path, text)| reader.lenient(&path, Stat::parse(&text)));
+        let memory = file("proc/meminfo").map(|(path, text)| reader.lenient(&path, Meminfo::parse(&text)));
+        let load = file("proc/loadavg").and_then(|(path, text)| reader.parsed(&path, Loadavg::parse(&text)));
+        let vmstat = reader.text("proc/vmstat").map(|text| reader.lenient("proc/vmstat", Vmstat::parse(&text)));
+        let disks = reader.text("proc/diskstats");
+        let disks = disks.and_then(|text| reader.parsed("proc/diskstats", diskstats::parse(&text)));
+        let interfaces = file(&format!("{own}/net/dev"));
+        let interfaces = interfaces.and_then(|(path, text)| reader.parsed(&path, net_dev::parse(&text)));
+        let snmp = format!("{own}/net/snmp");
+        let snmp = reader.text(&snmp).and_then(|text| reader.parsed(&snmp, Snmp::parse(&text)));
+        Self {
             at: machine.kernel.since_boot(root),
-            stat: Stat::parse(&root.text("proc/stat")?)?,
-            memory: Meminfo::parse(&root.text("proc/meminfo")?)?,
-            load: Loadavg::parse(&root.text("proc/loadavg")?)?,
-            vmstat: optional("proc/vmstat").and_then(|text| Vmstat::parse(&text).ok()),
-            disks: optional("proc/diskstats").and_then(|text| diskstats::parse(&text).ok()),
-            interfaces: optional(&format!("{own}/net/dev")).and_then(|text| net_dev::parse(&text).ok()),
-            snmp: optional(&format!("{own}/net/snmp")).and_then(|text| Snmp::parse(&text).ok()),
+            stat: stat.unwrap_or_default(),
+            memory: memory.unwrap_or_default(),
+            load,
+            vmstat,
+            memory_events: memory_events(&reader),
+            disks,
+            interfaces,
+            snmp,
             pressure: Pressures { cpu: pressure("cpu"), memory: pressure("memory"), io: pressure("io") },
-            blocks: root.names("sys/block").ok().filter(|names| !names.is_empty()),
+            blocks: Some(reader.names("sys/block")).filter(|names| !names.is_empty()),
             ticks_per_second: machine.kernel.ticks_per_second().max(1),
-        })
+            gaps: reader.gaps(),
+        }
     }
 
     /// The disk of this name.
@@ -126,7 +144,7 @@ impl Window {
 
     /// What part of the CPUs' time went into what `part` counts.
     pub fn cpu_ratio(&self, part: impl Fn(&Times) -> u64) -> Option<f64> {
-        ratio(&self.earlier.stat.cpu, &self.now.stat.cpu, part)
+        ratio(self.earlier.stat.cpu.as_ref()?, self.now.stat.cpu.as_ref()?, part)
     }
 
     /// What part of one CPU's time went into what `part` counts. `None`: it was not there, or no time passed for it.
@@ -146,12 +164,11 @@ impl Window {
         add("cpu.iowait_ratio", self.cpu_ratio(|times| times.iowait));
         add("cpu.steal_ratio", self.cpu_ratio(|times| times.steal));
         let (now, earlier) = (&self.now, &self.earlier);
-        add("load.1m", Some(now.load.one));
+        add("load.1m", now.load.map(|load| load.one));
         let memory = &now.memory;
         add("memory.available_bytes", memory.available.map(|bytes| bytes as f64));
-        if memory.swap_total > 0 {
-            add("swap.used_bytes", Some(memory.swap_total.saturating_sub(memory.swap_free) as f64));
-        }
+        let swap = memory.swap_total.filter(|total| *total > 0).zip(memory.swap_free);
+        add("swap.used_bytes", swap.map(|(total, free)| total.saturating_sub(free) as f64));
         let stalled = |earlier: &Option<Pressure>, now: &Option<Pressure>| {
             let stalled = self.per_second(earlier.as_ref()?.some.total_us, now.as_ref()?.some.total_us)?;
             Some((stalled / 1e6).min(1.0))
@@ -182,6 +199,12 @@ impl Window {
         }
         series
     }
+}
+
+/// What is counted at the top of the own cgroup namespace. The machine's own top has no such file: there `/proc/vmstat` counts.
+fn memory_events(reader: &Reader<'_>) -> Option<MemoryEvents> {
+    let files = ["sys/fs/cgroup/memory.events", "sys/fs/cgroup/memory/memory.oom_control"];
+    files.iter().find_map(|file| reader.parsed(file, MemoryEvents::parse(&reader.text(file)?)))
 }
 
 /// What part of all time between two readings went into what `part` counts.

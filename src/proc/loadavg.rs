@@ -12,11 +12,9 @@ pub struct Loadavg {
     /// Over the last 15 minutes.
     pub fifteen: f64,
     /// Threads that run or want to, now.
-    pub runnable: u32,
+    pub runnable: Option<u32>,
     /// Threads there are.
-    pub threads: u32,
-    /// The process id given last.
-    pub last_pid: u32,
+    pub threads: Option<u32>,
 }
 
 impl Loadavg {
@@ -28,14 +26,13 @@ impl Loadavg {
     fn columns(text: &str) -> Option<Self> {
         let mut columns = text.split_ascii_whitespace();
         let [one, five, fifteen] = [columns.next()?, columns.next()?, columns.next()?].map(decimal);
-        let (runnable, threads) = columns.next()?.split_once('/')?;
+        let counts = columns.next().and_then(|column| column.split_once('/'));
         Some(Self {
             one: one?,
             five: five?,
             fifteen: fifteen?,
-            runnable: runnable.parse().ok()?,
-            threads: threads.parse().ok()?,
-            last_pid: columns.next()?.parse().ok()?,
+            runnable: counts.and_then(|(runnable, _)| runnable.parse().ok()),
+            threads: counts.and_then(|(_, threads)| threads.parse().ok()),
         })
     }
 }
@@ -47,14 +44,17 @@ mod tests {
     #[test]
     fn the_example_of_the_manual() {
         let load = Loadavg::parse("0.20 0.18 0.12 1/80 11206\n").unwrap();
-        let expected = Loadavg { one: 0.2, five: 0.18, fifteen: 0.12, runnable: 1, threads: 80, last_pid: 11206 };
+        let expected = Loadavg { one: 0.2, five: 0.18, fifteen: 0.12, runnable: Some(1), threads: Some(80) };
         assert_eq!(load, expected);
     }
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for text in ["", "nan 0 0 1/2 3", "inf 0 0 1/2 3", "0 0 0 1 3", "0 0 0 1/2"] {
+        for text in ["", "nan 0 0 1/2 3", "inf 0 0 1/2 3", "0 0"] {
             assert!(Loadavg::parse(text).is_err(), "{text}");
+        }
+        for text in ["0 0 0 1 3", "0 0 0", "0 0 0 -1/x 3"] {
+            assert_eq!(Loadavg::parse(text).unwrap().threads, None, "{text}");
         }
     }
 }

@@ -2,104 +2,87 @@
 
 use super::{Malformed, kibibytes};
 
-/// The machine's memory. Sizes are in bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The machine's memory. Sizes are in bytes. A line that is missing or makes no sense is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Meminfo {
     /// `MemTotal`: RAM the kernel can use.
-    pub total: u64,
+    pub total: Option<u64>,
     /// `MemFree`: RAM nobody uses, not even as a cache.
-    pub free: u64,
+    pub free: Option<u64>,
     /// `MemAvailable`: what new programs could get without swapping, since Linux 3.14.
     pub available: Option<u64>,
     /// `Buffers`: the page cache of block devices.
-    pub buffers: u64,
+    pub buffers: Option<u64>,
     /// `Cached`: the page cache of files, tmpfs and shared memory included.
-    pub cached: u64,
-    /// `SwapCached`: in RAM and still in swap too.
-    pub swap_cached: u64,
+    pub cached: Option<u64>,
     /// `SReclaimable`: the part of `slab` the kernel can give back, since Linux 2.6.19.
     pub reclaimable: Option<u64>,
     /// `Slab`: the kernel's own objects.
-    pub slab: u64,
+    pub slab: Option<u64>,
     /// `Shmem`: tmpfs and shared memory, since Linux 2.6.32.
     pub shmem: Option<u64>,
-    /// `AnonPages`: memory of processes that no file backs.
-    pub anon_pages: u64,
     /// `Dirty`: waits to be written to disk.
-    pub dirty: u64,
-    /// `Writeback`: being written to disk.
-    pub writeback: u64,
+    pub dirty: Option<u64>,
     /// `SwapTotal`; 0 is a machine without swap.
-    pub swap_total: u64,
+    pub swap_total: Option<u64>,
     /// `SwapFree`.
-    pub swap_free: u64,
-    /// `CommitLimit`: what may be promised under strict overcommit, since Linux 2.6.10.
-    pub commit_limit: Option<u64>,
+    pub swap_free: Option<u64>,
     /// `Committed_AS`: what is promised.
     pub committed_as: Option<u64>,
-    /// The default pool of huge pages, if the kernel was built with hugetlbfs.
-    pub huge_pages: Option<HugePages>,
-    /// `PageTables`.
-    pub page_tables: u64,
+    /// `HugePages_Total`: pages in the pool of the default size, if the kernel was built with hugetlbfs.
+    pub huge_pages_total: Option<u64>,
+    /// `HugePages_Free`: those of them that nothing uses.
+    pub huge_pages_free: Option<u64>,
+    /// `Hugepagesize`: bytes of one such page.
+    pub huge_page_size: Option<u64>,
+    /// `Hugetlb`: bytes in the pools of all sizes, since Linux 4.16.
+    pub hugetlb: Option<u64>,
     /// `HardwareCorrupted`: taken out of use after memory errors, since Linux 2.6.32 with memory-failure handling.
     pub hardware_corrupted: Option<u64>,
 }
 
-/// The default pool of huge pages. Its memory is not part of `free` or `available`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HugePages {
-    /// `HugePages_Total`: number of pages.
-    pub total: u64,
-    /// `HugePages_Free`: number of pages.
-    pub free: u64,
-    /// `Hugepagesize`: bytes of one page.
-    pub size: u64,
-}
-
 impl Meminfo {
-    /// Reads the text of `/proc/meminfo`.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let bytes = |name: &'static str| {
-            let read = |value| kibibytes(value).ok_or_else(|| malformed(name));
-            value(name).map(read).transpose()
-        };
-        let pages = |name: &'static str| {
-            let read = |value: &str| value.trim().parse().map_err(|_| malformed(name));
-            value(name).map(read).transpose()
-        };
-        let required = |name: &'static str| bytes(name)?.ok_or_else(|| malformed(name));
-        let pool = (pages("HugePages_Total")?, pages("HugePages_Free")?, bytes("Hugepagesize")?);
-        let huge_pages = match pool {
-            (Some(total), Some(free), Some(size)) => Some(HugePages { total, free, size }),
-            _ => None,
-        };
-        Ok(Self {
-            total: required("MemTotal")?,
-            free: required("MemFree")?,
-            available: bytes("MemAvailable")?,
-            buffers: required("Buffers")?,
-            cached: required("Cached")?,
-            swap_cached: required("SwapCached")?,
-            reclaimable: bytes("SReclaimable")?,
-            slab: required("Slab")?,
-            shmem: bytes("Shmem")?,
-            anon_pages: required("AnonPages")?,
-            dirty: required("Dirty")?,
-            writeback: required("Writeback")?,
-            swap_total: required("SwapTotal")?,
-            swap_free: required("SwapFree")?,
-            commit_limit: bytes("CommitLimit")?,
-            committed_as: bytes("Committed_AS")?,
-            huge_pages,
-            page_tables: required("PageTables")?,
-            hardware_corrupted: bytes("HardwareCorrupted")?,
-        })
+    /// Reads the text of `/proc/meminfo`, and names the first line that makes no sense.
+    pub fn parse(text: &str) -> (Self, Option<Malformed>) {
+        let (mut meminfo, mut odd) = (Self::default(), None);
+        for line in text.lines() {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            let Some((field, is_count)) = meminfo.field(name) else { continue };
+            *field = if is_count { value.trim().parse().ok() } else { kibibytes(value) };
+            if field.is_none() {
+                odd = odd.or_else(|| Some(Malformed::line("meminfo", text, line)));
+            }
+        }
+        if meminfo.total.is_none() {
+            odd = odd.or_else(|| Some(Malformed::field("meminfo", "MemTotal")));
+        }
+        (meminfo, odd)
     }
-}
 
-fn malformed(name: &'static str) -> Malformed {
-    Malformed::field("meminfo", name)
+    /// Where the value of this line goes, and whether it is a number of pages.
+    fn field(&mut self, name: &str) -> Option<(&mut Option<u64>, bool)> {
+        let bytes = |field| Some((field, false));
+        match name {
+            "MemTotal" => bytes(&mut self.total),
+            "MemFree" => bytes(&mut self.free),
+            "MemAvailable" => bytes(&mut self.available),
+            "Buffers" => bytes(&mut self.buffers),
+            "Cached" => bytes(&mut self.cached),
+            "SReclaimable" => bytes(&mut self.reclaimable),
+            "Slab" => bytes(&mut self.slab),
+            "Shmem" => bytes(&mut self.shmem),
+            "Dirty" => bytes(&mut self.dirty),
+            "SwapTotal" => bytes(&mut self.swap_total),
+            "SwapFree" => bytes(&mut self.swap_free),
+            "Committed_AS" => bytes(&mut self.committed_as),
+            "HugePages_Total" => Some((&mut self.huge_pages_total, true)),
+            "HugePages_Free" => Some((&mut self.huge_pages_free, true)),
+            "Hugepagesize" => bytes(&mut self.huge_page_size),
+            "Hugetlb" => bytes(&mut self.hugetlb),
+            "HardwareCorrupted" => bytes(&mut self.hardware_corrupted),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -107,49 +90,34 @@ mod tests {
     use super::*;
     use crate::proc::Place;
 
-    const LINUX_2_6_32: &str = "\
-MemTotal:        2 kB
-MemFree:         1 kB
-Buffers:         3 kB
-Cached:          4 kB
-SwapCached:      5 kB
-SwapTotal:       6 kB
-SwapFree:        7 kB
-Dirty:           8 kB
-Writeback:       9 kB
-AnonPages:      10 kB
-Slab:           11 kB
-PageTables:     12 kB
-";
-
     #[test]
     fn old_kernels_have_no_available() {
-        let meminfo = Meminfo::parse(LINUX_2_6_32).unwrap();
-        assert_eq!((meminfo.total, meminfo.available), (2048, None));
-        assert_eq!((meminfo.cached, meminfo.swap_cached), (4096, 5120));
-        assert_eq!(meminfo.huge_pages, None);
+        let (meminfo, odd) = Meminfo::parse("MemTotal:        2 kB\nMemFree:         1 kB\nCached:          4 kB\n");
+        assert_eq!((meminfo.total, meminfo.available, meminfo.cached), (Some(2048), None, Some(4096)));
+        assert_eq!((meminfo.huge_pages_total, odd), (None, None));
     }
 
     #[test]
     fn huge_pages_are_counted_not_measured() {
-        let text = format!("{LINUX_2_6_32}HugePages_Total: 4\nHugePages_Free: 1\nHugepagesize: 2048 kB\n");
-        let huge = Meminfo::parse(&text).unwrap().huge_pages;
-        assert_eq!(huge, Some(HugePages { total: 4, free: 1, size: 2 << 20 }));
+        let (meminfo, _) =
+            Meminfo::parse("MemTotal: 2 kB\nHugePages_Total: 4\nHugePages_Free: 1\nHugepagesize: 2048 kB\n");
+        let pool = (meminfo.huge_pages_total, meminfo.huge_pages_free, meminfo.huge_page_size);
+        assert_eq!(pool, (Some(4), Some(1), Some(2 << 20)));
     }
 
     #[test]
-    fn a_line_without_a_number_is_named() {
-        let error = Meminfo::parse("MemTotal: many\n").unwrap_err();
-        assert_eq!(error.to_string(), "meminfo: cannot read the field MemTotal");
+    fn an_odd_line_costs_its_figure_and_is_named() {
+        let text = "MemTotal: 262144 kB\nMemFree: 7 kB\nSwapTotal: 0 kB\nSwapFree: 18446744073709551000 kB\nDirty: many\nSlab: 3 kB\n";
+        let (meminfo, odd) = Meminfo::parse(text);
+        assert_eq!((meminfo.total, meminfo.slab, meminfo.dirty), (Some(256 << 20), Some(3072), None));
+        assert_eq!((meminfo.swap_total, meminfo.swap_free), (Some(0), None));
+        assert_eq!(odd.unwrap().place, Place::Line(4));
     }
 
     #[test]
-    fn a_missing_line_is_named() {
-        assert_eq!(Meminfo::parse("MemTotal: 2 kB\n").unwrap_err().place, Place::Field("MemFree"));
-    }
-
-    #[test]
-    fn a_number_too_large_for_bytes_is_refused() {
-        assert!(Meminfo::parse("MemTotal: 18446744073709551615 kB\n").is_err());
+    fn without_a_total_nothing_else_is_lost() {
+        let (meminfo, odd) = Meminfo::parse("MemFree: 2 kB\n");
+        assert_eq!((meminfo.free, odd.unwrap().place), (Some(2048), Place::Field("MemTotal")));
+        assert_eq!(Meminfo::parse("").0, Meminfo::default());
     }
 }

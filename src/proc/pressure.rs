@@ -34,7 +34,7 @@ impl Pressure {
             columns.map(read).transpose()
         };
         let some = stall("some")?.ok_or_else(|| Malformed::field("pressure", "some"))?;
-        Ok(Self { some, full: stall("full")? })
+        Ok(Self { some, full: stall("full").ok().flatten() })
     }
 }
 

@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 
 use super::Malformed;
 
-/// What the machine did since it started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the machine did since it started. A line that is missing or makes no sense is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stat {
     /// `cpu`: all CPUs together.
-    pub cpu: Times,
+    pub cpu: Option<Times>,
     /// `cpuN` by its number. Offline CPUs are missing, so numbers may skip.
     pub cpus: BTreeMap<u32, Times>,
     /// `intr`: interrupts served, all kinds together.
-    pub interrupts: u64,
+    pub interrupts: Option<u64>,
     /// `ctxt`: context switches.
-    pub context_switches: u64,
+    pub context_switches: Option<u64>,
     /// `btime`: when the machine started, in seconds since 1970.
-    pub boot_time: u64,
+    pub boot_time: Option<u64>,
     /// `processes`: processes and threads ever created.
-    pub forks: u64,
+    pub forks: Option<u64>,
     /// `procs_running`: threads that run or want to.
-    pub running: u64,
+    pub running: Option<u64>,
     /// `procs_blocked`: threads that wait for I/O.
-    pub blocked: u64,
+    pub blocked: Option<u64>,
 }
 
 /// CPU time by use, in clock ticks (`AT_CLKTCK`, 100 a second nearly everywhere).
@@ -86,44 +86,43 @@ impl Times {
 }
 
 impl Stat {
-    /// Reads the text of `/proc/stat`.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let mut cpu = None;
-        let mut cpus = BTreeMap::new();
-        let [mut intr, mut ctxt, mut btime, mut processes, mut running, mut blocked] = [None; 6];
+    /// Reads the text of `/proc/stat`, and names the first line that makes no sense.
+    pub fn parse(text: &str) -> (Self, Option<Malformed>) {
+        let (mut stat, mut odd) = (Self::default(), None);
         for line in text.lines() {
-            let (name, columns) = line.split_once(' ').unwrap_or((line, ""));
-            let times = || Times::parse(columns).ok_or_else(|| Malformed::line("stat", text, line));
-            let count = || {
-                let first = columns.split_ascii_whitespace().next().and_then(|count| count.parse().ok());
-                first.ok_or_else(|| Malformed::line("stat", text, line)).map(Some)
-            };
-            match name {
-                "cpu" => cpu = Some(times()?),
-                "intr" => intr = count()?,
-                "ctxt" => ctxt = count()?,
-                "btime" => btime = count()?,
-                "processes" => processes = count()?,
-                "procs_running" => running = count()?,
-                "procs_blocked" => blocked = count()?,
-                _ => {
-                    if let Some(Ok(number)) = name.strip_prefix("cpu").map(str::parse) {
-                        cpus.insert(number, times()?);
-                    }
-                }
+            if stat.take(line).is_none() {
+                odd = odd.or_else(|| Some(Malformed::line("stat", text, line)));
             }
         }
-        let required = |count: Option<u64>, name| count.ok_or_else(|| Malformed::field("stat", name));
-        Ok(Self {
-            cpu: cpu.ok_or_else(|| Malformed::field("stat", "cpu"))?,
-            cpus,
-            interrupts: required(intr, "intr")?,
-            context_switches: required(ctxt, "ctxt")?,
-            boot_time: required(btime, "btime")?,
-            forks: required(processes, "processes")?,
-            running: required(running, "procs_running")?,
-            blocked: required(blocked, "procs_blocked")?,
-        })
+        if stat.cpu.is_none() {
+            odd = odd.or_else(|| Some(Malformed::field("stat", "cpu")));
+        }
+        (stat, odd)
+    }
+
+    fn take(&mut self, line: &str) -> Option<()> {
+        let (name, columns) = line.split_once(' ').unwrap_or((line, ""));
+        let count = || columns.split_ascii_whitespace().next()?.parse::<u64>().ok();
+        let counter = match name {
+            "cpu" => {
+                self.cpu = Some(Times::parse(columns)?);
+                return Some(());
+            }
+            "intr" => &mut self.interrupts,
+            "ctxt" => &mut self.context_switches,
+            "btime" => &mut self.boot_time,
+            "processes" => &mut self.forks,
+            "procs_running" => &mut self.running,
+            "procs_blocked" => &mut self.blocked,
+            _ => {
+                if let Some(Ok(number)) = name.strip_prefix("cpu").map(str::parse) {
+                    self.cpus.insert(number, Times::parse(columns)?);
+                }
+                return Some(());
+            }
+        };
+        *counter = Some(count()?);
+        Some(())
     }
 }
 
@@ -145,34 +144,42 @@ softirq 183433 0 21755 12 39 1137 231 21459 2263
     #[test]
     fn numbers_of_cpus_may_skip() {
         let text = format!("cpu  6 0 0 0 0 0 0 0 0 0\ncpu0 4 0 0 0 0 0 0 0 0 0\ncpu7 2 0 0 0 0 0 0 0 0 0\n{REST}");
-        let stat = Stat::parse(&text).unwrap();
+        let (stat, odd) = Stat::parse(&text);
+        assert_eq!(odd, None);
         assert_eq!(stat.cpus.iter().map(|(cpu, times)| (*cpu, times.user)).collect::<Vec<_>>(), [(0, 4), (7, 2)]);
-        assert_eq!((stat.interrupts, stat.boot_time, stat.forks), (114930548, 1062191376, 2915));
+        assert_eq!((stat.interrupts, stat.boot_time, stat.forks), (Some(114930548), Some(1062191376), Some(2915)));
     }
 
     #[test]
     fn guests_are_counted_once() {
         let text = format!("cpu  100 20 3 1000 50 4 5 6 90 10\n{REST}");
-        let cpu = Stat::parse(&text).unwrap().cpu;
+        let cpu = Stat::parse(&text).0.cpu.unwrap();
         assert_eq!((cpu.busy(), cpu.total()), (138, 1188));
     }
 
     #[test]
     fn columns_that_came_later_are_zero_before() {
         let text = format!("cpu  10132153 290696 3084719 46828483\n{REST}");
-        let cpu = Stat::parse(&text).unwrap().cpu;
+        let cpu = Stat::parse(&text).0.cpu.unwrap();
         assert_eq!((cpu.system, cpu.iowait, cpu.guest_nice), (3084719, 0, 0));
     }
 
     #[test]
     fn lxcfs_gives_two_blanks_and_its_own_cpus() {
         let text = format!("cpu  5 0 7 11 0 0 0 0 0 0\ncpu0 5 0 7 11 0 0 0 0 0 0\n{REST}");
-        assert_eq!(Stat::parse(&text).unwrap().cpus.len(), 1);
+        assert_eq!(Stat::parse(&text).0.cpus.len(), 1);
     }
 
     #[test]
-    fn a_cpu_without_times_is_named() {
-        assert_eq!(Stat::parse("cpu  1 2 x 4\n").unwrap_err().place, Place::Line(1));
+    fn an_odd_line_costs_its_figure_and_is_named() {
+        let text = format!(
+            "cpu  6 0 0 0\ncpu0 1 2 x 4\ncpu1 1 2 3 4\nprocs_running -1\n{}",
+            REST.replace("procs_running 1\n", "")
+        );
+        let (stat, odd) = Stat::parse(&text);
+        assert_eq!((stat.cpus.len(), stat.running, stat.blocked), (1, None, Some(0)));
+        assert_eq!(odd.unwrap().place, Place::Line(2));
+        assert_eq!(Stat::parse("").1.unwrap().place, Place::Field("cpu"));
     }
 
     #[test]

@@ -24,13 +24,15 @@ pub struct Vmstat {
 }
 
 impl Vmstat {
-    /// Reads the text of `/proc/vmstat`.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let mut vmstat = Self::default();
+    /// Reads the text of `/proc/vmstat`, and names the first line that makes no sense.
+    pub fn parse(text: &str) -> (Self, Option<Malformed>) {
+        let (mut vmstat, mut odd) = (Self::default(), None);
         for line in text.lines() {
-            vmstat.take(line).ok_or_else(|| Malformed::line("vmstat", text, line))?;
+            if vmstat.take(line).is_none() {
+                odd = odd.or_else(|| Some(Malformed::line("vmstat", text, line)));
+            }
         }
-        Ok(vmstat)
+        (vmstat, odd)
     }
 
     fn take(&mut self, line: &str) -> Option<()> {
@@ -61,18 +63,19 @@ mod tests {
     fn stalls_of_all_zones_are_added_up() {
         let text =
             "nr_free_pages 5\npgpgin 2\nallocstall_dma 0\nallocstall_normal 3\nallocstall_movable 4\noom_kill 1\n";
-        let vmstat = Vmstat::parse(text).unwrap();
+        let (vmstat, _) = Vmstat::parse(text);
         let expected = Vmstat { oom_kill: Some(1), pgpgin: Some(2048), allocstall: Some(7), ..Vmstat::default() };
         assert_eq!(vmstat, expected);
     }
 
     #[test]
     fn old_kernels_have_no_oom_kill() {
-        assert_eq!(Vmstat::parse("pgfault 9\nallocstall 2\n").unwrap().oom_kill, None);
+        assert_eq!(Vmstat::parse("pgfault 9\nallocstall 2\n").0.oom_kill, None);
     }
 
     #[test]
     fn a_counter_that_is_no_number_is_named() {
-        assert_eq!(Vmstat::parse("pgfault many\n").unwrap_err().place, Place::Line(1));
+        let (vmstat, odd) = Vmstat::parse("pgfault many\noom_kill 1\n");
+        assert_eq!((vmstat.oom_kill, odd.unwrap().place), (Some(1), Place::Line(1)));
     }
 }

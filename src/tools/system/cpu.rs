@@ -70,15 +70,15 @@ pub(crate) struct Report {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Load {
     pub scope: Whose,
-    pub last_1m: f64,
-    pub last_5m: f64,
-    pub last_15m: f64,
+    pub last_1m: Option<f64>,
+    pub last_5m: Option<f64>,
+    pub last_15m: Option<f64>,
     /// Of 1 minute, by online CPUs. Null where one is the machine's and the other the container's.
     pub per_cpu_1m: Option<f64>,
     /// Threads that run or want to, now.
-    pub runnable: u32,
+    pub runnable: Option<u32>,
     /// Threads there are.
-    pub threads: u32,
+    pub threads: Option<u32>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -111,9 +111,9 @@ pub(crate) struct Activity {
     /// New processes and threads.
     pub forks_per_second: Option<f64>,
     /// Threads on a CPU or waiting for one, now.
-    pub running: u64,
+    pub running: Option<u64>,
     /// Threads that wait for a disk, now.
-    pub blocked: u64,
+    pub blocked: Option<u64>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -185,7 +185,7 @@ fn read(machine: &Machine, window: &Window, limit: usize) -> Result<Report, Fail
     let cpuinfo = root.text("proc/cpuinfo").ok().and_then(|text| Cpuinfo::parse(&text).ok());
     let numbers: Vec<u32> = now.cpus.keys().copied().collect();
     let model = model(machine, &place, &numbers, cpuinfo.as_ref());
-    let rate = |earlier, now| window.per_second(earlier, now);
+    let rate = |earlier: Option<u64>, now: Option<u64>| window.per_second(earlier?, now?);
     Ok(Report {
         scope: place.whose("stat"),
         window_seconds: window.seconds(),
@@ -250,18 +250,17 @@ fn busiest(mut rows: Vec<One>, limit: usize) -> (Table<One>, usize) {
 }
 
 fn load(place: &Place, window: &Window, online: Option<usize>) -> Load {
-    let load = &window.now.load;
+    let load = window.now.load.as_ref();
     let scope = place.whose("loadavg");
+    let comparable = online.filter(|online| *online > 0 && (scope == Whose::Container) == place.covers("stat"));
     Load {
         scope,
-        last_1m: load.one,
-        last_5m: load.five,
-        last_15m: load.fifteen,
-        per_cpu_1m: online
-            .filter(|online| *online > 0 && (scope == Whose::Container) == place.covers("stat"))
-            .map(|online| load.one / online as f64),
-        runnable: load.runnable,
-        threads: load.threads,
+        last_1m: load.map(|load| load.one),
+        last_5m: load.map(|load| load.five),
+        last_15m: load.map(|load| load.fifteen),
+        per_cpu_1m: load.zip(comparable).map(|(load, online)| load.one / online as f64),
+        runnable: load.and_then(|load| load.runnable),
+        threads: load.and_then(|load| load.threads),
     }
 }
 

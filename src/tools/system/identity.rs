@@ -285,7 +285,7 @@ pub(super) fn started(machine: &Machine, place: &Place) -> Option<Started> {
     let up = Uptime::parse(&machine.root.text("proc/uptime").ok()?).ok()?.up;
     let scope = place.whose("uptime");
     let boot_time = match scope {
-        Whose::Machine => machine.root.text("proc/stat").ok().and_then(|text| Some(Stat::parse(&text).ok()?.boot_time)),
+        Whose::Machine => machine.root.text("proc/stat").ok().and_then(|text| Stat::parse(&text).0.boot_time),
         // the kernel knows only when the machine began
         Whose::Container => {
             machine.kernel.wall().checked_sub(Duration::try_from_secs_f64(up).ok()?).and_then(unix_time)

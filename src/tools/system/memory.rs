@@ -4,9 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    facts::memory::{self, HugePages},
     failure::Failure,
+    gap::{Gaps, Reader},
     host::{Machine, Place, Whose, Window},
-    proc::{arcstats::Arcstats, meminfo::Meminfo, pressure::Pressure, swaps},
+    proc::{pressure::Pressure, swaps},
     scope::Scope,
     table::Table,
     tool::{Tool, Turn},
@@ -23,32 +25,35 @@ pub(crate) struct Report {
     /// Whose figures these are.
     pub scope: Whose,
     /// Usable memory: what is fitted, less what the kernel keeps for itself.
-    pub total_bytes: u64,
+    pub total_bytes: Option<u64>,
     /// What a new program could have without swapping (before Linux 3.14 estimated from free memory and caches; with ZFS
     /// its reclaimable cache included).
-    pub available_bytes: u64,
+    pub available_bytes: Option<u64>,
     /// Total less available.
-    pub used_bytes: u64,
+    pub used_bytes: Option<u64>,
     /// Used by total.
-    pub used_ratio: f64,
+    pub used_ratio: Option<f64>,
     /// Not in use for anything.
-    pub free_bytes: u64,
+    pub free_bytes: Option<u64>,
     /// Block device buffers and page cache, shared memory included.
-    pub cached_bytes: u64,
+    pub cached_bytes: Option<u64>,
     /// tmpfs and shared memory. Since Linux 2.6.32.
     pub shared_bytes: Option<u64>,
     /// The kernel's own objects.
-    pub slab_bytes: u64,
+    pub slab_bytes: Option<u64>,
     /// Waiting to be written to disk.
-    pub dirty_bytes: u64,
+    pub dirty_bytes: Option<u64>,
     /// ZFS's adaptive replacement cache, where ZFS is.
     pub zfs_cache_bytes: Option<u64>,
     /// Swap space.
-    pub swap_total_bytes: u64,
+    pub swap_total_bytes: Option<u64>,
     /// Swap in use.
-    pub swap_used_bytes: u64,
+    pub swap_used_bytes: Option<u64>,
     /// Where it is; null if that cannot be read.
     pub swaps: Option<Table<Swap>>,
+    /// Memory set aside as huge pages, by their size: part of the total, and of what is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub huge_pages: Option<Table<HugePages>>,
     /// Promised to programs, whether they have touched it or not.
     pub committed_bytes: Option<u64>,
     /// What the container may use, and what it uses of it without droppable cache.
@@ -56,6 +61,9 @@ pub(crate) struct Report {
     pub paging: Option<Paging>,
     /// Share of time in which programs waited for memory. Since Linux 4.20, where switched on.
     pub pressure: Option<Stalled>,
+    /// Files that could not be read, and why; their figures are null.
+    #[serde(skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
 }
 
 /// What is swapped to; zram is in memory itself.
@@ -121,64 +129,45 @@ impl Tool for Memory {
 }
 
 fn read(machine: &Machine, window: &Window) -> Result<Report, Failure> {
+    let reader = Reader::new(&machine.root);
+    reader.add(&window.now.gaps, &["/proc/meminfo", "/proc/vmstat", "/proc/pressure/memory"]);
     let place = Place::of(machine)?;
-    let memory = &window.now.memory;
-    let arc = arc(machine, &place)?;
-    let available = available(memory, arc.as_ref());
-    let used = memory.total - available;
+    let memory = memory::Memory::read(&reader, &window.now, &place);
+    let swaps = swaps(&reader);
+    let pressure = window.now.pressure.memory.as_ref();
+    if pressure.is_none() {
+        reader.missing("proc/pressure/memory", Some("since Linux 4.20, where switched on"));
+    }
     Ok(Report {
         scope: place.whose("meminfo"),
         total_bytes: memory.total,
-        available_bytes: available,
-        used_bytes: used,
-        used_ratio: ratio(used, memory.total),
+        available_bytes: memory.available,
+        used_bytes: memory.used(),
+        used_ratio: memory.used_ratio(),
         free_bytes: memory.free,
-        cached_bytes: memory.buffers.saturating_add(memory.cached),
-        shared_bytes: memory.shmem,
+        cached_bytes: memory.cached,
+        shared_bytes: memory.shared,
         slab_bytes: memory.slab,
         dirty_bytes: memory.dirty,
-        zfs_cache_bytes: arc.map(|arc| arc.size),
+        zfs_cache_bytes: memory.zfs_cache,
         swap_total_bytes: memory.swap_total,
-        swap_used_bytes: memory.swap_total.saturating_sub(memory.swap_free),
-        swaps: swaps(machine),
-        committed_bytes: memory.committed_as,
+        swap_used_bytes: memory.swap_used,
+        swaps,
+        huge_pages: Some(Table(memory.huge_pages)).filter(|pools| !pools.0.is_empty()),
+        committed_bytes: memory.committed,
         limit: place.limits.memory.map(|limit_bytes| Limit {
             scope: Whose::Container,
             limit_bytes,
             used_bytes: place.limits.memory_used,
         }),
         paging: paging(place.whose("vmstat"), machine.kernel.page_size(), window),
-        pressure: (window.now.pressure.memory.as_ref())
-            .map(|pressure| Stalled::of(place.whose("pressure/memory"), pressure)),
+        pressure: pressure.map(|pressure| Stalled::of(place.whose("pressure/memory"), pressure)),
+        gaps: reader.gaps(),
     })
 }
 
-/// ZFS's cache. A container's is the machine's, and no part of the container's memory.
-pub(super) fn arc(machine: &Machine, place: &Place) -> Result<Option<Arcstats>, Failure> {
-    let text = Failure::absent(machine.root.text("proc/spl/kstat/zfs/arcstats"))?;
-    let arc = text.map(|text| Arcstats::parse(&text)).transpose()?;
-    Ok(arc.filter(|_| place.whose("meminfo") == Whose::Machine))
-}
-
-/// What a new program could have: the kernel's estimate, or before Linux 3.14 free memory and caches; with ZFS also what its cache would
-/// give up, which the kernel does not know.
-pub(super) fn available(memory: &Meminfo, arc: Option<&Arcstats>) -> u64 {
-    let reclaimable = arc.map_or(0, |arc| arc.size.saturating_sub(arc.c_min));
-    let estimate = memory.available.unwrap_or_else(|| {
-        // shared memory stands in the page cache and cannot be dropped
-        let cached = memory.cached.saturating_sub(memory.shmem.unwrap_or(0));
-        memory.free.saturating_add(memory.buffers).saturating_add(cached)
-    });
-    estimate.saturating_add(reclaimable).min(memory.total)
-}
-
-/// A part of a whole; nothing of nothing is 0.
-pub(super) fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-fn swaps(machine: &Machine) -> Option<Table<Swap>> {
-    let swaps = swaps::parse(&machine.root.bytes("proc/swaps").ok()?).ok()?;
+fn swaps(reader: &Reader<'_>) -> Option<Table<Swap>> {
+    let swaps = reader.lenient("proc/swaps", swaps::parse(&reader.bytes("proc/swaps")?));
     let row = |swap: swaps::Swap| Swap {
         path: String::from_utf8_lossy(&swap.filename).into_owned(),
         size_bytes: swap.size,

@@ -7,10 +7,15 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{disks, identity, memory::arc};
+use super::{disks, identity};
 use crate::{
     docker::{Docker, model::Summary},
+    facts::{
+        self, memory,
+        problem::{Problem, Problems},
+    },
     failure::Failure,
+    gap::{Gaps, Reader},
     host::{Machine, Place, Scan, Whose, Window},
     proc::{net_dev, pid_stat::State},
     scope::Scope,
@@ -40,6 +45,9 @@ pub(crate) struct Report {
     /// Left out where Docker is not, or does not answer at once, or is not the caller's to read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub containers: Option<Containers>,
+    /// Files that could not be read, and why; their figures are null.
+    #[serde(skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
 }
 
 /// Containers of Docker, as far as the server may see them.
@@ -50,26 +58,6 @@ pub(crate) struct Containers {
     pub restarting: usize,
     /// Their health check fails.
     pub unhealthy: usize,
-}
-
-#[derive(Debug, PartialEq, Serialize, JsonSchema)]
-pub(crate) struct Problem {
-    pub severity: Severity,
-    /// In words.
-    pub what: String,
-    /// The tool that tells more.
-    pub see: &'static str,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Severity {
-    /// Something has failed or soon will.
-    Critical,
-    /// Worth a look today.
-    Warning,
-    /// Good to know.
-    Notice,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -86,7 +74,7 @@ pub(crate) struct System {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Cpu {
     pub scope: Whose,
-    pub cpus: usize,
+    pub cpus: Option<usize>,
     /// CPUs' worth of time that the container may use.
     pub limit_cpus: Option<f64>,
     /// The time that ratios and rates cover; 0: the server began this moment, and knows none yet.
@@ -101,21 +89,24 @@ pub(crate) struct Cpu {
 pub(crate) struct Load {
     pub scope: Whose,
     /// Over 1, 5 and 15 minutes.
-    pub average: [f64; 3],
+    pub average: Option<[f64; 3]>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Memory {
     pub scope: Whose,
-    pub total_bytes: u64,
+    pub total_bytes: Option<u64>,
     /// What a new program could have, ZFS's reclaimable cache included.
-    pub available_bytes: u64,
-    pub used_ratio: f64,
+    pub available_bytes: Option<u64>,
+    pub used_ratio: Option<f64>,
+    /// Set aside as huge pages: part of the total, and of what is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub huge_pages_bytes: Option<u64>,
     /// The container's, whosever the rest is.
     pub limit_bytes: Option<u64>,
     pub limit_used_bytes: Option<u64>,
-    pub swap_total_bytes: u64,
-    pub swap_used_bytes: u64,
+    pub swap_total_bytes: Option<u64>,
+    pub swap_used_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -168,9 +159,9 @@ pub(crate) struct Processes {
 pub(crate) struct Threads {
     pub scope: Whose,
     /// They run or could.
-    pub runnable: u64,
+    pub runnable: Option<u64>,
     /// In the kernel, usually by a disk or file server.
-    pub blocked: u64,
+    pub blocked: Option<u64>,
 }
 
 impl Tool for Overview {
@@ -188,7 +179,7 @@ impl Tool for Overview {
         let containers = async { if may_read { containers(host.docker()).await } else { None } };
         let machine = async {
             let window = host.window().await?;
-            Ok::<_, Failure>((window, host.processes().await?.0))
+            Ok::<_, Failure>((window, host.scan().await?))
         };
         let (containers, machine) = tokio::join!(containers, machine);
         let (window, scan) = machine?;
@@ -210,20 +201,31 @@ fn read(
     scan: &Scan,
     containers: Option<&[Summary]>,
 ) -> Result<Report, Failure> {
+    let reader = Reader::new(&machine.root);
+    reader.add(&window.now.gaps, &["/"]);
     let place = Place::of(machine)?;
     // 200 are all filesystems of all but odd machines; the worst come first
     let storage = disks::survey(machine, window, 200)?;
+    let memory = memory::Memory::read(&reader, &window.now, &place);
     let mut report = Report {
         problems: vec![],
-        system: system(machine, &place)?,
+        system: system(machine, &place, &reader),
         cpu: cpu(window, &place),
-        memory: memory(machine, window, &place)?,
+        memory: Memory::of(&memory, &place),
         disks: space(&storage),
         network: network(window, &place),
         processes: processes(scan, window, &place),
         containers: containers.map(counts),
+        gaps: Gaps::default(),
     };
-    report.problems = problems::found(&report, &place, &storage, window, machine, containers.unwrap_or_default());
+    let mut problems = Problems::default();
+    memory.problems(window, &place, &mut problems);
+    problems::find(&report, &place, &storage, window, containers.unwrap_or_default(), &mut problems);
+    for watch in facts::WATCHED {
+        watch(machine, &reader, &mut problems);
+    }
+    report.problems = problems.sorted();
+    report.gaps = reader.gaps();
     Ok(report)
 }
 
@@ -245,44 +247,44 @@ fn is_unhealthy(one: &Summary) -> bool {
     one.health() == Some("unhealthy")
 }
 
-fn system(machine: &Machine, place: &Place) -> Result<System, Failure> {
-    let root = &machine.root;
-    Ok(System {
+fn system(machine: &Machine, place: &Place, reader: &Reader<'_>) -> System {
+    System {
         scope: place.inside(),
-        os: identity::os(root).map(|os| os.name),
-        kernel: root.word("proc/sys/kernel/osrelease")?,
+        os: identity::os(&machine.root).map(|os| os.name),
+        kernel: reader.word("proc/sys/kernel/osrelease"),
         container: place.container.as_ref().map(|container| container.0.clone()),
         uptime: identity::started(machine, place),
-    })
+    }
 }
 
 fn cpu(window: &Window, place: &Place) -> Cpu {
-    let load = &window.now.load;
+    let load = window.now.load.as_ref();
     Cpu {
         scope: place.whose("stat"),
-        cpus: window.now.stat.cpus.len(),
+        cpus: Some(window.now.stat.cpus.len()).filter(|cpus| *cpus > 0),
         limit_cpus: place.limits.cpu,
         window_seconds: window.seconds(),
         busy_ratio: window.cpu_ratio(|times| times.busy()),
         iowait_ratio: window.cpu_ratio(|times| times.iowait),
         steal_ratio: window.cpu_ratio(|times| times.steal),
-        load: Load { scope: place.whose("loadavg"), average: [load.one, load.five, load.fifteen] },
+        load: Load { scope: place.whose("loadavg"), average: load.map(|load| [load.one, load.five, load.fifteen]) },
     }
 }
 
-fn memory(machine: &Machine, window: &Window, place: &Place) -> Result<Memory, Failure> {
-    let memory = &window.now.memory;
-    let available = super::memory::available(memory, arc(machine, place)?.as_ref());
-    Ok(Memory {
-        scope: place.whose("meminfo"),
-        total_bytes: memory.total,
-        available_bytes: available,
-        used_ratio: super::memory::ratio(memory.total - available, memory.total),
-        limit_bytes: place.limits.memory,
-        limit_used_bytes: place.limits.memory_used,
-        swap_total_bytes: memory.swap_total,
-        swap_used_bytes: memory.swap_total.saturating_sub(memory.swap_free),
-    })
+impl Memory {
+    fn of(memory: &memory::Memory, place: &Place) -> Self {
+        Self {
+            scope: place.whose("meminfo"),
+            total_bytes: memory.total,
+            available_bytes: memory.available,
+            used_ratio: memory.used_ratio(),
+            huge_pages_bytes: Some(memory.set_aside()).filter(|bytes| *bytes > 0),
+            limit_bytes: place.limits.memory,
+            limit_used_bytes: place.limits.memory_used,
+            swap_total_bytes: memory.swap_total,
+            swap_used_bytes: memory.swap_used,
+        }
+    }
 }
 
 fn space(storage: &disks::Report) -> Disks {

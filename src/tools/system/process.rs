@@ -500,7 +500,7 @@ mod tests {
         let thread = tokio::task::spawn_blocking(|| {
             let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
             // it must live for as long as it is asked about
-            tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(ask(tid))
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(ask(tid))
         });
         let failure = thread.await.unwrap().unwrap_err();
         let whose = format!("is a thread of process {pid}; ask for {pid}", pid = std::process::id());

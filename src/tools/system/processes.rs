@@ -86,7 +86,7 @@ pub(crate) struct Report {
     pub others_hidden: bool,
     /// What cpu_ratio counts from; a process born after the last scan counts from its start.
     pub cpu_basis: CpuBasis,
-    /// The time since the last scan.
+    /// The time since the last scan, about 10 s at most.
     pub window_seconds: Option<f64>,
     /// Those asked for, on this and all other pages.
     pub matching: usize,

@@ -1,5 +1,6 @@
 use systemmanager_mcp::proc::meminfo::Meminfo;
 
 pub fn run(text: &str) {
-    let _ = Meminfo::parse(text);
+    let (meminfo, odd) = Meminfo::parse(text);
+    assert!(meminfo.total.is_some() || odd.is_some());
 }

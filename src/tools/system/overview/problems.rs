@@ -1,51 +1,29 @@
 //! What counts as wrong, and how it is said.
 
-use super::{Problem, Report, Severity, disks, is_restarting, is_unhealthy};
+use super::{Report, disks, is_restarting, is_unhealthy};
 use crate::{
     docker::model::Summary,
-    host::{Machine, Place, Window},
+    facts::problem::{Problems, Severity, count, first_of, percent, size},
+    host::{Place, Window},
 };
 
 use Severity::{Critical, Notice, Warning};
 
-/// Everything that is wrong, worst first.
-pub(super) fn found(
+/// What is wrong beside what the facts say themselves.
+pub(super) fn find(
     report: &Report,
     place: &Place,
     storage: &disks::Report,
     window: &Window,
-    machine: &Machine,
     containers: &[Summary],
-) -> Vec<Problem> {
-    let mut problems = vec![];
-    space(storage, &mut problems);
-    redundancy(storage, &mut problems);
-    memory(report, window, &mut problems);
-    pressure(window, &mut problems);
-    cpu(report, place, window, &mut problems);
-    processes(report, &mut problems);
-    docker(containers, &mut problems);
-    restart(machine, &mut problems);
-    problems.sort_by_key(|problem: &Problem| problem.severity);
-    problems
-}
-
-fn add(problems: &mut Vec<Problem>, severity: Severity, see: &'static str, what: String) {
-    problems.push(Problem { severity, what, see });
-}
-
-/// Percent without a fraction that nobody needs.
-fn percent(ratio: f64) -> String {
-    format!("{:.0} %", ratio * 100.0)
-}
-
-fn gibibytes(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
-}
-
-/// So many of something, in good English.
-fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
+    problems: &mut Problems,
+) {
+    space(storage, problems);
+    redundancy(storage, problems);
+    pressure(window, problems);
+    cpu(report, place, window, problems);
+    processes(report, problems);
+    docker(containers, problems);
 }
 
 /// How full is too full: by a share and, because one per cent of a large disk is still a lot, by what is left.
@@ -61,92 +39,55 @@ fn fullness(used: f64, left: Option<u64>) -> Option<Severity> {
     }
 }
 
-fn space(storage: &disks::Report, problems: &mut Vec<Problem>) {
+fn space(storage: &disks::Report, problems: &mut Problems) {
     for one in &storage.filesystems.0 {
         let place = &one.mount_point;
         if let Some(used) = one.used_ratio
             && !one.read_only
             && let Some(severity) = fullness(used, one.available_bytes)
         {
-            let left = one.available_bytes.map_or(String::new(), |left| format!(", {} left", gibibytes(left)));
-            add(problems, severity, "disks", format!("filesystem {place} is {} full{left}", percent(used)));
+            let left = one.available_bytes.map_or(String::new(), |left| format!(", {} left", size(left)));
+            problems.add(severity, "disks", format!("filesystem {place} is {} full{left}", percent(used)));
         }
         if let Some(used) = one.inodes_used_ratio
             && !one.read_only
             && let Some(severity) = fullness(used, None)
         {
-            add(problems, severity, "disks", format!("filesystem {place} has used {} of its inodes", percent(used)));
+            problems.add(severity, "disks", format!("filesystem {place} has used {} of its inodes", percent(used)));
         }
         if let Some(note) = &one.note
             && note != "denied"
         {
-            add(problems, Critical, "disks", format!("filesystem {place}: {note}"));
+            problems.add(Critical, "disks", format!("filesystem {place}: {note}"));
         }
     }
 }
 
-fn redundancy(storage: &disks::Report, problems: &mut Vec<Problem>) {
+fn redundancy(storage: &disks::Report, problems: &mut Problems) {
     for array in storage.redundancy.arrays.iter().flat_map(|table| &table.0) {
         let name = &array.name;
         if array.degraded == Some(true) {
             let counts = array.devices_working.zip(array.devices_wanted);
             let counts =
                 counts.map_or(String::new(), |(working, wanted)| format!(": {working} of {wanted} devices work"));
-            add(problems, Critical, "disks", format!("RAID array {name} is degraded{counts}"));
+            problems.add(Critical, "disks", format!("RAID array {name} is degraded{counts}"));
         }
         if array.state != disks::ArrayState::Active {
-            add(problems, Critical, "disks", format!("RAID array {name} does not run"));
+            problems.add(Critical, "disks", format!("RAID array {name} does not run"));
         }
         if let Some(activity) = &array.activity {
             let progress = array.progress_ratio.map_or(String::new(), |ratio| format!(", {} done", percent(ratio)));
-            add(problems, Notice, "disks", format!("RAID array {name}: {activity}{progress}"));
+            problems.add(Notice, "disks", format!("RAID array {name}: {activity}{progress}"));
         }
     }
     for pool in storage.redundancy.zfs_pools.iter().flat_map(|table| &table.0) {
         if let Some(state) = pool.state.as_ref().filter(|state| *state != "ONLINE") {
-            add(problems, Critical, "disks", format!("ZFS pool {} is {state}", pool.name));
+            problems.add(Critical, "disks", format!("ZFS pool {} is {state}", pool.name));
         }
     }
 }
 
-fn memory(report: &Report, window: &Window, problems: &mut Vec<Problem>) {
-    let memory = &report.memory;
-    let free = 1.0 - memory.used_ratio;
-    let left = gibibytes(memory.available_bytes);
-    if free < 0.03 {
-        add(problems, Critical, "memory", format!("memory is nearly used up: {left} available"));
-    } else if free < 0.10 {
-        add(problems, Warning, "memory", format!("memory is short: {left} available, {}", percent(free)));
-    }
-    if let (Some(limit), Some(used)) = (memory.limit_bytes.filter(|limit| *limit > 0), memory.limit_used_bytes) {
-        let used = used as f64 / limit as f64;
-        if used >= 0.90 {
-            let severity = if used >= 0.97 { Critical } else { Warning };
-            add(problems, severity, "memory", format!("the container uses {} of its memory limit", percent(used)));
-        }
-    }
-    if memory.swap_total_bytes > 0 {
-        let used = memory.swap_used_bytes as f64 / memory.swap_total_bytes as f64;
-        if used >= 0.80 {
-            add(problems, Warning, "memory", format!("swap is {} used", percent(used)));
-        }
-    }
-    let kills = |sample: &crate::host::Sample| sample.vmstat.as_ref().and_then(|vmstat| vmstat.oom_kill);
-    match (kills(&window.earlier), kills(&window.now)) {
-        (Some(before), Some(now)) if now > before => {
-            let what =
-                count(now - before, "process was", "processes were") + " killed for want of memory in the last seconds";
-            add(problems, Critical, "memory", what);
-        }
-        (_, Some(now)) if now > 0 => {
-            let what = count(now, "process was", "processes were") + " killed for want of memory since boot";
-            add(problems, Notice, "memory", what);
-        }
-        _ => (),
-    }
-}
-
-fn pressure(window: &Window, problems: &mut Vec<Problem>) {
+fn pressure(window: &Window, problems: &mut Problems) {
     let pressure = &window.now.pressure;
     let stalled = [
         ("memory", "memory", &pressure.memory, 0.05, 0.20),
@@ -157,55 +98,50 @@ fn pressure(window: &Window, problems: &mut Vec<Problem>) {
         let Some(some) = pressure.as_ref().map(|pressure| pressure.some.avg60) else { continue };
         if some >= warning {
             let severity = if some >= critical { Critical } else { Warning };
-            add(
-                problems,
-                severity,
-                see,
-                format!("programs waited for {resource} {} of the last minute", percent(some)),
-            );
+            problems.add(severity, see, format!("programs waited for {resource} {} of the last minute", percent(some)));
         }
     }
 }
 
-fn cpu(report: &Report, place: &Place, window: &Window, problems: &mut Vec<Problem>) {
+fn cpu(report: &Report, place: &Place, window: &Window, problems: &mut Problems) {
     let cpu = &report.cpu;
-    let [_, five, fifteen] = cpu.load.average;
+    let [_, five, fifteen] = cpu.load.average.unwrap_or_default();
     // the load average is the machine's, and so must the CPUs be it is held against: not the few that lxcfs shows a container
-    let cpus = window.now.stat.cpus.len().max(1) as f64;
-    if !place.covers("stat") && !place.covers("loadavg") && five >= 2.0 * cpus && fifteen >= 1.5 * cpus {
+    let cpus = window.now.stat.cpus.len() as f64;
+    if cpus > 0.0 && !place.covers("stat") && !place.covers("loadavg") && five >= 2.0 * cpus && fifteen >= 1.5 * cpus {
         let what = format!("load is {five:.1} over 5 minutes on {cpus:.0} CPUs ({:.1} each)", five / cpus);
-        add(problems, if five >= 5.0 * cpus { Critical } else { Warning }, "cpu", what);
+        problems.add(if five >= 5.0 * cpus { Critical } else { Warning }, "cpu", what);
     }
     if let Some(steal) = cpu.steal_ratio.filter(|steal| *steal >= 0.10) {
-        add(problems, Warning, "cpu", format!("the hypervisor took {} of the CPU time", percent(steal)));
+        problems.add(Warning, "cpu", format!("the hypervisor took {} of the CPU time", percent(steal)));
     }
     if let Some(iowait) = cpu.iowait_ratio.filter(|iowait| *iowait >= 0.30) {
-        add(problems, Warning, "disks", format!("CPUs waited for disks {} of the time", percent(iowait)));
+        problems.add(Warning, "disks", format!("CPUs waited for disks {} of the time", percent(iowait)));
     }
 }
 
-fn processes(report: &Report, problems: &mut Vec<Problem>) {
+fn processes(report: &Report, problems: &mut Problems) {
     let processes = &report.processes;
     let zombies = processes.zombies;
     if zombies > 0 {
         let severity = if zombies >= 20 { Warning } else { Notice };
         let what = count(zombies as u64, "zombie process", "zombie processes") + ", not reaped by the parent";
-        add(problems, severity, "processes", what);
+        problems.add(severity, "processes", what);
     }
-    let blocked = processes.threads.blocked;
+    let blocked = processes.threads.blocked.unwrap_or(0);
     if blocked >= 10 {
         let what = format!("{blocked} threads are blocked in the kernel, usually by a disk or file server");
-        add(problems, Warning, "processes", what);
+        problems.add(Warning, "processes", what);
     }
 }
 
-fn docker(containers: &[Summary], problems: &mut Vec<Problem>) {
+fn docker(containers: &[Summary], problems: &mut Problems) {
     let mut say = |is: fn(&Summary) -> bool, one: &str, many: &str| {
         let mut names: Vec<&str> = containers.iter().filter(|one| is(one)).map(Summary::name).collect();
         if !names.is_empty() {
             names.sort_unstable();
             let what = count(names.len() as u64, one, many);
-            add(problems, Warning, "containers", format!("{what}: {}", first_of(&names)));
+            problems.add(Warning, "containers", format!("{what}: {}", first_of(&names)));
         }
     };
     say(is_unhealthy, "container is unhealthy", "containers are unhealthy");
@@ -214,21 +150,6 @@ fn docker(containers: &[Summary], problems: &mut Vec<Problem>) {
         "container ends and is restarted again and again",
         "containers end and are restarted again and again",
     );
-}
-
-/// The first few of these names.
-fn first_of(names: &[&str]) -> String {
-    const SHOWN: usize = 3;
-    let more = names.len().saturating_sub(SHOWN);
-    let shown = names[..names.len() - more].join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
-}
-
-/// Debian and Ubuntu leave a note when an update needs a restart.
-fn restart(machine: &Machine, problems: &mut Vec<Problem>) {
-    if machine.root.exists("run/reboot-required") {
-        add(problems, Notice, "identity", "an update waits for a restart of the machine".to_owned());
-    }
 }
 
 #[cfg(test)]
@@ -258,8 +179,9 @@ mod tests {
             ["e", "d", "c", "b", "a"].map(|name| container(name, "running", "Up 2 hours (unhealthy)")).into();
         all.push(container("loop", "restarting", "Restarting (1) 3 seconds ago"));
         all.push(container("web", "running", "Up 2 hours (healthy)"));
-        let mut problems = vec![];
+        let mut problems = Problems::default();
         docker(&all, &mut problems);
+        let problems = problems.sorted();
         let said: Vec<_> = problems.iter().map(|problem| (problem.what.as_str(), problem.see)).collect();
         assert_eq!(
             said,
@@ -268,13 +190,8 @@ mod tests {
                 ("1 container ends and is restarted again and again: loop", "containers"),
             ]
         );
-        problems.clear();
+        let mut problems = Problems::default();
         docker(&[], &mut problems);
-        assert!(problems.is_empty());
-    }
-
-    #[test]
-    fn the_worst_comes_first() {
-        assert!(Critical < Warning && Warning < Notice);
+        assert!(problems.sorted().is_empty());
     }
 }
