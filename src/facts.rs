@@ -3,8 +3,11 @@
 //! A fact reads through a [`crate::gap::Reader`], so that an odd, missing or forbidden file costs its own figure and no other. What a fact
 //! knows to be wrong it says itself ([`problem`]); a fault that has no figure of its own is one line in [`WATCHED`].
 
+pub mod accounts;
+pub mod command_line;
 pub mod limits;
 pub mod memory;
+pub mod os;
 pub mod problem;
 pub mod restart;
 

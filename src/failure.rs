@@ -48,6 +48,9 @@ pub enum Failure {
     /// The caller took its question back.
     #[error("the call was cancelled")]
     Cancelled,
+    /// A kernel file does not read as the kernel documents it. Says which and where.
+    #[error("a kernel file is odd: {0}")]
+    Odd(String),
     /// Anything else: our own bug, or a kernel file that makes no sense. The caller learns only that it happened.
     #[error("internal error; the server's log has the reason")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -94,6 +97,7 @@ impl Failure {
             Self::Unaudited => "unaudited",
             Self::Unrecorded => "unrecorded",
             Self::Cancelled => "cancelled",
+            Self::Odd(_) => "odd",
             Self::Internal(_) => "internal",
         }
     }

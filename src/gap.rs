@@ -123,6 +123,7 @@ impl<'a> Reader<'a> {
                 let detail = error.strip_prefix(path).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&error);
                 (Why::Odd, Some(detail.to_owned()))
             }
+            Err(Failure::Odd(what)) => (Why::Odd, Some(what)),
             Err(other) => (Why::Odd, Some(other.to_string())),
         };
         self.gap(path, why, detail);

@@ -88,7 +88,7 @@ impl Malformed {
 
 impl From<Malformed> for crate::failure::Failure {
     fn from(malformed: Malformed) -> Self {
-        Self::Internal(malformed.into())
+        Self::Odd(malformed.to_string())
     }
 }
 

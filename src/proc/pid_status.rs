@@ -1,45 +1,26 @@
 //! `/proc/PID/status`, see proc_pid_status(5).
 
-use super::pid_stat::State;
 use super::{Malformed, kibibytes, lines, number};
 
-/// One process in depth.
+/// One process in depth. A line that is missing or makes no sense is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PidStatus {
-    /// `Name`, cut to 15 bytes, the kernel's escapes undone.
-    pub name: Vec<u8>,
-    /// `Umask`, since Linux 4.7.
-    pub umask: Option<u32>,
-    /// `State`.
-    pub state: State,
     /// `Tgid`: the process this is a thread of.
-    pub tgid: u32,
-    /// `Pid`: the thread.
-    pub pid: u32,
-    /// `PPid`: the parent; 0 for none that can be seen here.
-    pub ppid: u32,
-    /// `TracerPid`: its debugger; 0 for none.
-    pub tracer_pid: u32,
+    pub tgid: Option<u32>,
     /// `Uid`.
-    pub uid: Ids,
+    pub uid: Option<Ids>,
     /// `Gid`.
-    pub gid: Ids,
+    pub gid: Option<Ids>,
     /// `NSpid`: its id in every nested namespace, ours first, since Linux 4.1.
     pub ns_pid: Option<Vec<u32>>,
     /// Memory; threads of the kernel and zombies have none.
     pub memory: Option<Memory>,
-    /// `Threads`.
-    pub threads: u32,
     /// `CapEff`: effective capabilities, one bit each.
-    pub cap_eff: u64,
+    pub cap_eff: Option<u64>,
     /// `NoNewPrivs`, since Linux 4.10.
     pub no_new_privs: Option<bool>,
     /// `Seccomp`: 0 off, 1 strict, 2 filter; since Linux 3.8, if the kernel was built with it.
     pub seccomp: Option<u8>,
-    /// `voluntary_ctxt_switches`: it gave way, since Linux 2.6.23.
-    pub voluntary_switches: Option<u64>,
-    /// `nonvoluntary_ctxt_switches`: it was put aside, since Linux 2.6.23.
-    pub nonvoluntary_switches: Option<u64>,
 }
 
 /// Who a process is.
@@ -58,20 +39,14 @@ pub struct Ids {
 /// Memory of a process, in bytes. Resident sizes may lag behind by some pages for each CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// `VmPeak`: the largest address space so far.
-    pub peak: u64,
     /// `VmSize`: address space.
     pub size: u64,
-    /// `VmLck`: locked into RAM.
-    pub locked: u64,
     /// `VmHWM`: the most RAM so far.
-    pub high_water: u64,
+    pub high_water: Option<u64>,
     /// `VmRSS`: in RAM.
-    pub resident: u64,
+    pub resident: Option<u64>,
     /// `RssAnon`: the part of it that no file backs, since Linux 4.5.
     pub anonymous: Option<u64>,
-    /// `RssFile`: the part of it that files back, since Linux 4.5.
-    pub file: Option<u64>,
     /// `RssShmem`: the part of it that is shared memory or tmpfs, since Linux 4.5.
     pub shmem: Option<u64>,
     /// `VmSwap`: swapped out, shared memory not included, since Linux 2.6.34.
@@ -79,29 +54,21 @@ pub struct Memory {
 }
 
 impl PidStatus {
-    /// Reads the bytes of `/proc/PID/status`.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        let fields = Fields(bytes);
-        Ok(Self {
-            name: fields.required("Name", |value| Some(unescape(value)))?,
-            umask: fields.optional("Umask", |value| u32::from_str_radix(text(value)?, 8).ok())?,
-            state: fields.required("State", |value| Some(State::from_letter(*value.first()?)))?,
-            tgid: fields.required("Tgid", number)?,
-            pid: fields.required("Pid", number)?,
-            ppid: fields.required("PPid", number)?,
-            tracer_pid: fields.required("TracerPid", number)?,
-            uid: fields.required("Uid", Ids::parse)?,
-            gid: fields.required("Gid", Ids::parse)?,
+    /// Reads the bytes of `/proc/PID/status`, and names the first field that makes no sense, or that is not there though every kernel has it.
+    pub fn parse(bytes: &[u8]) -> (Self, Option<Malformed>) {
+        let mut fields = Fields { bytes, odd: None };
+        let status = Self {
+            tgid: fields.required("Tgid", number),
+            uid: fields.required("Uid", Ids::parse),
+            gid: fields.required("Gid", Ids::parse),
             ns_pid: fields
-                .optional("NSpid", |value| text(value)?.split_whitespace().map(|pid| pid.parse().ok()).collect())?,
-            memory: Memory::parse(&fields)?,
-            threads: fields.required("Threads", number)?,
-            cap_eff: fields.required("CapEff", |value| u64::from_str_radix(text(value)?, 16).ok())?,
-            no_new_privs: fields.optional("NoNewPrivs", |value| Some(number::<u8>(value)? != 0))?,
-            seccomp: fields.optional("Seccomp", number)?,
-            voluntary_switches: fields.optional("voluntary_ctxt_switches", number)?,
-            nonvoluntary_switches: fields.optional("nonvoluntary_ctxt_switches", number)?,
-        })
+                .optional("NSpid", |value| text(value)?.split_whitespace().map(|pid| pid.parse().ok()).collect()),
+            memory: Memory::parse(&mut fields),
+            cap_eff: fields.required("CapEff", |value| u64::from_str_radix(text(value)?, 16).ok()),
+            no_new_privs: fields.optional("NoNewPrivs", |value| Some(number::<u8>(value)? != 0)),
+            seccomp: fields.optional("Seccomp", number),
+        };
+        (status, fields.odd)
     }
 }
 
@@ -113,37 +80,47 @@ impl Ids {
 }
 
 impl Memory {
-    fn parse(fields: &Fields) -> Result<Option<Self>, Malformed> {
-        let required = |name| fields.required(name, size);
-        let optional = |name| fields.optional(name, size);
-        let Some(size) = optional("VmSize")? else { return Ok(None) };
-        Ok(Some(Self {
-            peak: required("VmPeak")?,
+    fn parse(fields: &mut Fields<'_>) -> Option<Self> {
+        let size = fields.optional("VmSize", size)?;
+        let mut field = |name| fields.optional(name, self::size);
+        Some(Self {
             size,
-            locked: required("VmLck")?,
-            high_water: required("VmHWM")?,
-            resident: required("VmRSS")?,
-            anonymous: optional("RssAnon")?,
-            file: optional("RssFile")?,
-            shmem: optional("RssShmem")?,
-            swap: optional("VmSwap")?,
-        }))
+            high_water: field("VmHWM"),
+            resident: field("VmRSS"),
+            anonymous: field("RssAnon"),
+            shmem: field("RssShmem"),
+            swap: field("VmSwap"),
+        })
     }
 }
 
-struct Fields<'a>(&'a [u8]);
+struct Fields<'a> {
+    bytes: &'a [u8],
+    odd: Option<Malformed>,
+}
 
 impl Fields<'_> {
-    fn optional<T>(&self, name: &'static str, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, Malformed> {
+    fn optional<T>(&mut self, name: &'static str, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
         let value = |line: &&[u8]| line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b':'));
-        let Some(line) = lines(self.0).find(value) else { return Ok(None) };
+        let line = lines(self.bytes).find(value)?;
         let value = line.get(name.len().saturating_add(1)..).unwrap_or_default();
-        let value = value.strip_prefix(b"\t").unwrap_or(value);
-        read(value).map(Some).ok_or_else(|| Malformed::field("PID/status", name))
+        let read = read(value.strip_prefix(b"\t").unwrap_or(value));
+        if read.is_none() {
+            self.say(name);
+        }
+        read
     }
 
-    fn required<T>(&self, name: &'static str, read: impl Fn(&[u8]) -> Option<T>) -> Result<T, Malformed> {
-        self.optional(name, read)?.ok_or_else(|| Malformed::field("PID/status", name))
+    fn required<T>(&mut self, name: &'static str, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+        let value = self.optional(name, read);
+        if value.is_none() {
+            self.say(name);
+        }
+        value
+    }
+
+    fn say(&mut self, name: &'static str) {
+        self.odd.get_or_insert_with(|| Malformed::field("PID/status", name));
     }
 }
 
@@ -153,22 +130,6 @@ fn text(value: &[u8]) -> Option<&str> {
 
 fn size(value: &[u8]) -> Option<u64> {
     kibibytes(text(value)?)
-}
-
-/// The kernel writes a backslash as `\\` and the end of a line as `\n`, and nothing else so.
-fn unescape(name: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(name.len());
-    let mut rest = name;
-    while let [first, tail @ ..] = rest {
-        let (byte, tail) = match (first, tail) {
-            (b'\\', [b'n', tail @ ..]) => (b'\n', tail),
-            (b'\\', [b'\\', tail @ ..]) => (b'\\', tail),
-            _ => (*first, tail),
-        };
-        plain.push(byte);
-        rest = tail;
-    }
-    plain
 }
 
 #[cfg(test)]
@@ -191,42 +152,38 @@ CapEff:\t000001ffffffffff
 
     #[test]
     fn threads_of_the_kernel_have_no_memory() {
-        let status = PidStatus::parse(THREAD_OF_THE_KERNEL.as_bytes()).unwrap();
-        assert_eq!((status.memory, status.state), (None, State::Idle));
-        assert_eq!(status.uid, Ids { real: 0, effective: 1, saved: 2, filesystem: 3 });
-        assert_eq!(status.cap_eff, 0x1ff_ffff_ffff);
-        assert_eq!((status.umask, status.seccomp, status.voluntary_switches), (None, None, None));
+        let (status, odd) = PidStatus::parse(THREAD_OF_THE_KERNEL.as_bytes());
+        assert_eq!((status.memory, status.tgid, odd), (None, Some(7), None));
+        assert_eq!(status.uid, Some(Ids { real: 0, effective: 1, saved: 2, filesystem: 3 }));
+        assert_eq!((status.cap_eff, status.seccomp), (Some(0x1ff_ffff_ffff), None));
     }
 
     #[test]
     fn a_process_has_all_of_it() {
         let text = format!(
-            "{THREAD_OF_THE_KERNEL}Umask:\t0022\nNSpid:\t7\t1\nVmPeak:\t    9 kB\nVmSize:\t    8 kB\nVmLck:\t0 kB\n\
+            "{THREAD_OF_THE_KERNEL}NSpid:\t7\t1\nVmPeak:\t    9 kB\nVmSize:\t    8 kB\nVmLck:\t0 kB\n\
             VmHWM:\t 6 kB\nVmRSS:\t 5 kB\nRssAnon:\t 4 kB\nRssFile:\t 1 kB\nRssShmem:\t 0 kB\nVmSwap:\t 3 kB\n\
-            NoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t3\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t545\n"
+            NoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t3\n"
         );
-        let status = PidStatus::parse(text.as_bytes()).unwrap();
+        let (status, odd) = PidStatus::parse(text.as_bytes());
         let memory = status.memory.unwrap();
-        assert_eq!((memory.resident, memory.anonymous, memory.swap), (5120, Some(4096), Some(3072)));
-        assert_eq!((status.umask, status.ns_pid), (Some(0o22), Some(vec![7, 1])));
+        assert_eq!((memory.resident, memory.anonymous, memory.swap), (Some(5120), Some(4096), Some(3072)));
+        assert_eq!((status.ns_pid, odd), (Some(vec![7, 1]), None));
         assert_eq!((status.no_new_privs, status.seccomp), (Some(true), Some(2)));
-        assert_eq!((status.voluntary_switches, status.nonvoluntary_switches), (Some(150), Some(545)));
     }
 
     #[test]
     fn a_name_cannot_forge_a_line() {
         let text = THREAD_OF_THE_KERNEL.replace("kworker/0:0H", "a\\nUid:\\\\");
-        assert_eq!(PidStatus::parse(text.as_bytes()).unwrap().name, b"a\nUid:\\");
+        assert_eq!(PidStatus::parse(text.as_bytes()).0.uid.unwrap().effective, 1);
     }
 
     #[test]
-    fn a_name_is_bytes() {
-        let text = [b"Name:\t \xff \n", &THREAD_OF_THE_KERNEL.as_bytes()[19..]].concat();
-        assert_eq!(PidStatus::parse(&text).unwrap().name, b" \xff ");
-    }
-
-    #[test]
-    fn a_missing_line_is_named() {
-        assert_eq!(PidStatus::parse(b"Name:\tinit\n").unwrap_err().place, Place::Field("State"));
+    fn an_odd_line_costs_its_figure_and_is_named() {
+        let text = THREAD_OF_THE_KERNEL.replace("Uid:\t0", "Uid:\tx") + "VmSize: 8 kB\nVmRSS: many\n";
+        let (status, odd) = PidStatus::parse(text.as_bytes());
+        assert_eq!((status.uid, status.gid.unwrap().real, odd.unwrap().place), (None, 4, Place::Field("Uid")));
+        assert_eq!(status.memory.unwrap().resident, None);
+        assert_eq!(PidStatus::parse(b"Name:\tinit\n").1.unwrap().place, Place::Field("Tgid"));
     }
 }

@@ -1,13 +1,12 @@
 //! Which machine is this, and what may this server see of it?
 
-use std::time::{Duration, SystemTime};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{number, word};
 use crate::{
+    facts::os::{self, rfc3339},
     failure::Failure,
+    gap::{Gaps, Reader},
     host::{Container, Machine, Place, Whose},
     page::{Limit, Page},
     proc::{
@@ -15,11 +14,8 @@ use crate::{
         cpuinfo::Cpuinfo,
         login_session::LoginSession,
         mountinfo::{self, Mount},
-        os_release::OsRelease,
         pid_cgroup::PidCgroup,
         pid_status::PidStatus,
-        stat::Stat,
-        uptime::Uptime,
         utmp,
     },
     root::Root,
@@ -46,7 +42,7 @@ pub(crate) struct Identity {
 pub(crate) struct Report {
     /// Whose the OS, users and time zone are. The virtualization is always the machine's.
     pub scope: Whose,
-    pub os: Option<Os>,
+    pub os: Option<os::Os>,
     pub kernel: Kernel,
     /// In systemd-detect-virt's words: `none`, `kvm`, `qemu`, `vmware`, `vm-other` and the like.
     pub virtualization: Option<String>,
@@ -54,7 +50,7 @@ pub(crate) struct Report {
     pub container: Option<Confined>,
     pub proxmox: Option<Proxmox>,
     pub hardware: Option<Hardware>,
-    pub uptime: Option<Started>,
+    pub uptime: Option<os::Started>,
     /// Null: none is set, which means UTC.
     pub time_zone: Option<String>,
     /// The program of PID 1.
@@ -71,14 +67,9 @@ pub(crate) struct Report {
     /// The latest first.
     pub users: Option<Table<User>>,
     pub next_cursor: Option<String>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Os {
-    pub name: String,
-    /// For programs, such as `debian`.
-    pub id: String,
-    pub version: Option<String>,
+    /// Files that could not be read, and why; their figures are null.
+    #[serde(skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -123,20 +114,12 @@ pub(crate) struct Hardware {
     pub firmware_date: Option<String>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Started {
-    pub scope: Whose,
-    /// RFC 3339, UTC.
-    pub boot_time: Option<String>,
-    pub uptime_seconds: f64,
-}
-
 /// What this server is and may see.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Server {
-    pub uid: u32,
+    pub uid: Option<u32>,
     /// Effective: none, all, all but some, or names.
-    pub capabilities: String,
+    pub capabilities: Option<String>,
     pub other_processes: Sight,
 }
 
@@ -178,35 +161,36 @@ impl Tool for Identity {
 
 fn read(machine: &Machine, page: &Page<usize>) -> Result<Report, Failure> {
     let root = &machine.root;
+    let reader = Reader::new(root);
     let place = Place::of(machine)?;
     let mounts = root.bytes(&format!("{}/mountinfo", root.own())).ok();
     let mounts = mounts.and_then(|bytes| mountinfo::parse(&bytes).ok()).unwrap_or_default();
-    let release = word(root, "proc/sys/kernel/osrelease");
+    let release = reader.word("proc/sys/kernel/osrelease");
     let logins = logins(root);
     let users_logged_in = logins.as_ref().map(Vec::len);
     let (users, next_cursor) = logins.map(|logins| page.by_count(logins)).unzip();
     Ok(Report {
         scope: place.inside(),
-        os: os(root),
-        virtualization: Marks::of(machine).verdict().map(str::to_owned),
+        os: os::os(&reader),
+        virtualization: Marks::of(machine, &reader).verdict().map(str::to_owned),
         proxmox: proxmox(&place, release.as_deref(), root.exists("etc/pve")),
         kernel: Kernel {
             scope: Whose::Machine,
             release,
-            version: word(root, "proc/sys/kernel/version").or_else(|| {
-                let text = word(root, "proc/version")?;
+            version: reader.word("proc/sys/kernel/version").or_else(|| {
+                let text = reader.word("proc/version")?;
                 text.find('#').map(|at| text[at..].to_owned())
             }),
             architecture: machine.kernel.architecture(),
         },
-        hardware: hardware(root),
-        uptime: started(machine, &place),
-        time_zone: time_zone(root),
-        init: word(root, "proc/1/comm"),
+        hardware: hardware(&reader),
+        uptime: os::started(machine, &place, &reader),
+        time_zone: time_zone(&reader),
+        init: reader.word("proc/1/comm"),
         systemd: root.exists("run/systemd/system"),
         cgroups: cgroups(&mounts),
         docker_socket: root.exists("run/docker.sock") || root.exists("var/run/docker.sock"),
-        server: server(root),
+        server: server(&reader),
         container: place.container.map(|Container(kind)| Confined {
             kind,
             id: container_id(root, &mounts),
@@ -217,14 +201,8 @@ fn read(machine: &Machine, page: &Page<usize>) -> Result<Report, Failure> {
         users_logged_in,
         users: users.map(Table),
         next_cursor: next_cursor.flatten(),
+        gaps: reader.gaps(),
     })
-}
-
-/// The OS, as its own file names it.
-pub(super) fn os(root: &Root) -> Option<Os> {
-    let text = ["etc/os-release", "usr/lib/os-release"].iter().find_map(|path| root.text(path).ok())?;
-    let os = OsRelease::parse(&text);
-    Some(Os { name: os.pretty_name, id: os.id, version: os.version_id.or(os.version) })
 }
 
 fn proxmox(place: &Place, release: Option<&str>, cluster: bool) -> Option<Proxmox> {
@@ -236,8 +214,8 @@ fn proxmox(place: &Place, release: Option<&str>, cluster: bool) -> Option<Proxmo
     }
 }
 
-fn hardware(root: &Root) -> Option<Hardware> {
-    let dmi = |name: &str| word(root, &format!("sys/class/dmi/id/{name}")).filter(|word| !is_placeholder(word));
+fn hardware(reader: &Reader<'_>) -> Option<Hardware> {
+    let dmi = |name: &str| reader.word(&format!("sys/class/dmi/id/{name}")).filter(|word| !is_placeholder(word));
     let joined = |first: Option<String>, second: Option<String>| {
         let words: Vec<_> = first.into_iter().chain(second).collect();
         (!words.is_empty()).then(|| words.join(" "))
@@ -245,7 +223,7 @@ fn hardware(root: &Root) -> Option<Hardware> {
     let hardware = Hardware {
         scope: Whose::Machine,
         vendor: dmi("sys_vendor"),
-        product: joined(dmi("product_name"), dmi("product_version")).or_else(|| device_tree(root, "model")),
+        product: joined(dmi("product_name"), dmi("product_version")).or_else(|| device_tree(reader, "model")),
         board: joined(dmi("board_vendor"), dmi("board_name")),
         firmware: joined(dmi("bios_vendor"), dmi("bios_version")),
         firmware_date: dmi("bios_date"),
@@ -275,41 +253,16 @@ fn is_placeholder(word: &str) -> bool {
 }
 
 /// A property of the device tree; its strings end in NUL.
-fn device_tree(root: &Root, property: &str) -> Option<String> {
-    let text = root.text(&format!("sys/firmware/devicetree/base/{property}")).ok()?;
+fn device_tree(reader: &Reader<'_>, property: &str) -> Option<String> {
+    let text = reader.text(&format!("sys/firmware/devicetree/base/{property}"))?;
     Some(text.trim_end_matches('\0').replace('\0', " ")).filter(|text| !text.is_empty())
 }
 
-/// Since when the machine or the container runs.
-pub(super) fn started(machine: &Machine, place: &Place) -> Option<Started> {
-    let up = Uptime::parse(&machine.root.text("proc/uptime").ok()?).ok()?.up;
-    let scope = place.whose("uptime");
-    let boot_time = match scope {
-        Whose::Machine => machine.root.text("proc/stat").ok().and_then(|text| Stat::parse(&text).0.boot_time),
-        // the kernel knows only when the machine began
-        Whose::Container => {
-            machine.kernel.wall().checked_sub(Duration::try_from_secs_f64(up).ok()?).and_then(unix_time)
-        }
-    };
-    Some(Started { scope, boot_time: boot_time.and_then(rfc3339), uptime_seconds: up })
-}
-
-fn unix_time(time: SystemTime) -> Option<u64> {
-    time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
-}
-
-/// Seconds since 1970 as RFC 3339, which ends with the year 9999.
-fn rfc3339(seconds: u64) -> Option<String> {
-    let time =
-        SystemTime::UNIX_EPOCH + Duration::from_secs(Some(seconds).filter(|seconds| *seconds < 253_402_300_800)?);
-    Some(humantime::format_rfc3339_seconds(time).to_string())
-}
-
 /// The link counts for the C library; the file is what Debian's tools leave beside it.
-fn time_zone(root: &Root) -> Option<String> {
-    let link = root.link("etc/localtime").ok().flatten();
+fn time_zone(reader: &Reader<'_>) -> Option<String> {
+    let link = reader.keep("etc/localtime", reader.root().link("etc/localtime")).flatten();
     let linked = link.and_then(|target| target.split_once("zoneinfo/").map(|(_, zone)| zone.to_owned()));
-    linked.or_else(|| word(root, "etc/timezone"))
+    linked.or_else(|| reader.word("etc/timezone"))
 }
 
 /// Which control groups are mounted. A v1 tree without controllers is only systemd's own and counts as none.
@@ -363,21 +316,23 @@ struct Marks {
 }
 
 impl Marks {
-    fn of(machine: &Machine) -> Self {
+    fn of(machine: &Machine, reader: &Reader<'_>) -> Self {
         let root = &machine.root;
         let architecture = machine.kernel.architecture();
         let x86 = architecture.starts_with("x86") || (architecture.starts_with('i') && architecture.ends_with("86"));
         let cpuinfo = root.text("proc/cpuinfo").ok().and_then(|text| Cpuinfo::parse(&text).ok());
-        let control = || word(root, "proc/xen/capabilities").is_some_and(|text| text.contains("control_d"));
+        let control = || reader.word("proc/xen/capabilities").is_some_and(|text| text.contains("control_d"));
         Self {
             dmi: (["product_name", "sys_vendor", "board_vendor", "bios_vendor"].iter())
-                .filter_map(|name| word(root, &format!("sys/class/dmi/id/{name}")))
+                .filter_map(|name| reader.word(&format!("sys/class/dmi/id/{name}")))
                 .collect(),
             flag: cpuinfo.filter(|_| x86).map(|cpuinfo| cpuinfo.hypervisor),
-            clocks: word(root, "sys/devices/system/clocksource/clocksource0/available_clocksource").unwrap_or_default(),
-            xen: word(root, "sys/hypervisor/type").filter(|kind| kind == "xen").map(|_| control()),
-            tree: device_tree(root, "compatible")
-                .map(|compatible| (device_tree(root, "hypervisor/compatible").unwrap_or_default(), compatible)),
+            clocks: reader
+                .word("sys/devices/system/clocksource/clocksource0/available_clocksource")
+                .unwrap_or_default(),
+            xen: reader.word("sys/hypervisor/type").filter(|kind| kind == "xen").map(|_| control()),
+            tree: device_tree(reader, "compatible")
+                .map(|compatible| (device_tree(reader, "hypervisor/compatible").unwrap_or_default(), compatible)),
         }
     }
 
@@ -486,12 +441,13 @@ fn is_person(session: &LoginSession) -> bool {
 }
 
 /// `None` on a recorded machine, where this server never ran.
-fn server(root: &Root) -> Option<Server> {
-    let status = PidStatus::parse(&root.bytes("proc/self/status").ok()?).ok()?;
+fn server(reader: &Reader<'_>) -> Option<Server> {
+    let status = reader.lenient("proc/self/status", PidStatus::parse(&reader.bytes("proc/self/status")?));
+    let last = reader.number("proc/sys/kernel/cap_last_cap");
     Some(Server {
-        uid: status.uid.effective,
-        capabilities: capability::names(status.cap_eff, number(root, "proc/sys/kernel/cap_last_cap")),
-        other_processes: sight(root),
+        uid: status.uid.map(|uid| uid.effective),
+        capabilities: status.cap_eff.map(|mask| capability::names(mask, last)),
+        other_processes: sight(reader.root()),
     })
 }
 
@@ -637,11 +593,5 @@ mod tests {
         assert_eq!(proxmox(&inside, Some("6.8.12-4-pve"), false), Some(Proxmox::Guest));
         assert_eq!(proxmox(&Place::default(), Some("6.8.12-4-pve"), false), Some(Proxmox::Host));
         assert_eq!(proxmox(&Place::default(), Some("6.1.0-18-amd64"), false), None);
-    }
-
-    #[test]
-    fn times_beyond_the_year_9999_are_none() {
-        assert_eq!(rfc3339(0).as_deref(), Some("1970-01-01T00:00:00Z"));
-        assert_eq!(rfc3339(u64::MAX), None);
     }
 }

@@ -7,11 +7,11 @@ use std::{sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{disks, identity};
+use super::disks;
 use crate::{
     docker::{Docker, model::Summary},
     facts::{
-        self, memory,
+        self, memory, os,
         problem::{Problem, Problems},
     },
     failure::Failure,
@@ -68,7 +68,7 @@ pub(crate) struct System {
     pub kernel: Option<String>,
     /// The kind of container the server runs in; null on a machine.
     pub container: Option<String>,
-    pub uptime: Option<identity::Started>,
+    pub uptime: Option<os::Started>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -250,10 +250,10 @@ fn is_unhealthy(one: &Summary) -> bool {
 fn system(machine: &Machine, place: &Place, reader: &Reader<'_>) -> System {
     System {
         scope: place.inside(),
-        os: identity::os(&machine.root).map(|os| os.name),
+        os: os::os(reader).map(|os| os.name),
         kernel: reader.word("proc/sys/kernel/osrelease"),
         container: place.container.as_ref().map(|container| container.0.clone()),
-        uptime: identity::started(machine, place),
+        uptime: os::started(machine, place, reader),
     }
 }
 

@@ -5,12 +5,16 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::processes::{COMMAND_BYTES, command, cut, user, users};
 use crate::{
+    facts::{
+        accounts::{user, users},
+        command_line::{self, command, cut},
+    },
     failure::Failure,
+    gap::{Gaps, Reader},
     host::{Limits, Machine, Place, Process as Scanned, Scan, Whose},
     proc::{
-        capability,
+        Malformed, capability,
         pid_cgroup::{self, PidCgroup},
         pid_io::PidIo,
         pid_limits,
@@ -55,13 +59,13 @@ pub(crate) struct Report {
     pub ppid: u32,
     pub parent_name: Option<String>,
     /// Effective user: name, or uid.
-    pub user: String,
+    pub user: Option<String>,
     /// Effective.
-    pub uid: u32,
+    pub uid: Option<u32>,
     /// Effective.
-    pub gid: u32,
+    pub gid: Option<u32>,
     /// Who started it.
-    pub real_uid: u32,
+    pub real_uid: Option<u32>,
     /// RFC 3339, UTC.
     pub started: Option<String>,
     pub age_seconds: Option<u64>,
@@ -77,7 +81,7 @@ pub(crate) struct Report {
     pub limits: Option<Table<Limit>>,
     pub cgroup: Option<Cgroup>,
     /// Effective: none, all, all but some, or names.
-    pub capabilities: String,
+    pub capabilities: Option<String>,
     /// Since Linux 3.8.
     pub seccomp: Option<Seccomp>,
     /// Since Linux 4.10.
@@ -95,6 +99,9 @@ pub(crate) struct Report {
     pub children_total: usize,
     /// What the server has no right to read; null above.
     pub denied: Vec<&'static str>,
+    /// Files that could not be read, and why; their figures are null.
+    #[serde(skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -121,9 +128,9 @@ pub(crate) enum CpuBasis {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Memory {
-    pub resident_bytes: u64,
+    pub resident_bytes: Option<u64>,
     /// The most it had resident.
-    pub peak_bytes: u64,
+    pub peak_bytes: Option<u64>,
     /// Since Linux 2.6.34.
     pub swap_bytes: Option<u64>,
     /// Resident and backed by no file. Since Linux 4.5.
@@ -233,14 +240,15 @@ fn read(machine: &Machine, pid: u32, scan: &Scan, earlier: Option<&Scan>) -> Res
     dir.read_into("stat", &mut buffer).map_err(named)?;
     let stat = PidStat::parse(&buffer)?;
     let at = machine.kernel.since_boot(&machine.root);
-    let status = PidStatus::parse(&bytes(&dir, "status").map_err(named)?)?;
-    if status.tgid != pid {
-        let whose = status.tgid;
+    let reader = Reader::new(&machine.root);
+    let status = PidStatus::parse(&bytes(&dir, "status").map_err(named)?);
+    let status = reader.lenient(&format!("proc/{pid}/status"), status);
+    if let Some(whose) = status.tgid.filter(|tgid| *tgid != pid) {
         return Err(Failure::Invalid(format!("{pid} is a thread of process {whose}; ask for {whose}")));
     }
     let process = Scanned::of(pid, &stat, machine.kernel.page_size());
-    let report =
-        Reading { machine, dir: &dir, denied: vec![] }.report(&process, &stat, &status, at, (scan, earlier))?;
+    let reading = Reading { machine, dir: &dir, pid, reader, denied: vec![] };
+    let report = reading.report(&process, &stat, &status, at, (scan, earlier))?;
     // a machine that is no live /proc, such as a mounted copy, could still give two processes the same directory
     let after = bytes(&dir, "stat").map_err(named)?;
     if PidStat::parse(&after)?.starttime != process.starttime {
@@ -263,6 +271,8 @@ fn bytes(dir: &Directory<'_>, file: &str) -> Result<Vec<u8>, Failure> {
 struct Reading<'a> {
     machine: &'a Machine,
     dir: &'a Directory<'a>,
+    pid: u32,
+    reader: Reader<'a>,
     denied: Vec<&'static str>,
 }
 
@@ -278,7 +288,7 @@ impl Reading<'_> {
         let machine = self.machine;
         let name = lossy(&process.comm);
         let mut arguments = vec![];
-        let read = self.dir.read_start("cmdline", COMMAND_BYTES, &mut arguments);
+        let read = self.dir.read_start("cmdline", command_line::LONGEST, &mut arguments);
         let children = children(scan, process);
         let age = process.age(at, machine.kernel.ticks_per_second());
         Ok(Report {
@@ -289,10 +299,10 @@ impl Reading<'_> {
             waits_in: self.waits_in(process),
             ppid: process.ppid,
             parent_name: parent_name(machine, scan, process.ppid),
-            user: user(&users(machine), status.uid.effective),
-            uid: status.uid.effective,
-            gid: status.gid.effective,
-            real_uid: status.uid.real,
+            user: status.uid.map(|uid| user(&users(&self.reader), uid.effective)),
+            uid: status.uid.map(|uid| uid.effective),
+            gid: status.gid.map(|gid| gid.effective),
+            real_uid: status.uid.map(|uid| uid.real),
             started: age
                 .and_then(|age| machine.kernel.wall().checked_sub(age))
                 .map(|started| humantime::format_rfc3339_seconds(started).to_string()),
@@ -301,16 +311,19 @@ impl Reading<'_> {
             threads: process.threads,
             nice: process.nice,
             memory: status.memory.map(Memory::of),
-            io: self.text("io", "io").and_then(|text| Some(Io::of(PidIo::parse(&text).ok()?))),
+            io: self.text("io", "io").and_then(|text| self.parsed("io", PidIo::parse(&text))).map(Io::of),
             open_files: {
                 let count = machine.kernel.open_files(&machine.root, process.pid);
                 self.part("open_files", count)
             },
-            limits: self.text("limits", "limits").and_then(|text| limits(&text)),
+            limits: self
+                .text("limits", "limits")
+                .and_then(|text| self.parsed("limits", pid_limits::parse(&text)))
+                .map(|all| limits(&all)),
             cgroup: self.cgroup(),
             capabilities: {
-                let last = machine.root.number("proc/sys/kernel/cap_last_cap");
-                capability::names(status.cap_eff, last.ok().flatten())
+                let last = self.reader.number("proc/sys/kernel/cap_last_cap");
+                status.cap_eff.map(|mask| capability::names(mask, last))
             },
             seccomp: status.seccomp.map(Seccomp::of),
             no_new_privs: status.no_new_privs,
@@ -325,6 +338,7 @@ impl Reading<'_> {
                 .map(|child| Child { pid: child.pid, name: lossy(&child.comm) })
                 .collect(),
             denied: self.denied,
+            gaps: self.reader.gaps(),
             name,
         })
     }
@@ -337,12 +351,14 @@ impl Reading<'_> {
                 self.denied.push(name);
                 None
             }
-            Err(Failure::Internal(error)) => {
-                tracing::warn!(%error, part = name, "a part of a process could not be read");
-                None
-            }
-            Err(_) => None,
+            Err(Failure::NotFound(_) | Failure::Unavailable(_)) => None,
+            Err(other) => self.reader.keep(&format!("proc/{}/{name}", self.pid), Err(other)),
         }
+    }
+
+    /// What a parser made of a file of this process.
+    fn parsed<T>(&self, file: &str, result: Result<T, Malformed>) -> Option<T> {
+        self.reader.parsed(&format!("proc/{}/{file}", self.pid), result)
     }
 
     fn text(&mut self, name: &'static str, file: &str) -> Option<String> {
@@ -363,8 +379,9 @@ impl Reading<'_> {
     }
 
     fn cgroup(&mut self) -> Option<Cgroup> {
-        let read = bytes(self.dir, "cgroup").and_then(|bytes| Ok(PidCgroup::parse(&bytes)?));
+        let read = bytes(self.dir, "cgroup");
         let membership = self.part("cgroup", read)?;
+        let membership = self.parsed("cgroup", PidCgroup::parse(&membership))?;
         let path = lossy(membership.path()?);
         let container = membership.container().map(|found| Container { manager: found.manager, id: found.id });
         let limits = Limits::of(self.machine, &membership);
@@ -416,19 +433,18 @@ fn parent_name(machine: &Machine, scan: &Scan, ppid: u32) -> Option<String> {
     }
 }
 
-fn limits(text: &str) -> Option<Table<Limit>> {
+fn limits(limits: &[pid_limits::Limit]) -> Table<Limit> {
     const SHOWN: [(&str, &str); 4] = [
         ("Max open files", "open_files"),
         ("Max processes", "processes"),
         ("Max core file size", "core_file_bytes"),
         ("Max locked memory", "locked_memory_bytes"),
     ];
-    let limits = pid_limits::parse(text).ok()?;
     let shown = SHOWN.iter().filter_map(|(kernel, limit)| {
         let found = limits.iter().find(|found| found.name == *kernel)?;
         Some(Limit { limit, soft: Bound::of(found.soft), hard: Bound::of(found.hard) })
     });
-    Some(shown.collect())
+    shown.collect()
 }
 
 impl Bound {
@@ -490,7 +506,7 @@ mod tests {
     async fn a_process_is_told_whole() {
         let report = ask(std::process::id()).await.unwrap();
         assert_eq!((report.pid, report.denied), (std::process::id(), vec![]));
-        assert!(report.memory.unwrap().peak_bytes > 0 && report.open_files.unwrap() > 2 && report.io.is_some());
+        assert!(report.memory.unwrap().peak_bytes > Some(0) && report.open_files.unwrap() > 2 && report.io.is_some());
         assert_eq!(report.limits.unwrap().0.len(), 4);
         assert_eq!(report.executable, std::env::current_exe().unwrap().to_str().map(str::to_owned));
     }
@@ -519,7 +535,7 @@ mod tests {
         let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
             Max cpu time              unlimited            unlimited            seconds   \n\
             Max open files            1024                 unlimited            files     \n";
-        let [open_files] = &limits(text).unwrap().0[..] else { panic!("not one") };
+        let [open_files] = &limits(&pid_limits::parse(text).unwrap()).0[..] else { panic!("not one") };
         assert_eq!((open_files.limit, &open_files.soft), ("open_files", &Bound::At(1024)));
         assert_eq!(serde_json::to_value(&open_files.hard).unwrap(), "unlimited");
     }

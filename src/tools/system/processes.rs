@@ -9,24 +9,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    facts::{
+        accounts::{user, users},
+        command_line::{self, command, cut},
+    },
     failure::Failure,
+    gap::{Gaps, Reader},
     host::{Machine, Place, Process, Scan, Whose},
     page::{Limit, Page},
     proc::{
         passwd::Passwd,
-        pid_cmdline,
         pid_stat::{PidStat, State},
         pid_status::PidStatus,
     },
     root::Directory,
     scope::Scope,
     table::Table,
-    text,
     tool::{Tool, Turn},
 };
-
-/// How much of a command line is looked at, in bytes.
-pub(super) const COMMAND_BYTES: usize = 64 << 10;
 
 /// How much of it a row shows, in characters.
 const COMMAND_SHOWN: usize = 120;
@@ -94,6 +94,9 @@ pub(crate) struct Report {
     pub processes: Table<Row>,
     /// Pass it as cursor for the next rows.
     pub next_cursor: Option<String>,
+    /// Files that could not be read, and why; their figures are null.
+    #[serde(skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -158,7 +161,8 @@ fn read(
     now: &Scan,
     earlier: Option<&Scan>,
 ) -> Result<Report, Failure> {
-    let users = users(machine);
+    let reader = Reader::new(&machine.root);
+    let users = users(&reader);
     let proc = machine.root.directory("proc")?;
     let ticks_per_second = machine.kernel.ticks_per_second();
     let mut found = wanted(&proc, &users, request, now)?;
@@ -205,6 +209,7 @@ fn read(
         matching,
         processes: rows.collect(),
         next_cursor,
+        gaps: reader.gaps(),
     })
 }
 
@@ -232,7 +237,7 @@ fn mentions(proc: &Directory<'_>, process: &Process, pattern: &str) -> bool {
     let name = String::from_utf8_lossy(&process.comm);
     let mut arguments = vec![];
     name.to_lowercase().contains(pattern)
-        || proc.read_start(&format!("{}/cmdline", process.pid), COMMAND_BYTES, &mut arguments).is_ok()
+        || proc.read_start(&format!("{}/cmdline", process.pid), command_line::LONGEST, &mut arguments).is_ok()
             && command(&arguments, &name).to_lowercase().contains(pattern)
 }
 
@@ -245,7 +250,7 @@ fn uid(users: &Passwd, user: &str) -> Result<u32, Failure> {
 fn owner(proc: &Directory<'_>, process: &Process) -> Option<u32> {
     let mut buffer = Vec::with_capacity(2048);
     proc.read_into(&format!("{}/status", process.pid), &mut buffer).ok()?;
-    Some(PidStatus::parse(&buffer).ok()?.uid.effective)
+    Some(PidStatus::parse(&buffer).0.uid?.effective)
 }
 
 /// What the scan did not read.
@@ -259,7 +264,7 @@ impl Told {
     fn read(proc: &Directory<'_>, process: &Process) -> Option<Self> {
         let uid = owner(proc, process);
         let (mut arguments, mut stat) = (vec![], Vec::with_capacity(1024));
-        let read = proc.read_start(&format!("{}/cmdline", process.pid), COMMAND_BYTES, &mut arguments);
+        let read = proc.read_start(&format!("{}/cmdline", process.pid), command_line::LONGEST, &mut arguments);
         proc.read_into(&format!("{}/stat", process.pid), &mut stat).ok()?;
         let arguments = read.is_ok().then_some(arguments);
         (PidStat::parse(&stat).ok()?.starttime == process.starttime).then_some(Self { uid, arguments })
@@ -305,46 +310,9 @@ fn below_their_parents<'a>(processes: &[&'a Process]) -> Vec<(u32, &'a Process)>
     tree
 }
 
-/// The machine's own users; none, where the file cannot be read.
-pub(super) fn users(machine: &Machine) -> Passwd {
-    machine.root.bytes("etc/passwd").map(|bytes| Passwd::parse(&bytes)).unwrap_or_default()
-}
-
-/// A user's name; the number, where the file knows none.
-pub(super) fn user(users: &Passwd, uid: u32) -> String {
-    users.name(uid).map_or_else(|| uid.to_string(), |name| String::from_utf8_lossy(name).into_owned())
-}
-
-/// A command line without its secrets, or the name in brackets where there is none.
-pub(super) fn command(arguments: &[u8], name: &str) -> String {
-    let arguments: Vec<&[u8]> = pid_cmdline::parse(arguments).collect();
-    if arguments.is_empty() {
-        return format!("[{name}]");
-    }
-    text::redact_arguments(&arguments)
-}
-
-/// `text` in at most so many characters, the last of which says that there was more.
-pub(super) fn cut(text: String, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        None => text,
-        Some(_) => text.chars().take(characters.saturating_sub(1)).chain(['…']).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pattern_cannot_find_what_the_answer_redacts() {
-        for word in [r#"--config={"auth":{"pass":["Xk9vQ2mZ7pLw"]}}"#, r#"{"token":{"value":"Xk9vQ2mZ7pLw"}}"#] {
-            let searched = command(format!("x\0{word}\0").as_bytes(), "x");
-            assert!(!searched.contains("Xk9v"), "{searched}");
-        }
-        let searched = command(b"x\0--password:\0Xk9vQ2mZ7pLw\0", "x");
-        assert!(!searched.contains("Xk9v"), "{searched}");
-    }
 
     fn process(pid: u32, ppid: u32) -> Process {
         Process {
@@ -398,20 +366,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_command_says_so() {
-        assert_eq!(cut("äöü".to_owned(), 3), "äöü");
-        assert_eq!(cut("äöüß".to_owned(), 3), "äö…");
-        assert_eq!(command(b"", "kthreadd"), "[kthreadd]");
-    }
-
-    #[test]
-    fn a_user_is_a_name_or_a_number() {
+    fn a_user_may_be_asked_for_by_name_or_number() {
         let users = Passwd::parse(b"root:x:0:0::/root:/bin/sh\n1:x:7:7::/:\n");
         assert_eq!(
             (uid(&users, "root").ok(), uid(&users, "1000").ok(), uid(&users, "1").ok()),
             (Some(0), Some(1000), Some(7))
         );
         assert_eq!(uid(&users, "nobody").unwrap_err().kind(), "invalid");
-        assert_eq!((user(&users, 0), user(&users, 5)), ("root".to_owned(), "5".to_owned()));
     }
 }

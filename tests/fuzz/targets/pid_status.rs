@@ -1,7 +1,6 @@
 use systemmanager_mcp::proc::pid_status::PidStatus;
 
 pub fn run(bytes: &[u8]) {
-    if let Ok(status) = PidStatus::parse(bytes) {
-        assert!(status.name.len() <= bytes.len());
-    }
+    let (status, odd) = PidStatus::parse(bytes);
+    assert!(status.uid.is_some() || odd.is_some());
 }
