@@ -15,7 +15,9 @@ pub(crate) mod image_pull;
 pub(crate) mod image_remove;
 pub(crate) mod images;
 mod listed;
+mod pull;
 pub(crate) mod stacks;
+mod state;
 pub(crate) mod volumes;
 
 use crate::{docker::model::Port, text};

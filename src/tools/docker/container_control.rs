@@ -6,10 +6,11 @@ use bollard::query_parameters::{KillContainerOptions, RestartContainerOptions, S
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::state::State;
 use crate::{
     docker::{
         Docker, Health, Hold, PATIENCE, late,
-        model::{self, Inspect, Summary, known_time, short},
+        model::{self, Inspect, Summary, short},
         update,
     },
     failure::Failure,
@@ -76,18 +77,6 @@ pub(crate) struct Report {
     pub after: State,
     /// What to know about it: that it exited again, that its health is not known yet.
     pub note: Option<String>,
-}
-
-/// A container's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct State {
-    /// created, running, paused, restarting, removing, exited or dead.
-    pub state: String,
-    /// healthy, unhealthy or starting; null without a health check, and of one that does not run.
-    pub health: Option<String>,
-    pub exit_code: Option<i64>,
-    /// When it was started last: RFC 3339.
-    pub started: Option<String>,
 }
 
 impl Acting for ContainerControl {
@@ -213,19 +202,6 @@ impl ContainerControl {
             _ => None,
         };
         Ok((now, note))
-    }
-}
-
-impl State {
-    pub(super) fn of(inspect: &Inspect) -> Self {
-        let state = &inspect.state;
-        Self {
-            state: state.status.clone(),
-            // of one that has ended the engine keeps what its last check said, or that it was ended
-            health: state.health().filter(|_| state.running).map(str::to_owned),
-            exit_code: (!state.running).then_some(state.exit_code),
-            started: known_time(&state.started_at),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::container_control::State;
+use super::state::State;
 use crate::{
     docker::{
         Hold,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{container_control::State, image_pull::pull};
+use super::{pull::pull, state::State};
 use crate::{
     docker::{
         Docker, Health, Hold, PATIENCE,

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::container_control::State;
+use super::state::State;
 use crate::{
     docker::{
         Docker, Hold, Pulled,

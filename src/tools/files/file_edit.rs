@@ -9,8 +9,7 @@ use similar::{DiffOp, TextDiff};
 
 use super::{
     change::{check_links, check_unchanged, note, quoted, record},
-    file_read::TAB,
-    seen::{Seen, lines},
+    seen::{Seen, TAB, lines},
 };
 use crate::{
     failure::Failure,

@@ -15,7 +15,6 @@ use rustix::fs::{Stat, fstat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::shown::TAB;
 use self::{
     reel::Reel,
     shown::{Changes, Part, Shown},

@@ -4,8 +4,10 @@ use std::{borrow::Cow, ops::Range};
 
 use serde_json::Value;
 
-use super::file_read::TAB;
 use crate::text::{MARK, clean, redact_value};
+
+/// In the place of a tab, which no cell of an answer can have.
+pub(super) const TAB: &str = "→";
 
 /// A text's lines, made safe, and where in the text the secrets are that are not in them.
 #[derive(Debug)]

@@ -5,13 +5,11 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::super::seen::TAB;
 use crate::text::{self, Redactor};
 
 /// The longest line that is shown whole, in characters.
 const LONGEST: usize = 1_000;
-
-/// In the place of a tab, which no cell of an answer can have.
-pub(in crate::tools::files) const TAB: &str = "→";
 
 /// Shows the lines of one text, one after the other, and counts what it does to them.
 #[derive(Debug, Default)]
