@@ -366,6 +366,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn busy_is_what_a_process_does_now_and_not_since_a_scan_of_long_ago() {
+        let host = Host::open(Path::new("/"), First::Comes).unwrap();
+        let window = |(now, earlier): (Arc<Scan>, Option<Arc<Scan>>)| now.at - earlier.unwrap().at;
+        // no scan was made before: two are
+        let first = host.processes().await.unwrap();
+        assert!(Arc::ptr_eq(&host.inner.scans.lock().await.last.as_ref().unwrap().1, &first.0));
+        assert!(window(first) >= FRESH);
+        // one of long ago does not count
+        let mut old = Scan::take(host.machine()).unwrap();
+        old.at = old.at.saturating_sub(RECENT * 2);
+        host.inner.scans.lock().await.before = Some(Arc::new(old));
+        assert!(window(host.processes().await.unwrap()) >= FRESH);
+        // and nobody waits for a second one who only counts them
+        let counted = host.scan().await.unwrap();
+        assert!(counted.get(std::process::id()).is_some());
+    }
+
+    #[tokio::test]
     async fn who_asks_once_waits_for_rates() {
         let host = Host::open(Path::new("/"), First::Waits).unwrap();
         assert!(host.window().await.unwrap().seconds() > 0.4);
