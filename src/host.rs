@@ -19,13 +19,14 @@ use std::{
 pub use history::{Covered, History, Summary};
 pub use kernel::{Kernel, Live, Statfs};
 pub use meter::Meter;
-pub use place::{Container, Limits, Place, Whose};
+pub use place::{Container, Limits, Place, Whose, mounts};
 pub use sample::{Sample, Window};
 pub use scan::{Process, Scan, most_held};
 
 use crate::{
     docker::Docker,
     failure::Failure,
+    gap::Reader,
     jail::Jail,
     proc::{meminfo::Meminfo, pid_cgroup::PidCgroup},
     root::Root,
@@ -340,7 +341,7 @@ fn is_long_enough(window: Duration) -> bool {
 pub fn own_memory() -> Option<u64> {
     let machine = Machine::at(Path::new("/")).ok()?;
     let membership = machine.root.bytes("proc/self/cgroup").ok().and_then(|bytes| PidCgroup::parse(&bytes).ok());
-    let allowed = membership.and_then(|own| Limits::of(&machine, &own).ok()).and_then(|limits| limits.memory);
+    let allowed = membership.and_then(|own| Limits::of(&Reader::new(&machine.root), &own).memory);
     let there = machine.root.text("proc/meminfo").ok().and_then(|text| Meminfo::parse(&text).0.total);
     allowed.into_iter().chain(there).min()
 }

@@ -12,6 +12,7 @@ use crate::{
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
     docker::{Docker, journal::Journal, presence::Presence},
     failure::Failure,
+    gap::Reader,
     host::{First, Host, Place},
     server::listen::Tls,
 };
@@ -217,16 +218,11 @@ fn machine(host: &Host, findings: &mut Vec<(&str, Finding)>) {
             ),
         ));
     }
-    match Place::of(machine) {
-        Ok(place) => {
-            let kind = place
-                .container
-                .map_or("no container".to_owned(), |container| format!("in a container ({})", container.0));
-            let limit = place.limits.version.map_or(String::new(), |version| format!(", limits by cgroup v{version}"));
-            findings.push(("place", Good(kind + &limit)));
-        }
-        Err(failure) => findings.push(("place", Less(failure.to_string(), "container limits are not shown"))),
-    }
+    let place = Place::of(&Reader::new(root));
+    let kind =
+        place.container.map_or("no container".to_owned(), |container| format!("in a container ({})", container.0));
+    let limit = place.limits.version.map_or(String::new(), |version| format!(", limits by cgroup v{version}"));
+    findings.push(("place", Good(kind + &limit)));
 }
 
 /// Whether there is an Engine that this user may ask, and whose the socket is.

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     docker::stats::Usage,
     failure::Failure,
+    gap::Reader,
     proc::{
         cgroup::{self, CpuStat, MemoryStat},
         meminfo::Meminfo,
@@ -43,7 +44,7 @@ impl Meter {
     }
 
     fn find(machine: &Machine, these: &[(String, u32)]) -> Vec<Option<Self>> {
-        let mounts = place::mounts(machine).unwrap_or_default();
+        let mounts = place::mounts(&Reader::new(&machine.root), |line| line.is_cgroup());
         let mut cgroups = Cgroups { mounts, membership: PidCgroup::default() };
         let mut one = |id: &str, pid: u32| -> Result<Option<Self>, Failure> {
             cgroups.membership = PidCgroup::parse(&machine.root.bytes(&format!("proc/{pid}/cgroup"))?)?;

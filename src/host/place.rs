@@ -1,18 +1,22 @@
 //! Whose figures these are: a machine's, or those of a container that sees only its share.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Machine;
 use crate::{
     failure::Failure,
+    gap::Reader,
     proc::{
+        Malformed,
         cgroup::{self, CpuMax, CpuStat, MemoryStat},
         cpulist,
         loadavg::Loadavg,
-        mountinfo::{self, Mount},
+        mountinfo::{Line, Lines, Mount},
         pid_cgroup::PidCgroup,
     },
+    root::Root,
 };
 
 /// Whose a figure is.
@@ -61,19 +65,19 @@ pub struct Limits {
 pub struct Container(pub String);
 
 impl Place {
-    /// Finds out.
-    pub fn of(machine: &Machine) -> Result<Self, Failure> {
-        let mounts = mounts(machine)?;
-        let lxcfs: Vec<_> = lxcfs(&mounts).map(str::to_owned).collect();
-        let membership = membership(machine)?;
-        let container = container(machine, &mounts, &lxcfs, &membership)?;
+    /// Finds out. What is odd in a file that it goes by is a gap; what the server may not read is not known, as for everybody but root.
+    pub fn of(reader: &Reader<'_>) -> Self {
+        let mounts = mounts(reader, tells_of_place);
+        let lxcfs = lxcfs(&mounts);
+        let membership = membership(reader);
+        let container = container(reader, &mounts, &lxcfs, &membership);
         let (mut limits, mut passed) = (Limits::default(), vec![]);
         if container.is_some() {
             let cgroups = Cgroups { mounts, membership };
-            limits = Limits::read(machine, &cgroups)?;
-            passed = passed_on(machine, &lxcfs, &cgroups)?;
+            limits = Limits::read(reader, &cgroups);
+            passed = passed_on(reader, &lxcfs, &cgroups);
         }
-        Ok(Self { container, lxcfs, passed_on: passed, limits })
+        Self { container, lxcfs, passed_on: passed, limits }
     }
 
     /// Whose the figures in this file of `/proc` are.
@@ -100,106 +104,142 @@ impl Place {
 
 impl Limits {
     /// Those of a process with this membership.
-    pub fn of(machine: &Machine, membership: &PidCgroup) -> Result<Self, Failure> {
-        Self::read(machine, &Cgroups { mounts: mounts(machine)?, membership: membership.clone() })
+    pub fn of(reader: &Reader<'_>, membership: &PidCgroup) -> Self {
+        Self::read(reader, &Cgroups { mounts: mounts(reader, |line| line.is_cgroup()), membership: membership.clone() })
     }
 
-    fn read(machine: &Machine, cgroups: &Cgroups) -> Result<Self, Failure> {
+    fn read(reader: &Reader<'_>, cgroups: &Cgroups) -> Self {
         let mut limits = Self::default();
-        let text = |dir: &str, file: &str| seen(machine.root.text(&format!("{dir}/{file}")));
         if let Some((version, dirs)) = cgroups.of("memory") {
             limits.version = Some(version);
-            let [most, current] = match version {
-                1 => ["memory.limit_in_bytes", "memory.usage_in_bytes"],
-                _ => ["memory.max", "memory.current"],
-            };
-            for dir in dirs {
-                let limit = text(&dir, most)?.map(|text| cgroup::limit(&text)).transpose()?.flatten();
-                if let Some(limit) = limit
-                    && limits.memory.is_none_or(|least| limit < least)
-                {
-                    limits.memory = Some(limit);
-                    let used = text(&dir, current)?.map(|text| cgroup::count(&text)).transpose()?;
-                    let stat = text(&dir, "memory.stat")?.map(|text| MemoryStat::parse(&text)).transpose()?;
-                    let droppable = stat.and_then(|stat| stat.inactive_file).unwrap_or(0);
-                    limits.memory_used = used.map(|used| used.saturating_sub(droppable));
-                }
-            }
+            dirs.iter().for_each(|dir| limits.add_memory(reader, version, dir));
         }
         if let Some((version, dirs)) = cgroups.of("cpu") {
             limits.version = limits.version.or(Some(version));
-            for dir in dirs {
-                let max = match version {
-                    1 => match (text(&dir, "cpu.cfs_quota_us")?, text(&dir, "cpu.cfs_period_us")?) {
-                        (Some(quota), Some(period)) => Some(CpuMax::parse_v1(&quota, &period)?),
-                        _ => None,
-                    },
-                    _ => text(&dir, "cpu.max")?.map(|text| CpuMax::parse(&text)).transpose()?,
-                };
-                if let Some(cpus) = max.and_then(|max| max.cpus())
-                    && limits.cpu.is_none_or(|least| cpus < least)
-                {
-                    limits.cpu = Some(cpus);
-                    limits.cpu_stat = text(&dir, "cpu.stat")?.map(|text| CpuStat::parse(&text)).transpose()?;
-                }
-            }
+            dirs.iter().for_each(|dir| limits.add_quota(reader, version, dir));
         }
         if let Some((version, dirs)) = cgroups.of("cpuset") {
-            let allowed = if version == 1 { "cpuset.effective_cpus" } else { "cpuset.cpus.effective" };
-            let count = |text: Option<String>| {
-                text.map(|text| cpulist::parse(&text)).transpose().map(|cpus| cpus.map_or(0, |cpus| cpus.len()))
-            };
-            // the lowest one has what all above it leave
-            let allowed = dirs.last().map(|dir| text(dir, allowed)).transpose()?.flatten();
-            let (allowed, online) = (count(allowed)?, count(text("sys/devices/system/cpu", "online")?)?);
-            if (1..online).contains(&allowed) && limits.cpu.is_none_or(|least| (allowed as f64) < least) {
-                limits.cpu = Some(allowed as f64);
-            }
+            limits.add_cpus(reader, version, &dirs);
         }
         for dir in cgroups.of("pids").map(|(_, dirs)| dirs).unwrap_or_default() {
-            let limit = text(&dir, "pids.max")?.map(|text| cgroup::limit(&text)).transpose()?.flatten();
-            limits.pids = limits.pids.into_iter().chain(limit).min();
+            limits.pids = limits.pids.into_iter().chain(limit(reader, &format!("{dir}/pids.max"))).min();
         }
-        Ok(limits)
+        limits
+    }
+
+    fn add_memory(&mut self, reader: &Reader<'_>, version: u8, dir: &str) {
+        let [most, current] = match version {
+            1 => ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+            _ => ["memory.max", "memory.current"],
+        };
+        let Some(limit) = limit(reader, &format!("{dir}/{most}")) else { return };
+        if self.memory.is_some_and(|least| least <= limit) {
+            return;
+        }
+        self.memory = Some(limit);
+        let used = parsed(reader, &format!("{dir}/{current}"), cgroup::count);
+        let stat = parsed(reader, &format!("{dir}/memory.stat"), MemoryStat::parse);
+        let droppable = stat.and_then(|stat| stat.inactive_file).unwrap_or(0);
+        self.memory_used = used.map(|used| used.saturating_sub(droppable));
+    }
+
+    fn add_quota(&mut self, reader: &Reader<'_>, version: u8, dir: &str) {
+        let max = match version {
+            1 => {
+                let (quota, period) = (format!("{dir}/cpu.cfs_quota_us"), format!("{dir}/cpu.cfs_period_us"));
+                let texts = reader.text(&quota).zip(reader.text(&period));
+                texts.and_then(|(quota_us, period_us)| reader.parsed(&quota, CpuMax::parse_v1(&quota_us, &period_us)))
+            }
+            _ => parsed(reader, &format!("{dir}/cpu.max"), CpuMax::parse),
+        };
+        if let Some(cpus) = max.and_then(|max| max.cpus())
+            && self.cpu.is_none_or(|least| cpus < least)
+        {
+            self.cpu = Some(cpus);
+            self.cpu_stat = parsed(reader, &format!("{dir}/cpu.stat"), CpuStat::parse);
+        }
+    }
+
+    fn add_cpus(&mut self, reader: &Reader<'_>, version: u8, dirs: &[String]) {
+        let allowed = if version == 1 { "cpuset.effective_cpus" } else { "cpuset.cpus.effective" };
+        let count = |path: &str| parsed(reader, path, cpulist::parse).map_or(0, |cpus| cpus.len());
+        // the lowest one has what all above it leave
+        let allowed = dirs.last().map_or(0, |dir| count(&format!("{dir}/{allowed}")));
+        let online = count("sys/devices/system/cpu/online");
+        if (1..online).contains(&allowed) && self.cpu.is_none_or(|least| (allowed as f64) < least) {
+            self.cpu = Some(allowed as f64);
+        }
     }
 }
 
-/// The mount table. Below another root it is PID 1's, which only root and those with ptrace rights may read.
-pub(super) fn mounts(machine: &Machine) -> Result<Vec<Mount>, Failure> {
-    let root = &machine.root;
-    Ok(match seen(root.bytes(&format!("{}/mountinfo", root.own())))? {
-        Some(bytes) => mountinfo::parse(&bytes)?,
-        None => vec![],
-    })
+/// A file of a cgroup, as `parse` reads it.
+fn parsed<T>(reader: &Reader<'_>, path: &str, parse: impl Fn(&str) -> Result<T, Malformed>) -> Option<T> {
+    let text = reader.text(path)?;
+    reader.parsed(path, parse(&text))
 }
 
-/// What is not there, or not for us to see, is a value: a place that is known in part is better than no answer.
-fn seen<T>(result: Result<T, Failure>) -> Result<Option<T>, Failure> {
+/// A limit that is set.
+fn limit(reader: &Reader<'_>, path: &str) -> Option<u64> {
+    parsed(reader, path, cgroup::limit).flatten()
+}
+
+/// The mounts that `keep` takes, in the order of their table, which may be of any length. Below another root it is PID 1's, which only
+/// root and those with ptrace rights may read.
+pub fn mounts(reader: &Reader<'_>, keep: impl Fn(&Line<'_>) -> bool) -> Vec<Mount> {
+    let path = format!("{}/mountinfo", reader.root().own());
+    let (mut mounts, mut lines) = (vec![], Lines::default());
+    let read = reader.root().lines(&path, |line| {
+        if let Some(line) = lines.parse(line).filter(|line| keep(line)) {
+            mounts.push(line.mount());
+        }
+    });
+    reader.lenient(&path, ((), lines.odd()));
+    seen(reader, &path, read.map(Some));
+    mounts
+}
+
+/// What is not there, or not for the server to see, is a value: a place that is known in part is better than no answer.
+fn seen<T>(reader: &Reader<'_>, path: &str, result: Result<Option<T>, Failure>) -> Option<T> {
     match result {
-        Err(Failure::Denied(_)) => Ok(None),
-        other => Failure::absent(other),
+        Err(Failure::Denied(_)) => None,
+        other => reader.keep(path, Failure::absent(other).map(Option::flatten)).flatten(),
     }
+}
+
+/// The lines of the mount table that tell what kind of place this is: few of 100,000.
+fn tells_of_place(line: &Line<'_>) -> bool {
+    let is_proc = line.mount_point.strip_prefix(b"/proc").is_some_and(|below| matches!(below, [] | [b'/', ..]));
+    line.is_cgroup() || is_proc || line.mount_point == b"/" || line.fs_type == b"fuse.lxcfs"
 }
 
 /// The files of `/proc` that lxcfs lies over, without those that a later mount on `/proc` hides (`ProtectProc=` makes one).
-fn lxcfs(mounts: &[Mount]) -> impl Iterator<Item = &str> {
-    let hidden = |covered: &Mount| {
-        // a mount on top of the same parent, at the file or above it, that came after it
-        let later = mounts.iter().skip_while(|mount| mount.id != covered.id).skip(1);
-        later.filter(|mount| mount.parent == covered.parent).any(|mount| {
-            let below = covered.mount_point.strip_prefix(&mount.mount_point[..]);
-            mount.fs_type != b"fuse.lxcfs" && below.is_some_and(|below| matches!(below, [] | [b'/', ..]))
-        })
-    };
-    mounts
-        .iter()
-        .filter(|mount| mount.fs_type == b"fuse.lxcfs")
-        .filter(move |mount| !hidden(mount))
-        .filter_map(|mount| std::str::from_utf8(mount.mount_point.strip_prefix(b"/proc/")?).ok())
+fn lxcfs(mounts: &[Mount]) -> Vec<String> {
+    // what was mounted later on the same parent, at the file or above it, hides it: so from the last to the first
+    let mut later: HashSet<(u32, &[u8])> = HashSet::new();
+    let (mut told, mut files) = (HashSet::new(), vec![]);
+    for mount in mounts.iter().rev() {
+        if mount.fs_type != b"fuse.lxcfs" {
+            later.insert((mount.parent, &mount.mount_point));
+            continue;
+        }
+        let hidden = above(&mount.mount_point).any(|path| later.contains(&(mount.parent, path)));
+        let file = mount.mount_point.strip_prefix(b"/proc/").and_then(|file| std::str::from_utf8(file).ok());
+        if let Some(file) = file.filter(|file| !hidden && told.insert(*file)) {
+            files.push(file.to_owned());
+        }
+    }
+    files.reverse();
+    files
+}
+
+/// A path, and all directories that it lies in but `/`.
+fn above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    ends.chain([path.len()]).filter_map(|end| path.get(..end))
 }
 
 /// What lxcfs covers and yet passes on.
-fn passed_on(machine: &Machine, lxcfs: &[String], cgroups: &Cgroups) -> Result<Vec<&'static str>, Failure> {
+fn passed_on(reader: &Reader<'_>, lxcfs: &[String], cgroups: &Cgroups) -> Vec<&'static str> {
     let mut passed_on = vec![];
     let covers = |file: &str| lxcfs.iter().any(|covered| covered == file);
     // a container's times of each CPU are in v1's cpuacct only
@@ -208,55 +248,47 @@ fn passed_on(machine: &Machine, lxcfs: &[String], cgroups: &Cgroups) -> Result<V
     }
     // a load of the container's own takes `lxcfs -l`, which few have; the threads that stand beside it tell
     if covers("loadavg") {
-        let load = seen(machine.root.text("proc/loadavg"))?.map(|text| Loadavg::parse(&text)).transpose()?;
+        let load = parsed(reader, "proc/loadavg", Loadavg::parse);
         let top = cgroups.of("pids").and_then(|(_, dirs)| dirs.into_iter().next());
-        let tasks = top.map(|dir| seen(machine.root.number::<u32>(&format!("{dir}/pids.current")))).transpose()?;
+        let tasks = top.and_then(|dir| reader.number::<u32>(&format!("{dir}/pids.current")));
         let own = load
-            .zip(tasks.flatten().flatten())
+            .zip(tasks)
             .is_some_and(|(load, tasks)| load.threads.is_some_and(|threads| threads <= tasks.saturating_add(32)));
         if !own {
             passed_on.push("loadavg");
         }
     }
-    Ok(passed_on)
+    passed_on
 }
 
 /// The cgroups of the container as a whole. PID 1 stands at its root, our own may be those of a unit in it. But where the container
 /// shares the machine's processes, PID 1 is the machine's, and where they are hidden, there is none.
-fn membership(machine: &Machine) -> Result<PidCgroup, Failure> {
-    for file in ["proc/1/cgroup", "proc/self/cgroup"] {
-        let Some(bytes) = seen(machine.root.bytes(file))? else { continue };
-        let membership = PidCgroup::parse(&bytes)?;
-        if !membership.memberships.iter().any(|one| one.path.starts_with(b"/..")) {
-            return Ok(membership);
-        }
-    }
-    Ok(PidCgroup::default())
+fn membership(reader: &Reader<'_>) -> PidCgroup {
+    let read = |file: &str| {
+        let bytes = seen(reader, file, reader.root().bytes(file).map(Some))?;
+        reader.parsed(file, PidCgroup::parse(&bytes))
+    };
+    let is_ours = |one: &PidCgroup| !one.memberships.iter().any(|one| one.path.starts_with(b"/.."));
+    ["proc/1/cgroup", "proc/self/cgroup"].into_iter().filter_map(read).find(is_ours).unwrap_or_default()
 }
 
 /// The kind of container that the root belongs to, by the marks systemd's `detect_container` goes by.
-fn container(
-    machine: &Machine,
-    mounts: &[Mount],
-    lxcfs: &[String],
-    membership: &PidCgroup,
-) -> Result<Option<Container>, Failure> {
-    let root = &machine.root;
-    let kind = |kind: &str| Ok(Some(Container(kind.to_owned())));
+fn container(reader: &Reader<'_>, mounts: &[Mount], lxcfs: &[String], membership: &PidCgroup) -> Option<Container> {
+    let root = reader.root();
+    let kind = |kind: &str| Some(Container(kind.to_owned()));
+    let word = |file: &str| seen(reader, file, root.word(file));
     if root.exists("proc/vz") && !root.exists("proc/bc") {
         return kind("openvz");
     }
-    let release = seen(root.word("proc/sys/kernel/osrelease"))?.flatten().unwrap_or_default();
+    let release = word("proc/sys/kernel/osrelease").unwrap_or_default();
     if release.contains("Microsoft") || release.contains("WSL") {
         return kind("wsl");
     }
-    for file in ["run/host/container-manager", "run/systemd/container"] {
-        if let Some(name) = seen(root.word(file))?.flatten() {
-            return kind(&name);
-        }
+    if let Some(name) = ["run/host/container-manager", "run/systemd/container"].into_iter().find_map(word) {
+        return kind(&name);
     }
     // PID 1's environment is only for root to read; the other marks serve everyone
-    if let Some(environ) = seen(root.bytes("proc/1/environ"))? {
+    if let Some(environ) = seen(reader, "proc/1/environ", root.bytes("proc/1/environ").map(Some)) {
         let of = environ.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"container="));
         if let Some(name) = of.filter(|name| !name.is_empty()) {
             return kind(&String::from_utf8_lossy(name));
@@ -265,7 +297,7 @@ fn container(
     if root.exists("run/.containerenv") {
         return kind("podman");
     }
-    let first = Namespaces::of(machine);
+    let first = Namespaces::of(root);
     // a virtual machine may have been made from an image, with this file in it
     if root.exists(".dockerenv") && !(first.pid && first.cgroup) {
         return kind("docker");
@@ -295,7 +327,7 @@ fn container(
     if !first.pid && (first.certain || overlay) {
         return kind("container-other");
     }
-    Ok(None)
+    None
 }
 
 /// Whether the machine's first namespaces are the ones we look at.
@@ -307,8 +339,7 @@ struct Namespaces {
 }
 
 impl Namespaces {
-    fn of(machine: &Machine) -> Self {
-        let root = &machine.root;
+    fn of(root: &Root) -> Self {
         // the numbers of the first namespaces are fixed: include/linux/proc_ns.h
         let is_first = |kind: &str, number: u32| {
             let link = root.is_live().then(|| root.link_name(&format!("proc/self/ns/{kind}")).ok().flatten()).flatten();
@@ -365,7 +396,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::{host::Live, root::Root};
+    use crate::gap::{Gaps, Why};
 
     /// A tree of files, gone when dropped.
     struct Tree(PathBuf);
@@ -382,17 +413,20 @@ mod tests {
             Self(dir)
         }
 
-        fn machine(&self) -> Machine {
-            Machine {
-                root: Root::open(&self.0).unwrap(),
-                kernel: Box::new(Live),
-                remote: Default::default(),
-                held: Default::default(),
-            }
+        fn root(&self) -> Root {
+            Root::open(&self.0).unwrap()
         }
 
         fn place(&self) -> Place {
-            Place::of(&self.machine()).unwrap()
+            let (place, gaps) = self.place_and_gaps();
+            assert!(gaps.is_empty(), "{gaps:?}");
+            place
+        }
+
+        fn place_and_gaps(&self) -> (Place, Gaps) {
+            let root = self.root();
+            let reader = Reader::new(&root);
+            (Place::of(&reader), reader.gaps())
         }
     }
 
@@ -437,9 +471,10 @@ mod tests {
         let tree = Tree::new("denied", &[(".dockerenv", "")]);
         let files = ["proc/1/mountinfo", "proc/1/cgroup", "proc/1/environ", "run/systemd/container"];
         let denied = files.map(|file| (file.to_owned(), rustix::io::Errno::ACCESS));
-        let mut machine = tree.machine();
-        machine.root = machine.root.failing(denied.into());
-        let place = Place::of(&machine).unwrap();
+        let root = tree.root().failing(denied.into());
+        let reader = Reader::new(&root);
+        let place = Place::of(&reader);
+        assert!(reader.gaps().is_empty());
         assert_eq!((place.container, place.limits.memory), (Some(Container("docker".into())), None));
     }
 
@@ -557,6 +592,54 @@ mod tests {
     }
 
     #[test]
+    fn an_odd_line_of_a_table_and_an_odd_limit_cost_themselves_alone() {
+        let tree = Tree::new(
+            "odd",
+            &[
+                (".dockerenv", ""),
+                ("proc/1/mountinfo", &format!("{OVERLAY}2 1 no mount\n{V2}")),
+                ("proc/1/cgroup", "0::/\n"),
+                ("sys/fs/cgroup/memory.max", "lots\n"),
+                ("sys/fs/cgroup/pids.max", "70\n"),
+            ],
+        );
+        let (place, gaps) = tree.place_and_gaps();
+        assert_eq!((place.limits.memory, place.limits.pids, place.limits.version), (None, Some(70), Some(2)));
+        let odd: Vec<_> = gaps.rows().iter().map(|gap| (&*gap.file, gap.why, gap.detail.as_deref())).collect();
+        assert_eq!(odd[0], ("/proc/1/mountinfo", Why::Odd, Some("cannot read line 3")));
+        assert_eq!((odd.len(), odd[1].0, odd[1].1), (2, "/sys/fs/cgroup/memory.max", Why::Odd));
+    }
+
+    #[test]
+    fn a_table_of_any_length_tells_the_place() {
+        let shm = |number: u32| {
+            let sandbox = "/run/containerd/io.containerd.grpc.v1.cri/sandboxes";
+            format!("{number} 2 0:{number} / {sandbox}/{number:0160x}/shm rw - tmpfs shm rw,size=65536k\n")
+        };
+        let table = OVERLAY.to_owned() + &(100..20_000).map(shm).collect::<String>() + V2;
+        assert!(table.len() > 4 << 20);
+        let files = [(".dockerenv", ""), ("proc/1/mountinfo", &*table), ("proc/1/cgroup", "0::/\n")];
+        let tree = Tree::new("long", &[&files[..], &[("sys/fs/cgroup/pids.max", "70\n")]].concat());
+        assert_eq!(tree.place().limits.pids, Some(70));
+        assert_eq!(mounts(&Reader::new(&tree.root()), tells_of_place).len(), 3);
+    }
+
+    #[test]
+    fn lxcfs_is_hidden_by_what_came_later_on_the_same_parent_alone() {
+        let files = |later: &str| {
+            let table = format!("{LXCFS}{later}");
+            let lines = table.lines().map(|line| Line::parse(line.as_bytes()).unwrap().mount());
+            lxcfs(&lines.collect::<Vec<_>>())
+        };
+        let all = ["meminfo", "stat", "loadavg"];
+        assert_eq!(files(""), all);
+        assert_eq!(files("6 9 0:61 / /proc rw - proc proc rw\n"), all);
+        assert_eq!(files("6 2 0:61 / /proc/st rw - proc proc rw\n"), all);
+        assert_eq!(files("6 2 0:61 / /proc/stat rw - tmpfs tmpfs rw\n"), ["meminfo", "loadavg"]);
+        assert_eq!(files("6 2 0:60 /proc/stat /proc/stat rw - fuse.lxcfs lxcfs rw\n"), ["meminfo", "loadavg", "stat"]);
+    }
+
+    #[test]
     fn kinds_are_told_by_their_marks() {
         let kind = |name: &str, files: &[(&str, &str)]| Tree::new(name, files).place().container.map(|kind| kind.0);
         let of = |name: &str, path: &str, text: &str| kind(name, &[("proc/1/mountinfo", ROOT), (path, text)]);
@@ -578,14 +661,14 @@ mod tests {
     fn pid_1_of_the_machine_does_not_speak_for_a_container() {
         let tree =
             Tree::new("pidhost", &[("proc/1/cgroup", "0::/../../init.scope\n"), ("proc/self/cgroup", "0::/mine\n")]);
-        assert_eq!(membership(&tree.machine()).unwrap().unified(), Some(&b"/mine"[..]));
+        assert_eq!(membership(&Reader::new(&tree.root())).unified(), Some(&b"/mine"[..]));
     }
 
     #[test]
     fn a_cgroup_with_a_longer_name_is_another_one() {
         let mount = |root: &str| {
             let line = format!("9 1 0:9 {root} /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
-            mountinfo::parse(line.as_bytes()).unwrap().remove(0)
+            Line::parse(line.trim_end().as_bytes()).unwrap().mount()
         };
         let top = "sys/fs/cgroup";
         assert_eq!(levels(&mount("/docker/ab"), b"/docker/abc"), [top]);

@@ -77,7 +77,7 @@ impl Sample {
         let load = file("proc/loadavg").and_then(|(path, text)| reader.parsed(&path, Loadavg::parse(&text)));
         let vmstat = reader.text("proc/vmstat").map(|text| reader.lenient("proc/vmstat", Vmstat::parse(&text)));
         let disks = reader.text("proc/diskstats");
-        let disks = disks.and_then(|text| reader.parsed("proc/diskstats", diskstats::parse(&text)));
+        let disks = disks.and_then(|text| Some(reader.lenient("proc/diskstats", diskstats::parse(&text))));
         let interfaces = file(&format!("{own}/net/dev"));
         let interfaces = interfaces.and_then(|(path, text)| reader.parsed(&path, net_dev::parse(&text)));
         let snmp = format!("{own}/net/snmp");

@@ -84,7 +84,7 @@ fn place((kind, path, flags, data): Wanted<'_>) -> Option<String> {
 
 fn mount_points() -> Vec<Vec<u8>> {
     let mounts = read_own("/proc/self/mountinfo".as_ref(), 4 << 20).ok();
-    let mounts = mounts.and_then(|bytes| mountinfo::parse(&bytes).ok()).unwrap_or_default();
+    let mounts = mounts.map(|bytes| mountinfo::parse(&bytes).0).unwrap_or_default();
     mounts.into_iter().map(|mount| mount.mount_point).collect()
 }
 

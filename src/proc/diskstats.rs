@@ -49,13 +49,26 @@ pub struct Flushes {
     pub ms: u64,
 }
 
-/// Reads the text of `/proc/diskstats`.
-pub fn parse(text: &str) -> Result<Vec<Disk>, Malformed> {
+/// Reads the text of `/proc/diskstats`, without the lines that make no sense; the first of these stands beside it.
+pub fn parse(text: &str) -> (Vec<Disk>, Option<Malformed>) {
+    let mut odd = None;
     let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
-    lines.map(|line| Disk::parse(line).ok_or_else(|| Malformed::line("diskstats", text, line))).collect()
+    let disks = lines.filter_map(|line| {
+        let disk = Disk::parse(line);
+        if disk.is_none() && odd.is_none() {
+            odd = Some(Malformed::line("diskstats", text, line));
+        }
+        disk
+    });
+    (disks.collect(), odd)
 }
 
 impl Disk {
+    /// Reads and writes done.
+    pub fn requests(&self) -> u64 {
+        self.reads.completed.saturating_add(self.writes.completed)
+    }
+
     fn parse(line: &str) -> Option<Self> {
         let mut columns = line.split_ascii_whitespace();
         let major = columns.next()?.parse().ok()?;
@@ -78,6 +91,19 @@ impl Disk {
 }
 
 impl Operations {
+    /// What was never asked for anything.
+    pub const NONE: Self = Self { completed: 0, merged: 0, bytes: 0, ms: 0 };
+
+    /// Those of two devices together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            completed: self.completed.saturating_add(other.completed),
+            merged: self.merged.saturating_add(other.merged),
+            bytes: self.bytes.saturating_add(other.bytes),
+            ms: self.ms.saturating_add(other.ms),
+        }
+    }
+
     fn take(counts: &mut impl Iterator<Item = u64>) -> Option<Self> {
         Some(Self {
             completed: counts.next()?,
@@ -101,7 +127,7 @@ mod tests {
 
     #[test]
     fn linux_3_has_no_discards() {
-        let disks = parse("   8       0 sda 1 2 3 4 5 6 7 8 9 10 11\n").unwrap();
+        let (disks, _) = parse("   8       0 sda 1 2 3 4 5 6 7 8 9 10 11\n");
         let [disk] = disks.as_slice() else { panic!("{disks:?}") };
         assert_eq!((disk.major, disk.minor, disk.name.as_str()), (8, 0, "sda"));
         assert_eq!(disk.reads, Operations { completed: 1, merged: 2, bytes: 1536, ms: 4 });
@@ -112,19 +138,24 @@ mod tests {
 
     #[test]
     fn linux_4_18_has_no_flushes() {
-        let disks = parse(" 259 1 nvme0n1p1 1 2 3 4 5 6 7 8 0 10 11 12 13 14 15\n").unwrap();
+        let (disks, _) = parse(" 259 1 nvme0n1p1 1 2 3 4 5 6 7 8 0 10 11 12 13 14 15\n");
         let discards = Operations { completed: 12, merged: 13, bytes: 14 * 512, ms: 15 };
         assert_eq!((disks[0].discards, disks[0].flushes), (Some(discards), None));
     }
 
     #[test]
     fn linux_5_5_has_flushes_and_a_later_one_may_have_more() {
-        let disks = parse(" 8 0 cciss!c0d0 1 2 3 4 5 6 7 8 0 10 11 12 13 14 15 16 17 18\n").unwrap();
+        let (disks, odd) = parse(" 8 0 cciss!c0d0 1 2 3 4 5 6 7 8 0 10 11 12 13 14 15 16 17 18\n");
+        assert_eq!(odd, None);
         assert_eq!(disks[0].flushes, Some(Flushes { completed: 16, ms: 17 }));
     }
 
     #[test]
-    fn a_line_cut_short_is_named() {
-        assert_eq!(parse("8 0 sda 1 2 3\n").unwrap_err().place, Place::Line(1));
+    fn a_line_cut_short_and_one_with_a_number_beyond_64_bits_cost_themselves_alone() {
+        let rest = "2 3 4 5 6 7 8 0 10 11";
+        let text = format!("8 0 sda 1 2 3\n8 16 sdb 18446744073709551616 {rest}\n8 32 sdc 1 {rest}\n");
+        let (disks, odd) = parse(&text);
+        assert_eq!(disks.iter().map(|disk| &*disk.name).collect::<Vec<_>>(), ["sdc"]);
+        assert_eq!(odd.map(|odd| odd.place), Some(Place::Line(1)));
     }
 }

@@ -23,6 +23,8 @@ pub struct Array {
     pub present: Option<u32>,
     /// One letter for each wanted device: `U` up, `_` missing.
     pub bitmap: Option<String>,
+    /// Whose superblock it has: `1.2`, `non-persistent`, `external:imsm`. `None`: the old one, 0.90.
+    pub metadata: Option<String>,
     /// What it is made to do beside its work.
     pub sync: Option<Sync>,
 }
@@ -92,7 +94,21 @@ impl Array {
         matches!((self.wanted, self.present), (Some(wanted), Some(present)) if present < wanted)
     }
 
-    fn heading(line: &str) -> Option<Self> {
+    /// What kind of container this is, such as `imsm` or `ddf`: the firmware's set of disks, of which arrays are made. It never runs
+    /// itself, and holds no data that its arrays do not.
+    pub fn container(&self) -> Option<&str> {
+        self.metadata.as_deref()?.strip_prefix("external:").filter(|kind| !kind.starts_with(['/', '-']))
+    }
+
+    /// The container that this array is made of.
+    pub fn made_of(&self) -> Option<&str> {
+        let path = self.metadata.as_deref()?.strip_prefix("external:")?;
+        // a dash instead of the slash keeps the array read-only
+        path.strip_prefix(['/', '-'])?.split('/').next()
+    }
+
+    /// The array of a heading, and whether all of it made sense.
+    fn heading(line: &str) -> Option<(Self, bool)> {
         let (name, rest) = line.split_once(" : ")?;
         let mut words = rest.split_ascii_whitespace().peekable();
         let state = match words.next()? {
@@ -103,10 +119,14 @@ impl Array {
         };
         let read_only = words.next_if(|word| word.starts_with('(')).is_some();
         let level = words.next_if(|word| !word.contains('[')).map(str::to_owned);
-        let devices = words.map(Device::parse).collect::<Option<_>>()?;
+        let words: Vec<_> = words.collect();
+        let devices: Vec<_> = words.iter().filter_map(|word| Device::parse(word)).collect();
+        let is_whole = devices.len() == words.len();
         let name = name.trim_ascii().to_owned();
         let [wanted, present] = [None; 2];
-        Some(Self { name, state, read_only, level, devices, size: None, wanted, present, bitmap: None, sync: None })
+        let (size, bitmap, metadata, sync) = (None, None, None, None);
+        let array = Self { name, state, read_only, level, devices, size, wanted, present, bitmap, metadata, sync };
+        Some((array, is_whole))
     }
 
     /// Takes what a line below the heading says.
@@ -114,6 +134,7 @@ impl Array {
         let mut words = line.split_ascii_whitespace().peekable();
         let first = words.next()?;
         if words.peek() == Some(&"blocks") {
+            self.metadata = words.clone().skip_while(|word| *word != "super").nth(1).map(str::to_owned);
             self.size = Some(first.parse::<u64>().ok()?.saturating_mul(1024));
             for word in words.filter_map(|word| word.strip_prefix('[')?.strip_suffix(']')) {
                 if let Some((wanted, present)) = word.split_once('/') {
@@ -180,19 +201,29 @@ impl Progress {
     }
 }
 
-/// Reads the text of `/proc/mdstat`.
-pub fn parse(text: &str) -> Result<Vec<Array>, Malformed> {
-    let mut arrays: Vec<Array> = Vec::new();
+/// Reads the text of `/proc/mdstat`, without what makes no sense; the first line of that kind stands beside it.
+pub fn parse(text: &str) -> (Vec<Array>, Option<Malformed>) {
+    let (mut arrays, mut odd): (Vec<Array>, _) = (vec![], None);
+    // of an array whose heading makes no sense, the details are nobody's
+    let mut known = false;
     let told = |line: &&str| !line.starts_with("Personalities") && !line.starts_with("unused devices");
     for line in text.lines().filter(told).filter(|line| !line.trim_ascii().is_empty()) {
-        let malformed = || Malformed::line("mdstat", text, line);
-        if line.starts_with(' ') {
-            arrays.last_mut().ok_or_else(malformed)?.detail(line).ok_or_else(malformed)?;
+        let is_whole = if line.starts_with([' ', '\t']) {
+            let array = arrays.last_mut().filter(|_| known);
+            array.is_some_and(|array| array.detail(line).is_some())
         } else {
-            arrays.push(Array::heading(line).ok_or_else(malformed)?);
+            let heading = Array::heading(line);
+            known = heading.is_some();
+            heading.is_some_and(|(array, is_whole)| {
+                arrays.push(array);
+                is_whole
+            })
+        };
+        if !is_whole && odd.is_none() {
+            odd = Some(Malformed::line("mdstat", text, line));
         }
     }
-    Ok(arrays)
+    (arrays, odd)
 }
 
 #[cfg(test)]
@@ -217,9 +248,15 @@ md127 : inactive sdf1[0](S)
 unused devices: <none>
 ";
 
+    fn arrays(text: &str) -> Vec<Array> {
+        let (arrays, odd) = parse(text);
+        assert_eq!(odd, None);
+        arrays
+    }
+
     #[test]
     fn a_failed_device_is_being_replaced() {
-        let array = &parse(MDSTAT).unwrap()[0];
+        let array = &arrays(MDSTAT)[0];
         assert_eq!((array.name.as_str(), array.state, array.level.as_deref()), ("md0", State::Active, Some("raid5")));
         assert_eq!((array.wanted, array.present, array.bitmap.as_deref()), (Some(3), Some(2), Some("UU_")));
         let marks: Vec<_> = array.devices.iter().map(|device| (device.number, device.failed, device.spare)).collect();
@@ -231,7 +268,7 @@ unused devices: <none>
 
     #[test]
     fn work_may_wait_for_the_first_write() {
-        let array = &parse(MDSTAT).unwrap()[1];
+        let array = &arrays(MDSTAT)[1];
         assert_eq!((array.read_only, array.size), (true, Some(1 << 30)));
         assert_eq!(array.sync, Some(Sync { action: "resync".into(), progress: Progress::Pending }));
         assert!(!array.is_degraded());
@@ -239,18 +276,40 @@ unused devices: <none>
 
     #[test]
     fn an_array_that_does_not_run_has_no_level() {
-        let array = &parse(MDSTAT).unwrap()[2];
+        let array = &arrays(MDSTAT)[2];
         assert_eq!((array.state, array.level.as_deref(), array.wanted), (State::Inactive, None, None));
     }
 
     #[test]
     fn a_machine_without_arrays_has_none() {
-        assert_eq!(parse("Personalities : \nunused devices: <none>\n").unwrap(), []);
+        assert_eq!(arrays("Personalities : \nunused devices: <none>\n"), []);
     }
 
     #[test]
-    fn a_line_of_no_array_is_named() {
-        assert_eq!(parse("      1 blocks\n").unwrap_err().place, Place::Line(1));
-        assert_eq!(parse("md0 : asleep\n").unwrap_err().place, Place::Line(1));
+    fn a_container_of_the_firmware_is_known_from_its_arrays() {
+        let arrays = arrays(
+            "md126 : active raid1 sdb[1] sda[0]\n      4096 blocks super external:/md127/0 [2/2] [UU]\n\n\
+            md125 : active (read-only) raid0 sdb[1] sda[0]\n      4096 blocks super external:-md127/1 64k chunks\n\n\
+            md127 : inactive sda[1](S) sdb[0](S)\n      2048 blocks super external:ddf\n       \n",
+        );
+        let told: Vec<_> = arrays.iter().map(|array| (array.container(), array.made_of())).collect();
+        assert_eq!(told, [(None, Some("md127")), (None, Some("md127")), (Some("ddf"), None)]);
+        assert_eq!(arrays[0].metadata.as_deref(), Some("external:/md127/0"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_costs_itself_alone() {
+        let text = "      1 blocks\nmd0 : active raid1 sda1[0] ? sdb1[1]\n      8 blocks [2/2] [UU]\n\
+            md1 : asleep\n      7 blocks [3/1] [U__]\nmd2 : active raid0 sdc1[0]\n      many blocks\n";
+        let (arrays, odd) = parse(text);
+        let told: Vec<_> = arrays.iter().map(|array| (&*array.name, array.devices.len(), array.size)).collect();
+        assert_eq!(told, [("md0", 2, Some(8192)), ("md2", 1, None)]);
+        assert_eq!(
+            (arrays[0].wanted, arrays[1].wanted, odd.map(|odd| odd.place)),
+            (Some(2), None, Some(Place::Line(1)))
+        );
+        for (text, line) in [("md1 : asleep\n", 1), ("md0 : active raid1 sda1[0] ?\n", 1)] {
+            assert_eq!(parse(text).1.map(|odd| odd.place), Some(Place::Line(line)));
+        }
     }
 }

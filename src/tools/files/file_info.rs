@@ -34,7 +34,7 @@ use crate::{
     jail::{Found, Jail},
     proc::{
         capability,
-        mountinfo::{self, Mount},
+        mountinfo::{Lines, Mount},
     },
     root::Root,
     scope::Scope,
@@ -307,7 +307,12 @@ fn capabilities(bytes: &[u8]) -> Option<String> {
 
 /// The mount it lies on.
 fn filesystem(root: &Root, path: &Path, stat: &Statx) -> Result<Option<Filesystem>, Failure> {
-    let mounts = mountinfo::parse(&root.bytes(&format!("{}/mountinfo", root.own()))?)?;
+    // a table of any length, of which only those count that the path lies in; an odd line is of another path
+    let (mut mounts, mut lines) = (vec![], Lines::default());
+    root.lines(&format!("{}/mountinfo", root.own()), |line| {
+        let mount = lines.parse(line).map(|line| line.mount());
+        mounts.extend(mount.filter(|mount| is_above(mount, path)));
+    })?;
     let id = (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id);
     let mount = mount_of(&mounts, path, (stat.stx_dev_major, stat.stx_dev_minor), id);
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -319,10 +324,15 @@ fn filesystem(root: &Root, path: &Path, stat: &Statx) -> Result<Option<Filesyste
     }))
 }
 
+/// Whether a path lies in the directory where this is mounted.
+fn is_above(mount: &Mount, path: &Path) -> bool {
+    path.starts_with(Path::new(std::ffi::OsStr::from_bytes(&mount.mount_point)))
+}
+
 /// By its number, if that is one of this table; else the deepest that its path lies in, the last one mounted there.
 fn mount_of<'a>(mounts: &'a [Mount], path: &Path, device: (u32, u32), id: Option<u64>) -> Option<&'a Mount> {
     let is_on = |mount: &&Mount| (mount.major, mount.minor) == device;
-    let above = |mount: &&Mount| path.starts_with(Path::new(std::ffi::OsStr::from_bytes(&mount.mount_point)));
+    let above = |mount: &&Mount| is_above(mount, path);
     let by_id = mounts.iter().find(|mount| Some(u64::from(mount.id)) == id && above(mount));
     by_id.or_else(|| {
         let within = || mounts.iter().filter(above);
@@ -438,7 +448,7 @@ mod tests {
     #[test]
     fn a_file_lies_on_the_last_mount_of_the_deepest_place() {
         let table = b"1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /srv rw - xfs /dev/b rw\n3 2 8:3 / /srv rw - xfs /dev/c ro\n4 1 0:9 / /b rw - btrfs /dev/d rw\n";
-        let mounts = mountinfo::parse(table).unwrap();
+        let mounts = crate::proc::mountinfo::parse(table).0;
         for (path, device, id, mount) in [
             ("/srv/x", (8, 3), Some(3), Some(3)),
             // a number of another table

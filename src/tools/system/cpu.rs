@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{number, word};
 use crate::{
     failure::Failure,
+    gap::Reader,
     host::{Limits, Machine, Place, Whose, Window},
     page,
     proc::{cpuinfo::Cpuinfo, cpulist, stat::Times},
@@ -177,7 +178,7 @@ impl Tool for Cpu {
 
 fn read(machine: &Machine, window: &Window, limit: usize) -> Result<Report, Failure> {
     let root = &machine.root;
-    let place = Place::of(machine)?;
+    let place = Place::of(&Reader::new(&machine.root));
     let (earlier, now) = (&window.earlier.stat, &window.now.stat);
     let ratio = |part: fn(&Times) -> u64| window.cpu_ratio(part);
     let (cpus, cpus_not_shown) = each(window, limit);

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use self::filesystems::Rank;
 use crate::{
     failure::Failure,
+    gap::Reader,
     host::{Machine, Place, Whose, Window},
     page::{Limit, Page},
     scope::Scope,
@@ -183,7 +184,7 @@ pub(super) fn survey(machine: &Arc<Machine>, window: &Window, most: usize) -> Re
 }
 
 fn read(machine: &Arc<Machine>, window: &Window, all: bool, page: &Page<Rank>) -> Result<Report, Failure> {
-    let place = Place::of(machine)?;
+    let place = Place::of(&Reader::new(&machine.root));
     let listed = filesystems::read(machine, all, page)?;
     Ok(Report {
         scope: place.inside(),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     failure::Failure,
+    gap::Reader,
     host::{self, Covered, Machine, Place, Summary, Whose},
     page::{Limit, Page},
     scope::Scope,
@@ -111,7 +112,7 @@ impl Tool for History {
         let past = turn.host().clone();
         // files are read before the history is looked at: the sampler waits for whoever looks
         turn.read(move |machine| {
-            let place = Place::of(machine)?;
+            let place = Place::of(&Reader::new(&machine.root));
             past.history(|history| read(machine, &place, history, &asked))
         })
         .await

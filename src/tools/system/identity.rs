@@ -7,16 +7,11 @@ use crate::{
     facts::os::{self, rfc3339},
     failure::Failure,
     gap::{Gaps, Reader},
-    host::{Container, Machine, Place, Whose},
+    host::{self, Container, Machine, Place, Whose},
     page::{Limit, Page},
     proc::{
-        capability,
-        cpuinfo::Cpuinfo,
-        login_session::LoginSession,
-        mountinfo::{self, Mount},
-        pid_cgroup::PidCgroup,
-        pid_status::PidStatus,
-        utmp,
+        capability, cpuinfo::Cpuinfo, login_session::LoginSession, mountinfo::Mount, pid_cgroup::PidCgroup,
+        pid_status::PidStatus, utmp,
     },
     root::Root,
     scope::Scope,
@@ -162,9 +157,10 @@ impl Tool for Identity {
 fn read(machine: &Machine, page: &Page<usize>) -> Result<Report, Failure> {
     let root = &machine.root;
     let reader = Reader::new(root);
-    let place = Place::of(machine)?;
-    let mounts = root.bytes(&format!("{}/mountinfo", root.own())).ok();
-    let mounts = mounts.and_then(|bytes| mountinfo::parse(&bytes).ok()).unwrap_or_default();
+    let place = Place::of(&reader);
+    let mounts = host::mounts(&reader, |line| {
+        line.is_cgroup() || OWN_FILES.iter().any(|file| line.mount_point == file.as_bytes())
+    });
     let release = reader.word("proc/sys/kernel/osrelease");
     let logins = logins(root);
     let users_logged_in = logins.as_ref().map(Vec::len);
@@ -280,10 +276,12 @@ fn cgroups(mounts: &[Mount]) -> Option<&'static str> {
     }
 }
 
+/// Files that a container has of its own, mounted from where its engine keeps them.
+const OWN_FILES: &[&str] = &["/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/run/.containerenv"];
+
 /// The id of an OCI container (its first 12 digits, as Docker shows it) or the name of an LXC one, where a path tells it.
 fn container_id(root: &Root, mounts: &[Mount]) -> Option<String> {
-    let own = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/run/.containerenv"];
-    let files = mounts.iter().filter(|mount| own.iter().any(|file| mount.mount_point == file.as_bytes()));
+    let files = mounts.iter().filter(|mount| OWN_FILES.iter().any(|file| mount.mount_point == file.as_bytes()));
     let membership =
         root.bytes("proc/1/cgroup").ok().and_then(|bytes| PidCgroup::parse(&bytes).ok()).unwrap_or_default();
     let groups = membership.memberships.iter().map(|one| one.path.as_slice());
@@ -580,7 +578,7 @@ mod tests {
 
     #[test]
     fn control_groups_may_be_mixed() {
-        let of = |lines: &str| cgroups(&mountinfo::parse(lines.as_bytes()).unwrap());
+        let of = |lines: &str| cgroups(&crate::proc::mountinfo::parse(lines.as_bytes()).0);
         let (v1, v2) = ("3 1 0:3 / /c/m rw - cgroup cgroup rw,memory\n", "4 1 0:4 / /c/u rw - cgroup2 cgroup2 rw\n");
         let systemd = "5 1 0:5 / /c/s rw - cgroup cgroup rw,xattr,name=systemd\n";
         assert_eq!((of(v1), of(v2), of("")), (Some("v1"), Some("v2"), None));

@@ -131,7 +131,7 @@ impl Tool for Memory {
 fn read(machine: &Machine, window: &Window) -> Result<Report, Failure> {
     let reader = Reader::new(&machine.root);
     reader.add(&window.now.gaps, &["/proc/meminfo", "/proc/vmstat", "/proc/pressure/memory"]);
-    let place = Place::of(machine)?;
+    let place = Place::of(&reader);
     let memory = memory::Memory::read(&reader, &window.now, &place);
     let swaps = swaps(&reader);
     let pressure = window.now.pressure.memory.as_ref();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     failure::Failure,
+    gap::Reader,
     host::{Machine, Place, Whose, Window},
     page::{Limit, Page},
     scope::Scope,
@@ -189,7 +190,7 @@ fn read(
     let routes_total = routes.len();
     routes.truncate(page.limit().max(20));
     Ok(Report {
-        scope: Place::of(machine)?.inside(),
+        scope: Place::of(&Reader::new(&machine.root)).inside(),
         window_seconds: window.seconds(),
         interfaces_total: listed.total,
         interfaces_folded: listed.folded,

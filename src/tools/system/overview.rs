@@ -203,7 +203,7 @@ fn read(
 ) -> Result<Report, Failure> {
     let reader = Reader::new(&machine.root);
     reader.add(&window.now.gaps, &["/"]);
-    let place = Place::of(machine)?;
+    let place = Place::of(&reader);
     // 200 are all filesystems of all but odd machines; the worst come first
     let storage = disks::survey(machine, window, 200)?;
     let memory = memory::Memory::read(&reader, &window.now, &place);

@@ -292,7 +292,7 @@ impl Reading<'_> {
         let children = children(scan, process);
         let age = process.age(at, machine.kernel.ticks_per_second());
         Ok(Report {
-            scope: Place::of(machine)?.inside(),
+            scope: Place::of(&self.reader).inside(),
             pid: process.pid,
             command: self.part("command", read).map(|()| cut(command(&arguments, &name), COMMAND_SHOWN)),
             state: process.state,
@@ -384,8 +384,7 @@ impl Reading<'_> {
         let membership = self.parsed("cgroup", PidCgroup::parse(&membership))?;
         let path = lossy(membership.path()?);
         let container = membership.container().map(|found| Container { manager: found.manager, id: found.id });
-        let limits = Limits::of(self.machine, &membership);
-        let limits = self.part("cgroup limits", limits).unwrap_or_default();
+        let limits = Limits::of(&self.reader, &membership);
         Some(Cgroup {
             unit: pid_cgroup::unit(path.as_bytes()).map(str::to_owned),
             path,

@@ -198,7 +198,7 @@ fn read(
         *by_state.entry(process.state).or_default() += 1;
     }
     Ok(Report {
-        scope: Place::of(machine)?.inside(),
+        scope: Place::of(&reader).inside(),
         total: now.processes.len(),
         kernel_threads: now.processes.iter().filter(|process| process.is_kernel_thread).count(),
         by_state,

@@ -1,7 +1,8 @@
 use systemmanager_mcp::proc::diskstats;
 
 pub fn run(text: &str) {
-    if let Ok(disks) = diskstats::parse(text) {
-        assert!(disks.iter().all(|disk| text.contains(&disk.name)));
-    }
+    let (disks, odd) = diskstats::parse(text);
+    assert!(disks.iter().all(|disk| text.contains(&disk.name)));
+    let lines = text.lines().filter(|line| !line.trim_ascii().is_empty()).count();
+    assert!(if odd.is_some() { disks.len() < lines } else { disks.len() == lines });
 }

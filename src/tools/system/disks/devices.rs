@@ -136,7 +136,7 @@ fn milliseconds(before: u64, now: u64) -> Option<u64> {
 /// The arrays of software RAID. `None`: the kernel has none built in or loaded.
 pub(super) fn arrays(machine: &Machine) -> Result<Option<Table<Array>>, Failure> {
     let text = Failure::absent(machine.root.text("proc/mdstat"))?;
-    let arrays = text.map(|text| mdstat::parse(&text)).transpose()?;
+    let arrays = text.map(|text| mdstat::parse(&text).0);
     Ok(arrays.map(|arrays| arrays.into_iter().map(Array::of).collect()))
 }
 
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     fn disks(text: &str) -> Vec<diskstats::Disk> {
-        diskstats::parse(text).unwrap()
+        diskstats::parse(text).0
     }
 
     #[test]
@@ -259,7 +259,7 @@ md0 : active raid5 sdd1[3] sdc1[2](F) sdb1[1](S)
 md1 : active raid0 sda1[0]
       100 blocks
 ";
-        let mut arrays = mdstat::parse(text).unwrap().into_iter().map(Array::of);
+        let mut arrays = mdstat::parse(text).0.into_iter().map(Array::of);
         let array = arrays.next().unwrap();
         assert_eq!(array.devices, ["sdd1", "sdc1 (failed)", "sdb1 (spare)"]);
         assert_eq!((array.degraded, array.activity.as_deref()), (Some(true), Some("recovery")));

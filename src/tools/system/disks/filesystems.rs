@@ -63,7 +63,7 @@ impl fmt::Display for Rank {
 /// Reads the mount table and asks each filesystem.
 pub(super) fn read(machine: &Arc<Machine>, all: bool, page: &Page<Rank>) -> Result<Listed, Failure> {
     let root = &machine.root;
-    let table = mountinfo::parse(&root.bytes(&format!("{}/mountinfo", root.own()))?)?;
+    let table = mountinfo::parse(&root.bytes(&format!("{}/mountinfo", root.own()))?).0;
     let found = mounts::filesystems(&table, !all);
     let answers = ask(machine, &found);
     let mut left_out = LeftOut::default();
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     fn mount(line: &str) -> Mount {
-        mountinfo::parse(line.as_bytes()).unwrap().remove(0)
+        mountinfo::parse(line.as_bytes()).0.remove(0)
     }
 
     #[test]
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn empty_memory_images_and_what_has_no_blocks_are_aside_but_never_the_root() {
         let found = |line: &str| {
-            let mounts = mountinfo::parse(line.as_bytes()).unwrap();
+            let mounts = mountinfo::parse(line.as_bytes()).0;
             mounts::filesystems(&mounts, true).remove(0)
         };
         let statfs = |bytes, bytes_free| Statfs {

@@ -221,7 +221,7 @@ mod tests {
     use crate::proc::mountinfo;
 
     fn points(table: &str) -> Vec<(String, usize)> {
-        let mounts = mountinfo::parse(table.as_bytes()).unwrap();
+        let mounts = mountinfo::parse(table.as_bytes()).0;
         let shown = filesystems(&mounts, true).into_iter();
         shown.map(|found| (String::from_utf8(found.mount.mount_point).unwrap(), found.mounts)).collect()
     }
@@ -284,7 +284,7 @@ mod tests {
 23 21 0:51 / /var/lib/docker/overlay2/b/merged rw - overlay overlay rw,lowerdir=l/A,upperdir=b/diff
 ";
         assert_eq!(points(table), [one("/", 1), one("/var/lib/docker", 3)]);
-        let mounts = mountinfo::parse(table.as_bytes()).unwrap();
+        let mounts = mountinfo::parse(table.as_bytes()).0;
         assert_eq!(filesystems(&mounts, false).len(), 4);
     }
 
@@ -306,7 +306,7 @@ mod tests {
 22 20 0:40 / /b rw - nfs4 nas:/b rw
 23 21 8:2 / /a/disk rw - ext4 /dev/sda2 rw
 ";
-        let mounts = mountinfo::parse(table.as_bytes()).unwrap();
+        let mounts = mountinfo::parse(table.as_bytes()).0;
         let hang: Vec<_> = filesystems(&mounts, true).iter().map(|found| found.may_hang).collect();
         assert_eq!(hang, [false, true, true, true]);
     }
