@@ -26,7 +26,7 @@ use self::{
     store::{Hash, Network, Store},
     token::Token,
 };
-use crate::{failure::Failure, scope::Scopes};
+use crate::{failure::Failure, scope::Scopes, threads::Threads};
 
 pub mod store;
 pub mod token;
@@ -157,6 +157,8 @@ pub struct Auth {
     trial: Option<Trial>,
     known: RwLock<Arc<Known>>,
     argon2: Arc<Semaphore>,
+    /// Those that argon2 runs on, and nothing else.
+    threads: Arc<Threads>,
 }
 
 struct Trial {
@@ -210,6 +212,7 @@ impl Auth {
             trial: None,
             known: RwLock::new(Known::of(store)),
             argon2: Arc::new(Semaphore::new(RUNNING)),
+            threads: Arc::new(Threads::new("argon2", RUNNING)),
         })
     }
 
@@ -321,7 +324,8 @@ impl Auth {
         memory.flights.insert(digest, Flight { id: Arc::clone(id), peer, verdict: verdict.clone() });
         drop(memory);
         let landing = Landing { known: Arc::clone(known), digest };
-        let (argon2, id, token) = (Arc::clone(&self.argon2), Arc::clone(id), token.clone());
+        let (argon2, threads) = (Arc::clone(&self.argon2), Arc::clone(&self.threads));
+        let (id, token) = (Arc::clone(id), token.clone());
         tokio::spawn(async move {
             let Ok(_permit) = argon2.acquire_owned().await else { return };
             if landing.is_deserted(&sender) {
@@ -329,7 +333,7 @@ impl Auth {
             }
             let known = Arc::clone(&landing.known);
             let prove = move || known.entries.get(token.id()).is_some_and(|entry| entry.hash.is_of(&token));
-            let Ok(right) = tokio::task::spawn_blocking(prove).await else { return };
+            let Ok(right) = threads.run(prove).await else { return };
             landing.known.memory().learn(&id, tag, digest, right, now);
             sender.send_replace(Some(right));
         });

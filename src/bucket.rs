@@ -34,8 +34,8 @@ impl Bucket {
 
 #[derive(Debug)]
 pub(crate) struct Buckets {
-    /// What is said to one who comes too often.
-    words: &'static str,
+    /// What is counted, in the plural.
+    what: &'static str,
     inner: Mutex<Inner>,
 }
 
@@ -47,14 +47,18 @@ struct Inner {
 
 impl Buckets {
     /// Full ones.
-    pub(crate) fn new(words: &'static str) -> Self {
-        Self { words, inner: Mutex::default() }
+    pub(crate) fn new(what: &'static str) -> Self {
+        Self { what, inner: Mutex::default() }
     }
 
     /// Takes one from the bucket of `caller` and from that of all, or says when to come back.
     pub(crate) fn take(&self, caller: &str, per_minute: u32) -> Result<(), Failure> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.take(caller, per_minute, Instant::now()).map_err(|seconds| Failure::Busy(self.words, seconds))
+        inner.take(caller, per_minute, Instant::now()).map_err(|seconds| {
+            let (what, all) = (self.what, per_minute.saturating_mul(TOGETHER));
+            let words = format!("{what}: {per_minute} a minute for each caller, {all} for all callers together");
+            Failure::Busy(words.into(), seconds)
+        })
     }
 }
 

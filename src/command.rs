@@ -29,7 +29,7 @@ use crate::{
     args::{Command, Health, TokenFile},
     auth::store::{self, Wanted},
     config::{ConfigError, DEFAULT_FILE, Environment, Flags, Settings, Source, Tokens},
-    gate::{ACTING_AT_ONCE, Gate, MOST_RUNNING, SEARCHES_AT_ONCE},
+    gate::Gate,
     init,
 };
 
@@ -39,9 +39,8 @@ const EXIT_CONFIG: u8 = 78;
 /// Threads that answer. More only wait for each other: a call is microseconds of work.
 const MOST_WORKERS: usize = 4;
 
-/// Threads that read files, check tokens and sample. Each is made when it is needed: as many as calls may run by any configuration, so that
-/// no call waits for a thread once it has its place, and those that have no place.
-const MOST_READERS: usize = MOST_RUNNING as usize + SEARCHES_AT_ONCE + ACTING_AT_ONCE + 16;
+/// Threads of tokio's own that block: standard input and output take one each. All other work that blocks has [`crate::threads`].
+const MOST_BLOCKED: usize = 4;
 
 /// Why a command did not do what it was told, in words for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +117,7 @@ fn block_on(idle: fn(), work: impl Future<Output = Result<(), Error>>) -> Result
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
-        .max_blocking_threads(MOST_READERS)
+        .max_blocking_threads(MOST_BLOCKED)
         .enable_all()
         .on_thread_park(idle)
         .build()

@@ -10,6 +10,7 @@ mod fault;
 mod files;
 mod ground;
 mod init;
+mod lane;
 mod trial;
 mod value;
 mod written;
@@ -29,7 +30,13 @@ pub use files::{Directory, Files};
 pub use init::{Given, INIT_FILE, Init};
 pub use trial::Flags;
 
-use crate::{audit::Sink, docker, root::read_own, scope::Scopes};
+use crate::{
+    audit::Sink,
+    docker,
+    lane::{PerLane, Room},
+    root::read_own,
+    scope::Scopes,
+};
 use written::Written;
 
 /// The configuration read if none is named and it is there.
@@ -123,16 +130,10 @@ pub struct Tls {
 /// What callers can use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls running at once.
-    pub running: usize,
-    /// Calls waiting for their turn.
-    pub waiting: usize,
+    /// What each lane lets in.
+    pub lanes: PerLane<Room>,
     /// The longest a call may take.
     pub deadline: Duration,
-    /// Acting calls of one caller a minute.
-    pub acting: u32,
-    /// Searches of one caller a minute.
-    pub searches: u32,
     /// The largest request body, in bytes.
     pub body_bytes: usize,
     /// The longest a request's header may take to arrive.
@@ -253,7 +254,10 @@ fn understood<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &str), Misread> {
 #[cfg(test)]
 mod tests {
     use super::{value::As, written::WrittenTls, *};
-    use crate::jail::{Access, Allowed};
+    use crate::{
+        jail::{Access, Allowed},
+        lane::Lane,
+    };
 
     const EXAMPLE: &str = include_str!("../images/config.example.ron");
 
@@ -283,7 +287,7 @@ mod tests {
         let all = serde_json::to_value(Written { tls: Some(tls), ..Written::default() }).unwrap();
         let mut names = Vec::new();
         keys(&all, &mut names);
-        assert_eq!(names.len(), 35);
+        assert_eq!(names.len(), 62);
         for name in names {
             assert!(EXAMPLE.contains(&format!("{name}: ")), "{name}");
         }
@@ -306,7 +310,7 @@ mod tests {
                 "#![enable(implicit_some)]\n(listen: [\"0.0.0.0:8443\", \"[2001:db8::1]:8443\"],
                 tls: {some}(certificate: \"/c\", key: \"/k\"){end}, allowed_hosts: [\"Box.Example\", \"a:1\", \"[::2]:3\"],
                 allowed_origins: [\"https://Box.example\"], state_directory: {some}\"/s\"{end},
-                token_file: {some}\"/t\"{end}, audit: {some}Stderr{end}, limits: (running: 1), log: Trace)"
+                token_file: {some}\"/t\"{end}, audit: {some}Stderr{end}, limits: (machine: (running: 1)), log: Trace)"
             );
             let settings = read(&text).unwrap();
             assert_eq!(settings.tls, Some(Tls { certificate: "/c".into(), key: "/k".into() }));
@@ -314,7 +318,9 @@ mod tests {
             assert_eq!(settings.allowed_hosts, hosts);
             assert_eq!(settings.allowed_origins, ["https://box.example"]);
             assert_eq!((settings.tokens, settings.audit), (Tokens::Store("/t".into()), Sink::Stderr));
-            assert_eq!((settings.limits.running, settings.limits.waiting), (1, 2048));
+            let machine = settings.limits.lanes[Lane::Machine];
+            assert_eq!((machine.running, machine.waiting), (1, 1024));
+            assert_eq!(settings.limits.lanes[Lane::Docker], Lane::Docker.spec().usual());
             assert_eq!(tracing::Level::from(settings.log), tracing::Level::TRACE);
         }
     }
@@ -344,21 +350,28 @@ mod tests {
             ("(\n listen: [\"8080\"])", (2, 11), "127.0.0.1:8080"),
             ("(\n root: \"etc\")", (2, 8), "absolute path"),
             ("(\n root: 7)", (2, 8), "string"),
-            ("(\n limits: (running: 0))", (2, 20), "from 1 to 4096"),
+            ("(\n limits: (machine: (running: 0)))", (2, 30), "from 1 to 256"),
+            ("(\n limits: (files: (running: 129)))", (2, 28), "from 1 to 128"),
+            ("(\n limits: (files: (per_minute: 1)))", (2, 19), "there is running, waiting"),
+            ("(\n limits: (pull: (running: 1, running: 2)))", (2, 30), "second time"),
+            ("(\n limits: (pull: 4))", (2, 16), "(keys: and values)"),
+            ("(\n limits: (running: 64))", (2, 11), "one of each lane, as in machine: (running"),
+            ("(\n limits: (acting_per_minute: 1))", (2, 11), "write: (per_minute"),
+            ("(\n docker: (running: 1))", (2, 11), "there is off, socket"),
             ("(\n limits: (body_bytes: 262145))", (2, 23), "from 1 to 262144"),
-            ("(\n limits: (running: -1))", (2, 20), "whole number"),
-            ("(\n limits: (running: 1.5))", (2, 20), ""),
+            ("(\n limits: (machine: (running: -1)))", (2, 30), "whole number"),
+            ("(\n limits: (machine: (running: 1.5)))", (2, 30), ""),
             ("(\n log: info)", (2, 7), "Error, Warn, Info, Debug, Trace"),
             ("(\n plain_text: 1)", (2, 14), "true or false"),
             ("(\n lisen: [])", (2, 2), "listen, tls, plain_text"),
-            ("(\n limits: (runing: 1))", (2, 11), "running, waiting"),
+            ("(\n limits: (machin: (running: 1)))", (2, 11), "machine, docker, files"),
             ("(\n tls: (certificate: \"/c\"))", (2, 25), "key key"),
             ("(\n log: Info,\n log: Info)", (3, 2), "second time"),
             ("(\n audit: File(\"a\"))", (2, 14), "absolute path"),
             ("(\n audit: Syslog)", (2, 9), "File, Stderr"),
             ("(\n allowed_hosts: [\"http://a\"])", (2, 18), "without a scheme"),
             ("(\n allowed_origins: [\"a\"])", (2, 20), "without a path"),
-            ("(\n limits: (searches_per_minute: 0))", (2, 32), "from 1 to 6000"),
+            ("(\n limits: (search: (per_minute: 0)))", (2, 33), "from 1 to 6000"),
             ("(\n docker: (registries: [\"https://r.example\"]))", (2, 24), "a registry's host"),
             ("(\n docker: (registries: [\"dir:5\"]))", (2, 24), "a registry's host"),
             ("(\n files: (allowed: []))", (2, 10), "directories, deny, default_deny"),

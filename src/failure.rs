@@ -1,5 +1,7 @@
 //! How a tool fails: one sentence the caller can act on, and what only the log may know.
 
+use std::borrow::Cow;
+
 /// A tool's failure, in the terms a caller can act on. The text of each variant is a whole clause that names the thing
 /// and, where there is something to do about it, says what.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +38,7 @@ pub enum Failure {
     TimedOut(String),
     /// Too much is asked of the server at once; worth another try.
     #[error("{0}; try again in {1} s")]
-    Busy(&'static str, u64),
+    Busy(Cow<'static, str>, u64),
     /// The call could not be put on record, and what is not on record is not answered.
     #[error("the audit log cannot be written, so no call is answered; whoever runs the server has to make room for it")]
     Unaudited,

@@ -2,19 +2,16 @@
 //!
 //! No answer leaves except through [`Gate::call`]: nothing unscoped, unbounded, unsanitized or unaudited.
 
+mod lanes;
 mod list;
 mod places;
 mod shape;
 mod share;
 
 use std::{
-    any::Any,
     net::IpAddr,
     panic::AssertUnwindSafe,
-    sync::{
-        Arc, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -30,55 +27,22 @@ pub use shape::Answer;
 use crate::{
     audit::{Audit, Client, Decision, Outcome, Record, RequestId},
     auth::Caller,
-    bucket::Buckets,
     failure::Failure,
     host::Host,
+    lane::{Lane, PerLane, Room},
     text,
-    tool::{Acts, Entry, Step, Turn},
+    tool::{Entry, Step, Turn},
 };
-use places::{Place, Places};
+use lanes::Lanes;
 
 /// How much may be asked for at once, and how long a call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls that run at the same time.
-    pub running: usize,
-    /// Calls that may wait for their turn; one more is refused.
-    pub waiting: usize,
+    /// What each lane lets in.
+    pub lanes: PerLane<Room>,
     /// How long a call may wait and run together; one that acts runs to its end.
     pub deadline: Duration,
-    /// Calls that act, each minute, of one caller, and as many more that control a container. All together may make four times as many of each.
-    pub acting: u32,
-    /// Searches, likewise.
-    pub searches: u32,
 }
-
-/// The most calls that may run at the same time, whatever the configuration says.
-pub(crate) const MOST_RUNNING: u32 = 4096;
-
-/// One caller has one part of so many of the places for calls that run.
-const PARTS: usize = 4;
-
-/// Calls that act at the same time; of one caller half of them.
-pub(crate) const ACTING_AT_ONCE: usize = 16;
-
-/// Places of those that only a call which controls a container may take: what goes wrong can be stopped whatever else acts.
-const KEPT_FOR_CONTROL: usize = 2;
-
-/// What is said to a caller that acts more often than it may.
-const TOO_MANY_ACTS: &str = "so many acting calls a minute are not allowed here";
-
-/// Images that are pulled at the same time; of one caller half of them.
-const PULLS_AT_ONCE: usize = 4;
-
-/// Searches that run at the same time: more of them only wait for the disk. Of one caller half of them.
-pub(crate) const SEARCHES_AT_ONCE: usize = 4;
-
-/// One caller has one part of so many of the few places of those three.
-const PARTS_OF_FEW: usize = 2;
-
-/// Lists of tools of one caller in a minute; of all callers together four times as many. A client asks once in a session.
-const LISTS_A_MINUTE: u32 = 600;
 
 /// How long a client is kept waiting for a call that acts: most give up after 60 seconds.
 pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(50);
@@ -88,7 +52,25 @@ const TOLD_WITHIN: Duration = Duration::from_secs(30 * 60);
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { running: 64, waiting: 2048, deadline: Duration::from_secs(30), acting: 30, searches: 60 }
+        Self { lanes: PerLane::of(|lane| lane.spec().usual()), deadline: Duration::from_secs(30) }
+    }
+}
+
+impl Limits {
+    /// The same, but for what `change` does to this lane.
+    pub fn with(mut self, lane: Lane, change: impl FnOnce(&mut Room)) -> Self {
+        change(&mut self.lanes[lane]);
+        self
+    }
+
+    /// Calls that may run at the same time, in all lanes together.
+    pub fn running(&self) -> usize {
+        self.lanes.iter().map(|room| room.running).sum()
+    }
+
+    /// Calls that may wait, in all lanes together.
+    pub fn waiting(&self) -> usize {
+        self.lanes.iter().map(|room| room.waiting).sum()
     }
 }
 
@@ -127,14 +109,8 @@ pub struct Gate {
     host: Host,
     audit: Arc<Audit>,
     limits: RwLock<Limits>,
-    places: RwLock<Arc<Places>>,
-    waiting: AtomicUsize,
+    lanes: Arc<Lanes>,
     shared: Arc<share::Shared>,
-    acts: Lane,
-    /// How often each caller may control a container: what goes wrong can be stopped however often others change something.
-    controls: Buckets,
-    pulls: Arc<Places>,
-    searches: Lane,
     /// The calls that act right now.
     acting: TaskTracker,
     lists: list::Lists,
@@ -147,14 +123,9 @@ impl Gate {
             tools,
             host,
             audit,
-            places: RwLock::new(Arc::new(Places::new(limits.running, PARTS))),
+            lanes: Arc::new(Lanes::new(&limits.lanes)),
             limits: RwLock::new(limits),
-            waiting: AtomicUsize::new(0),
             shared: Arc::default(),
-            acts: Lane::new(ACTING_AT_ONCE, TOO_MANY_ACTS),
-            controls: Buckets::new(TOO_MANY_ACTS),
-            pulls: Arc::new(Places::new(PULLS_AT_ONCE, PARTS_OF_FEW)),
-            searches: Lane::new(SEARCHES_AT_ONCE, "so many searches a minute are not allowed here"),
             acting: TaskTracker::new(),
             lists: list::Lists::default(),
         }
@@ -175,13 +146,10 @@ impl Gate {
         *self.limits.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts other limits in force for the calls that come from now on; those that run or wait end under the old ones.
+    /// Puts other limits in force, also for the calls that wait.
     pub fn set_limits(&self, limits: Limits) {
-        let old = std::mem::replace(&mut *self.limits.write().unwrap_or_else(PoisonError::into_inner), limits);
-        if old.running != limits.running {
-            let places = Arc::new(Places::new(limits.running, PARTS));
-            *self.places.write().unwrap_or_else(PoisonError::into_inner) = places;
-        }
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
+        self.lanes.set(&limits.lanes);
     }
 
     /// Gives back the memory of answers that are too old to be shared, every now and then until dropped.
@@ -197,18 +165,16 @@ impl Gate {
         self.tools.iter().filter(|tool| caller.scopes.contain(tool.scope))
     }
 
-    /// What `tools/list` says of the tools that `caller` may call. It takes a place among the calls that run, and a caller who asks too often is
-    /// told when to come back.
-    pub async fn list(&self, caller: &Caller) -> Result<Arc<Listed>, Failure> {
-        self.lists.buckets.take(&caller.id, LISTS_A_MINUTE)?;
-        let (deadline, places) = (self.limits().deadline, self.places());
-        let late = |_| Failure::TimedOut(format!("tools/list (limit {} s)", deadline.as_secs()));
-        let _place = tokio::time::timeout(deadline, self.place_in(&places, caller)).await.map_err(late)??;
-        self.lists.of(self.tools, caller.scopes)
-    }
-
-    fn places(&self) -> Arc<Places> {
-        Arc::clone(&self.places.read().unwrap_or_else(PoisonError::into_inner))
+    /// What `tools/list` says of the tools that the caller may call: a call like any other, but for its answer.
+    pub async fn list(&self, call: &Call<'_>) -> Result<Arc<Listed>, Failure> {
+        let asked = self.asked(call);
+        let deadline = self.limits().deadline;
+        let list = async {
+            let _seat = self.lanes.enter(list::LANE, call.caller, deadline).await?;
+            self.lists.of(self.tools, call.caller.scopes)
+        };
+        let result = tokio::time::timeout(deadline, list).await;
+        asked.conclude(result.unwrap_or_else(|_| Err(late(call.tool, deadline))), |listed| listed.json.len()).await
     }
 
     /// Makes one call. `cancelled` ends a reading one early; one that acts runs to its end all the same.
@@ -224,9 +190,9 @@ impl Gate {
         match tool.look {
             None => {
                 let result = self.read(tool, &call, cancelled).await;
-                asked.conclude(result).await
+                asked.conclude(result, length).await.map_err(Refusal::Failed)
             }
-            Some(look) => self.act(tool, look, call, asked, cancelled).await,
+            Some(look) => self.act(tool, look, call, asked, cancelled).await.map_err(Refusal::Failed),
         }
     }
 
@@ -243,7 +209,7 @@ impl Gate {
         let until = Instant::now() + deadline;
         let work = tokio::time::timeout(deadline, unpanicked(self.answer(tool, call, until, &stop)));
         tokio::select! {
-            result = work => result.unwrap_or_else(|_| Err(Failure::TimedOut(format!("{} (limit {} s)", tool.name, deadline.as_secs())))),
+            result = work => result.unwrap_or_else(|_| Err(late(tool.name, deadline))),
             () = cancelled => Err(Failure::Cancelled),
         }
     }
@@ -258,9 +224,7 @@ impl Gate {
         let more = tool.tells_more.is_some_and(|scope| call.caller.scopes.contain(scope));
         let key = tool.shared.then(|| share::Key::new(tool.name, more, &call.arguments)).flatten();
         let ask = || async {
-            let place = self.place(tool, call.caller).await?;
-            let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), place);
-            let turn = turn.telling(call.steps.clone()).ending_by(until);
+            let turn = self.turn(tool, call.caller).await?.telling(call.steps.clone()).ending_by(until);
             // others may wait for a shared answer when the first who asked is gone
             let turn = if tool.shared { turn } else { turn.stopped_by(stop.clone()) };
             shaped(tool, &turn, call.arguments.clone()).await
@@ -278,34 +242,17 @@ impl Gate {
         call: Call<'_>,
         asked: Asked,
         cancelled: impl Future<Output = ()>,
-    ) -> Result<Arc<Answer>, Refusal> {
-        let (buckets, kept) = match tool.acts {
-            Acts::Controls => (&self.controls, 0),
-            Acts::Changes => (&self.acts.buckets, KEPT_FOR_CONTROL),
-        };
-        if let Err(busy) = buckets.take(&call.caller.id, self.limits().acting) {
-            return asked.conclude(Err(busy)).await;
-        }
-        let Some(place) = self.acts.places.try_take(call.caller, kept) else {
-            let busy = Failure::Busy("as many calls act as one caller, or all together, may have at once", 5);
-            return asked.conclude(Err(busy)).await;
+    ) -> Result<Arc<Answer>, Failure> {
+        let turn = match self.turn(tool, call.caller).await {
+            Ok(turn) => turn,
+            Err(failure) => return asked.conclude(Err(failure), length).await,
         };
         let is_told = call.steps.is_some();
         let asked = Arc::new(asked);
         let gone = CancellationToken::new();
         // unless it is told that the call goes on, the client is gone when nothing waits here any more
         let waiting = gone.clone().drop_guard();
-        let turn = Turn::new(self.host.clone(), Arc::clone(call.caller), place).telling(call.steps).left_by(gone);
-        let turn = turn.pulling({
-            let (pulls, caller) = (Arc::clone(&self.pulls), Arc::clone(call.caller));
-            Box::new(move || {
-                let place = pulls.try_take(&caller, 0).map(|place| Box::new(place) as Box<dyn Any + Send>);
-                place.ok_or(Failure::Busy(
-                    "as many images are pulled as one caller, or all together, may pull at once",
-                    30,
-                ))
-            })
-        });
+        let turn = turn.telling(call.steps).left_by(gone);
         let turn = turn.recording({
             let asked = Arc::clone(&asked);
             Box::new(move |target: &str| {
@@ -318,18 +265,18 @@ impl Gate {
             let result = unpanicked(async { shaped(tool, &turn, arguments).await.map(Arc::new) }).await;
             // what was read before is no answer to whoever has seen this one
             shared.clear();
-            asked.conclude(result).await
+            asked.conclude(result, length).await
         });
         // a client that is told how far the call has come waits longer
         let patience = if is_told { TOLD_WITHIN } else { ANSWERED_WITHIN };
         tokio::select! {
-            result = work => result.unwrap_or_else(|error| Err(Refusal::Failed(Failure::Internal(error.into())))),
+            result = work => result.unwrap_or_else(|error| Err(Failure::Internal(error.into()))),
             () = tokio::time::sleep(patience) => {
                 let _ = waiting.disarm();
                 let words = format!("{} takes longer than a client waits; it goes on and is on record: {look}", tool.name);
-                Err(Refusal::Failed(Failure::StillRunning(words)))
+                Err(Failure::StillRunning(words))
             }
-            () = cancelled => Err(Refusal::Failed(Failure::Cancelled)),
+            () = cancelled => Err(Failure::Cancelled),
         }
     }
 
@@ -360,36 +307,25 @@ impl Gate {
         }
     }
 
-    /// Waits for a place among those that run. Those who wait are counted: one too many is told to come back.
-    async fn place(&self, tool: &Entry, caller: &Caller) -> Result<Place, Failure> {
-        if tool.searches {
-            self.searches.buckets.take(&caller.id, self.limits().searches)?;
-            return self.place_in(&self.searches.places, caller).await;
-        }
-        self.place_in(&self.places(), caller).await
-    }
-
-    async fn place_in(&self, places: &Places, caller: &Caller) -> Result<Place, Failure> {
-        const BUSY: Failure = Failure::Busy("the server has as much to do as it takes on", 1);
-        if let Some(place) = places.try_take(caller, 0) {
-            return Ok(place);
-        }
-        let _counted = Counted::enter(&self.waiting, self.limits().waiting).ok_or(BUSY)?;
-        places.take(caller).await.ok_or(BUSY)
+    /// A turn for a call of `tool`, as soon as its lane has a place.
+    async fn turn(&self, tool: &Entry, caller: &Arc<Caller>) -> Result<Turn, Failure> {
+        let deadline = self.limits().deadline;
+        let seat = self.lanes.enter(tool.lane, caller, deadline).await?;
+        let turn = Turn::seated(self.host.clone(), Arc::clone(caller), seat);
+        let (lanes, caller) = (Arc::clone(&self.lanes), Arc::clone(caller));
+        Ok(turn.entering(Box::new(move |lane| {
+            let (lanes, caller) = (Arc::clone(&lanes), Arc::clone(&caller));
+            Box::pin(async move { lanes.enter(lane, &caller, deadline).await })
+        })))
     }
 }
 
-/// For calls that take long: places of their own, so that they do not keep others from looking, and how often a caller may have one.
-#[derive(Debug)]
-struct Lane {
-    places: Places,
-    buckets: Buckets,
+fn length(answer: &Arc<Answer>) -> usize {
+    answer.bytes()
 }
 
-impl Lane {
-    fn new(at_once: usize, too_often: &'static str) -> Self {
-        Self { places: Places::new(at_once, PARTS_OF_FEW), buckets: Buckets::new(too_often) }
-    }
+fn late(what: &str, deadline: Duration) -> Failure {
+    Failure::TimedOut(format!("{what} (limit {} s)", deadline.as_secs()))
 }
 
 /// A call as the log knows it.
@@ -430,11 +366,11 @@ impl Asked {
         self.audit.attempt(&record).await.map_err(|error| unaudited(&error))
     }
 
-    /// Puts on record how it ended. What is not on record is not answered.
-    async fn conclude(&self, result: Result<Arc<Answer>, Failure>) -> Result<Arc<Answer>, Refusal> {
+    /// Puts on record how it ended, and how long the answer is. What is not on record is not answered.
+    async fn conclude<T>(&self, result: Result<T, Failure>, bytes: fn(&T) -> usize) -> Result<T, Failure> {
         let mut record = self.record();
         match &result {
-            Ok(answer) => record.bytes = Some(answer.bytes() as u64),
+            Ok(answer) => record.bytes = Some(bytes(answer) as u64),
             Err(failure) => {
                 record.outcome = Some(Outcome::Error);
                 record.kind = Some(failure.kind());
@@ -451,13 +387,13 @@ impl Asked {
             Err(failure) => self.audit.failed(failure.kind(), &record).await,
         };
         match recorded {
-            Ok(()) => result.map_err(Refusal::Failed),
+            Ok(()) => result,
             // whoever thinks that nothing was done would do it again
             Err(error) if self.target.get().is_some() && !matches!(result, Err(Failure::Unaudited)) => {
                 tracing::error!(%error, tool = self.tool, "what came of a call that acted could not be put on record");
-                Err(Refusal::Failed(Failure::Unrecorded))
+                Err(Failure::Unrecorded)
             }
-            Err(error) => Err(Refusal::Failed(unaudited(&error))),
+            Err(error) => Err(unaudited(&error)),
         }
     }
 }
@@ -476,24 +412,6 @@ async fn shaped(tool: &'static Entry, turn: &Turn, arguments: JsonObject) -> Res
 /// What `work` gives; a panic is our own bug, and its words are for the log.
 async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(Failure::internal(panic_message(&*panic))))
-}
-
-/// One of a bounded number, counted until dropped, however that comes about.
-pub(crate) struct Counted<'a>(&'a AtomicUsize);
-
-impl<'a> Counted<'a> {
-    /// One more, unless there are as many as there may be.
-    pub(crate) fn enter(count: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        let one = Self(count);
-        (before < most).then_some(one)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// The arguments that the log may keep, if any were given.

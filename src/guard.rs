@@ -135,7 +135,7 @@ struct Asker {
 impl Guard {
     /// A guard before the Engine that `settings` name.
     pub fn new(settings: Settings, audit: Arc<Audit>) -> Self {
-        let acts = Buckets::new("docker-guard lets 600 requests a minute through that change something");
+        let acts = Buckets::new("requests through docker-guard that change something");
         Self { settings, audit, judging: judge::Judging::new(), acts }
     }
 

@@ -30,7 +30,12 @@ use crate::{
     jail::Jail,
     proc::{meminfo::Meminfo, pid_cgroup::PidCgroup},
     root::Root,
+    threads::Threads,
 };
+
+/// Readings that go on at the same time for all callers and the server itself: a sample, a scan, the sampler's, and whether the kernel's
+/// files can be read.
+const READINGS: usize = 4;
 
 /// How often the counters are sampled.
 pub const TICK: Duration = Duration::from_secs(5);
@@ -92,6 +97,7 @@ struct Inner {
     past: Mutex<Past>,
     now: tokio::sync::Mutex<Option<(Instant, Arc<Sample>)>>,
     scans: tokio::sync::Mutex<Scans>,
+    threads: Threads,
     /// The two samples and the two scans are all there will ever be.
     still: bool,
     first: First,
@@ -133,6 +139,7 @@ impl Host {
             past: Mutex::default(),
             now: tokio::sync::Mutex::default(),
             scans: tokio::sync::Mutex::default(),
+            threads: Threads::new("host", READINGS),
             still,
             first,
         };
@@ -181,19 +188,22 @@ impl Host {
         humantime::format_rfc3339_seconds(self.machine().kernel.wall()).to_string()
     }
 
-    /// Runs a blocking read off the async threads.
+    /// Runs a blocking read of the kernel's files on a thread that the host has for what all callers share, and the server itself needs.
     pub async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Arc<Machine>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
+        self.read_on(&self.inner.threads, read).await
+    }
+
+    /// Runs a blocking read on one of these threads.
+    pub async fn read_on<T: Send + 'static>(
+        &self,
+        threads: &Threads,
+        read: impl FnOnce(&Arc<Machine>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
         let machine = Arc::clone(&self.inner.machine);
-        match tokio::task::spawn_blocking(move || read(&machine)).await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(error) => Err(Failure::Internal(error.into())),
-            },
-        }
+        threads.run(move || read(&machine)).await?
     }
 
     /// The counters of now and those of a while ago, from which a tool makes its rates. In the first half second of this process there

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! # Where things are
-//! Imports point down this list, checked by a test: [`failure`], [`scope`] → [`proc`], [`root`], [`text`], [`table`], [`page`] →
+//! Imports point down this list, checked by a test: [`failure`], [`scope`], [`lane`] → [`proc`], [`root`], [`text`], [`table`], [`page`], [`threads`] →
 //! [`gap`] → [`jail`], [`docker`], [`auth`] → [`host`] → [`facts`] → [`audit`], [`tool`], `bucket` → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`],
 //! [`init`] → [`args`] → [`command`] → `main`.
 //!
@@ -65,6 +65,7 @@ pub mod guard;
 pub mod host;
 pub mod init;
 pub mod jail;
+pub mod lane;
 pub mod page;
 pub mod proc;
 pub mod root;
@@ -72,5 +73,6 @@ pub mod scope;
 pub mod server;
 pub mod table;
 pub mod text;
+pub mod threads;
 pub mod tool;
 pub mod tools;

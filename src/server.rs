@@ -18,9 +18,9 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
-        ContentBlock, ErrorCode, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-        ListToolsResult, NumberOrString, PaginatedRequestParams, ProgressNotificationParam, ReadResourceRequestParams,
-        ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
+        ContentBlock, ErrorCode, Implementation, JsonObject, ListPromptsResult, ListResourceTemplatesResult,
+        ListResourcesResult, ListToolsResult, NumberOrString, PaginatedRequestParams, ProgressNotificationParam,
+        ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -111,10 +111,20 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         one_page(page.as_ref())?;
-        let (caller, _) = self.sender(&context)?;
+        let (caller, peer) = self.sender(&context)?;
+        let client = client(&context, peer);
+        let call = Call {
+            tool: "tools/list",
+            arguments: JsonObject::default(),
+            caller: &caller,
+            peer,
+            client: client.as_ref().map(named),
+            request: Some(id(&context)),
+            steps: None,
+        };
         let listed = self
             .gate
-            .list(&caller)
+            .list(&call)
             .await
             .map_err(|failure| ErrorData::new(NOT_NOW, format!("{}: {failure}", failure.kind()), None))?;
         let tools = match sent(&context).and_then(|sender| sender.tools.as_ref()) {
@@ -133,10 +143,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let (caller, peer) = self.sender(&context)?;
-        let client = context.meta.client_info().or_else(|| match peer {
-            None => context.client_info(),
-            Some(_) => None, // without a session rmcp only has a filler
-        });
+        let client = client(&context, peer);
         let (steps, told) = match context.meta.get_progress_token() {
             Some(_) => {
                 let (steps, told) = mpsc::channel(16);
@@ -149,11 +156,8 @@ impl ServerHandler for Server {
             arguments: request.arguments.unwrap_or_default(),
             caller: &caller,
             peer,
-            client: client.as_ref().map(|client| Client { name: &client.name, version: &client.version }),
-            request: Some(match &context.id {
-                NumberOrString::Number(number) => RequestId::Number(*number),
-                NumberOrString::String(text) => RequestId::Text(text.to_string()),
-            }),
+            client: client.as_ref().map(named),
+            request: Some(id(&context)),
             steps,
         };
         let (mut calling, mut telling) =
@@ -220,6 +224,26 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
         Ok(CompleteResult::default())
+    }
+}
+
+/// What the client of a request says it is.
+fn client(context: &RequestContext<RoleServer>, peer: Option<IpAddr>) -> Option<Implementation> {
+    context.meta.client_info().or_else(|| match peer {
+        None => context.client_info(),
+        Some(_) => None, // without a session rmcp only has a filler
+    })
+}
+
+fn named(client: &Implementation) -> Client<'_> {
+    Client { name: &client.name, version: &client.version }
+}
+
+/// The JSON-RPC id of a request.
+fn id(context: &RequestContext<RoleServer>) -> RequestId {
+    match &context.id {
+        NumberOrString::Number(number) => RequestId::Number(*number),
+        NumberOrString::String(text) => RequestId::Text(text.to_string()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     borrow::Cow,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -22,7 +22,9 @@ use crate::{
     auth::Caller,
     failure::Failure,
     host::{Host, Machine},
+    lane::Lane,
     scope::Scope,
+    threads::Threads,
 };
 
 /// One thing a caller can ask for. The implementing struct is the request: its doc comment is the description the model reads, its
@@ -34,11 +36,11 @@ pub trait Tool: DeserializeOwned + JsonSchema + Send + 'static {
     const TITLE: &'static str;
     /// What a caller must be allowed to do.
     const SCOPE: Scope;
+    /// Where it runs: with what it may share places and threads, as a kind of call that hangs stops no other.
+    const LANE: Lane;
     /// Callers who ask the same within 250 ms get the same answer, from one reading of the kernel; what was read before a call that acts
     /// is given to nobody after it.
     const SHARED: bool = false;
-    /// It goes through much of the disk: few run at once, in places of their own, and each caller may ask so often a minute.
-    const SEARCHES: bool = false;
     /// Whether what it does depends on other machines than this one.
     const OPEN_WORLD: bool = false;
     /// Callers who have this scope as well are told more. What is shared stays among those who do, and among those who do not.
@@ -54,15 +56,6 @@ pub trait Tool: DeserializeOwned + JsonSchema + Send + 'static {
     fn run(self, turn: &Turn) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
 }
 
-/// What a tool that changes something is for: some of the places for such calls are kept for those that stop what goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acts {
-    /// It starts and stops containers.
-    Controls,
-    /// It changes anything else.
-    Changes,
-}
-
 /// A tool that changes something. Between [`Acting::aim`] and [`Acting::act`] stands the attempt's record: nothing is changed that is
 /// not on disk before. Once it acts, it runs to its end or its rollback, whether anybody still waits for the answer or not; only the pull of
 /// an image, which changes nothing until it is there, ends with its client ([`Turn::pull`]).
@@ -73,6 +66,8 @@ pub trait Acting: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     const TITLE: &'static str;
     /// See [`Tool::SCOPE`].
     const SCOPE: Scope;
+    /// See [`Tool::LANE`].
+    const LANE: Lane;
     /// Whether it can lose something that cannot be had back.
     const DESTRUCTIVE: bool;
     /// Whether doing it twice does no more than doing it once.
@@ -81,8 +76,6 @@ pub trait Acting: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     const OPEN_WORLD: bool = false;
     /// Where a caller finds out what became of a call that takes longer than clients wait.
     const LOOK: &'static str;
-    /// What it is for.
-    const ACTS: Acts = Acts::Changes;
     /// See [`Tool::UNTRUSTED`].
     const UNTRUSTED: Option<&'static str> = None;
     /// See [`Tool::AUDITED`].
@@ -122,20 +115,35 @@ pub struct Step {
 /// Puts an attempt on record, given what is aimed at.
 pub type Attempt = Box<dyn Fn(&str) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
 
-/// Takes a place among the images that are pulled, or says that there is none.
-pub type ToPull = Box<dyn Fn() -> Result<Box<dyn Any + Send>, Failure> + Send + Sync>;
+/// A place in a lane, given back when the last of its clones is dropped, and the threads of that lane.
+#[derive(Clone)]
+pub struct Seat {
+    place: Arc<dyn Any + Send + Sync>,
+    threads: Arc<Threads>,
+}
+
+impl Seat {
+    /// `place` is dropped when the call and all work that it started in this place have ended.
+    pub fn new(place: impl Any + Send + Sync, threads: Arc<Threads>) -> Self {
+        Self { place: Arc::new(place), threads }
+    }
+}
+
+/// Waits for a place in a lane, for the caller of a call.
+pub type Enter = Box<dyn Fn(Lane) -> Pin<Box<dyn Future<Output = Result<Seat, Failure>> + Send>> + Send + Sync>;
 
 /// What a running call has: the machine, who asks, and its place among those that run.
 #[derive(Clone)]
 pub struct Turn {
     host: Host,
     caller: Arc<Caller>,
-    place: Arc<dyn Any + Send + Sync>,
+    /// `None` while it waits for a place in another lane.
+    seat: Arc<Mutex<Option<Seat>>>,
+    enter: Option<Arc<Enter>>,
     stop: CancellationToken,
     until: Option<Instant>,
     steps: Option<mpsc::Sender<Step>>,
     attempt: Option<Arc<Attempt>>,
-    to_pull: Option<Arc<ToPull>>,
     left: CancellationToken,
 }
 
@@ -143,11 +151,22 @@ pub struct Turn {
 const TELLING: Duration = Duration::from_millis(500);
 
 impl Turn {
-    /// A turn on `host` for `caller`. `place` is dropped when the call and all work that it started have ended.
+    /// A turn on `host` for `caller`, in no lane: it has two threads of its own. `place` is dropped when the call and all work that it
+    /// started have ended.
     pub fn new(host: Host, caller: Arc<Caller>, place: impl Any + Send + Sync) -> Self {
+        Self::seated(host, caller, Seat::new(place, Arc::new(Threads::new("turn", 2))))
+    }
+
+    /// A turn on `host` for `caller` in this place.
+    pub fn seated(host: Host, caller: Arc<Caller>, seat: Seat) -> Self {
         let (stop, left) = (CancellationToken::new(), CancellationToken::new());
-        let place: Arc<dyn Any + Send + Sync> = Arc::new(place);
-        Self { host, caller, place, stop, until: None, steps: None, attempt: None, to_pull: None, left }
+        let seat = Arc::new(Mutex::new(Some(seat)));
+        Self { host, caller, seat, enter: None, stop, until: None, steps: None, attempt: None, left }
+    }
+
+    /// Enters other lanes like this; without, it stays where it is.
+    pub fn entering(self, enter: Enter) -> Self {
+        Self { enter: Some(Arc::new(enter)), ..self }
     }
 
     /// Told here when the caller no longer waits.
@@ -170,19 +189,17 @@ impl Turn {
         Self { attempt: Some(Arc::new(attempt)), ..self }
     }
 
-    /// Takes a place to pull an image like this; without, it has as many as it likes.
-    pub fn pulling(self, to_pull: ToPull) -> Self {
-        Self { to_pull: Some(Arc::new(to_pull)), ..self }
-    }
-
     /// Told here when the client of a call that acts is gone without having been told that the call goes on.
     pub fn left_by(self, left: CancellationToken) -> Self {
         Self { left, ..self }
     }
 
-    /// Pulls an image: in one of the few places for that, and no longer than there is a client for it. Nothing may be changed before.
+    /// Pulls an image: in a place for that besides its own, and no longer than there is a client for it. Nothing may be changed before.
     pub async fn pull<T>(&self, pull: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let _place = self.to_pull.as_ref().map(|to_pull| to_pull()).transpose()?;
+        let _seat = match &self.enter {
+            Some(enter) => Some(enter(Lane::Pull).await?),
+            None => None,
+        };
         tokio::select! {
             pulled = pull => pulled,
             () = self.left.cancelled() => Err(Failure::Cancelled),
@@ -222,18 +239,32 @@ impl Turn {
         &self.caller
     }
 
-    /// Runs a blocking read off the async threads. It keeps the call's place even when the caller no longer waits: a thread cannot be
+    /// Goes on in another lane: gives its place to others, and waits for one there.
+    pub async fn move_to(&self, lane: Lane) -> Result<(), Failure> {
+        let Some(enter) = &self.enter else { return Ok(()) };
+        drop(self.seat().take());
+        let seat = enter(lane).await?;
+        *self.seat() = Some(seat);
+        Ok(())
+    }
+
+    /// Runs a blocking read on a thread of the call's lane. It keeps the call's place even when the caller no longer waits: a thread cannot be
     /// called back, and those who come next must not pile up more of them than may run.
     pub async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Arc<Machine>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let place = Arc::clone(&self.place);
+        let seat = self.seat().clone();
+        let Seat { place, threads } = seat.ok_or_else(|| Failure::internal("a call without a place reads"))?;
         let read = move |machine: &Arc<Machine>| {
             let _place = place;
             read(machine)
         };
-        self.host.read(read).await
+        self.host.read_on(&threads, read).await
+    }
+
+    fn seat(&self) -> MutexGuard<'_, Option<Seat>> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -253,10 +284,10 @@ pub struct Entry {
     pub name: &'static str,
     /// See [`Tool::SCOPE`].
     pub scope: Scope,
+    /// See [`Tool::LANE`].
+    pub lane: Lane,
     /// See [`Tool::SHARED`].
     pub shared: bool,
-    /// See [`Tool::SEARCHES`].
-    pub searches: bool,
     /// See [`Tool::TELLS_MORE`].
     pub tells_more: Option<Scope>,
     /// See [`Tool::UNTRUSTED`].
@@ -265,8 +296,6 @@ pub struct Entry {
     pub audited: &'static [&'static str],
     /// See [`Acting::LOOK`]. `None` for those that only read.
     pub look: Option<&'static str>,
-    /// See [`Acting::ACTS`]; of no meaning for those that only read.
-    pub acts: Acts,
     describe: fn() -> rmcp::model::Tool,
     run: for<'a> fn(&'a Turn, JsonObject) -> Running<'a>,
 }
@@ -277,13 +306,12 @@ impl Entry {
         Self {
             name: T::NAME,
             scope: T::SCOPE,
+            lane: T::LANE,
             shared: T::SHARED,
-            searches: T::SEARCHES,
             tells_more: T::TELLS_MORE,
             untrusted: T::UNTRUSTED,
             audited: T::AUDITED,
             look: None,
-            acts: Acts::Changes,
             describe: describe_reading::<T>,
             run: run::<T>,
         }
@@ -294,13 +322,12 @@ impl Entry {
         Self {
             name: T::NAME,
             scope: T::SCOPE,
+            lane: T::LANE,
             shared: false,
-            searches: false,
             tells_more: None,
             untrusted: T::UNTRUSTED,
             audited: T::AUDITED,
             look: Some(T::LOOK),
-            acts: T::ACTS,
             describe: describe_acting::<T>,
             run: act::<T>,
         }

@@ -17,6 +17,7 @@ use systemmanager_mcp::{
     failure::Failure,
     gate::{Answer, Call, Gate, Limits, Refusal},
     host::{First, Host},
+    lane::Lane,
     scope::{Scope, Scopes},
     tool::{Acting, Aim, Entry, Step, Tool, Turn},
 };
@@ -47,6 +48,7 @@ impl Acting for Counts {
     const NAME: &'static str = "counts";
     const TITLE: &'static str = "Counts";
     const SCOPE: Scope = Scope::DockerControl;
+    const LANE: Lane = Lane::Control;
     const DESTRUCTIVE: bool = false;
     const IDEMPOTENT: bool = false;
     const LOOK: &'static str = "look at the number";
@@ -80,6 +82,7 @@ impl Tool for Number {
     const NAME: &'static str = "number";
     const TITLE: &'static str = "Number";
     const SCOPE: Scope = Scope::DockerRead;
+    const LANE: Lane = Lane::Docker;
     const SHARED: bool = true;
     type Output = Counted;
 
@@ -101,7 +104,8 @@ struct Bench {
 impl Bench {
     fn new(audit: Audit, scratch: Scratch, acting: u32) -> Self {
         let host = Host::open("/".as_ref(), First::Comes).unwrap();
-        let gate = Gate::new(TOOLS, host, Arc::new(audit), Limits { acting, ..Limits::default() });
+        let limits = Limits::default().with(Lane::Control, |room| room.per_minute = Some(acting));
+        let gate = Gate::new(TOOLS, host, Arc::new(audit), limits);
         Self { gate, scratch, caller: Arc::new(Caller::local(Scopes::all())) }
     }
 

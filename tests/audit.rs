@@ -106,13 +106,19 @@ fn the_log_is_its_owners_alone() {
 }
 
 #[test]
-fn nothing_but_calls_and_refusals_is_recorded() {
+fn nothing_but_calls_lists_of_tools_and_refusals_is_recorded() {
     let server = Server::new();
-    server.answers();
     server.ask(&Request::new("GET", "/healthz"));
     server.ask(&Request::new("GET", "/readyz").token(server.token()));
     server.ask(&Request::post("nonsense").token(server.token()));
     assert!(server.audit().is_empty(), "{}", server.audit_text());
+    server.ask(&Request::modern("a list", "tools/list", json!({})).token(server.token()));
+    let [record] = &server.audit()[..] else { panic!("{}", server.audit_text()) };
+    in_order(record);
+    let told = ["request", "tool", "decision", "outcome"].map(|field| record[field].as_str().unwrap());
+    assert_eq!(told, ["a list", "tools/list", "allowed", "ok"]);
+    assert_eq!(record["client"], json!({ "name": "hostile", "version": "0" }));
+    assert!(record["bytes"].as_u64().unwrap() > 1_000 && record["peer"] == "127.0.0.1", "{record}");
 }
 
 #[test]
@@ -154,7 +160,7 @@ fn a_flood_of_failed_calls_is_counted_and_hides_neither_changes_nor_others() {
     }
     let keys = ["noisy", "other"].map(|name| Key::new(name).with_scopes(&[Scope::FilesRead, Scope::FilesWrite]));
     let config = format!("files: (directories: [(path: {rw:?}, access: Rw, mounts: true)]),");
-    let limits = "searches_per_minute: 6000".to_owned();
+    let limits = "search: (per_minute: 6000)".to_owned();
     let mut server = Setup { keys: keys.into(), config, limits, scratch, ..Setup::default() }.start();
     let (calls, began) = (1000, Instant::now());
     let huge = json!({ "path": rw, "pattern": "x", "limit": 0, "include": vec!["A".repeat(250); 15] });

@@ -64,7 +64,7 @@ fn a_wrong_config_is_78_and_names_the_place_and_no_value() {
     let scratch = Scratch::new();
     for (text, place, word) in [
         ("(\n  lisen: [],\n)", "2:", "listen"),
-        ("(\n  limits: (running: 0),\n)", "2:", "1 to 4096"),
+        ("(\n  limits: (machine: (running: 0)),\n)", "2:", "1 to 256"),
         ("(\n\n  root: \"hunter2\",\n)", "3:", "absolute path"),
         ("(\n  log: hunter2,\n)", "2:", "Info"),
         ("(\n  listen: [\"hunter2\"],\n)", "2:", "127.0.0.1:8080"),

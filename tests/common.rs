@@ -506,6 +506,11 @@ impl Server {
         records(&self.scratch.path("state/audit.jsonl"))
     }
 
+    /// Those of them that are not of a list of tools, such as [`Self::answers`] asks for.
+    pub(crate) fn calls(&self) -> Vec<Value> {
+        self.audit().into_iter().filter(|record| record["tool"] != "tools/list").collect()
+    }
+
     /// The audit log's records of attempts and their results.
     pub(crate) fn actions(&self) -> Vec<Value> {
         records(&self.scratch.path("state/audit.jsonl.actions"))

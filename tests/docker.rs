@@ -138,7 +138,7 @@ impl Engine {
     pub(crate) fn server_with(&self, scopes: &[Scope], keys: &str) -> Server {
         let config = format!("docker: (socket: {:?}, {keys}),", self.socket.to_str().unwrap());
         // a test acts more often in a minute than an agent should
-        let limits = "acting_per_minute: 6000".to_owned();
+        let limits = "deploy: (per_minute: 6000), control: (per_minute: 6000)".to_owned();
         Setup { keys: vec![Key::new("agent").with_scopes(scopes)], config, limits, ..Setup::default() }.start()
     }
 }

@@ -70,7 +70,7 @@ const RECORDED: &[(&str, &[&str])] = &[
 /// What no recorded machine has.
 fn made(target: &str) -> Vec<Vec<u8>> {
     let texts: &[&str] = match target {
-        "config" => &["(listen: [\"127.0.0.1:8080\"], limits: (running: 4), docker: (off: true))"],
+        "config" => &["(listen: [\"127.0.0.1:8080\"], limits: (machine: (running: 4)), docker: (off: true))"],
         "cgroup" => {
             &["max 100000\n", "cpu cpuset io memory pids\n", "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n"]
         }

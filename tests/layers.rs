@@ -8,8 +8,8 @@ use std::{
 
 /// Lowest first. A module may use what stands before it.
 const LAYERS: &[&[&str]] = &[
-    &["failure", "scope"],
-    &["proc", "root", "text", "table", "page"],
+    &["failure", "scope", "lane"],
+    &["proc", "root", "text", "table", "page", "threads"],
     &["gap"],
     &["jail", "docker", "auth"],
     &["host"],
@@ -103,6 +103,17 @@ fn no_process_is_ever_spawned() {
                 "{name}: std::process::{}",
                 &rest[..rest.len().min(20)]
             );
+        }
+    }
+}
+
+/// What blocks there could keep the server's own work waiting.
+#[test]
+fn no_work_blocks_in_the_pool_that_all_share() {
+    for (name, text) in sources() {
+        let text = code(&text);
+        for word in ["spawn_blocking", "block_in_place"] {
+            assert!(!has_word(&text, word), "{name} has {word}: use the threads of a lane, or `threads`");
         }
     }
 }

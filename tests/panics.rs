@@ -11,6 +11,7 @@ use systemmanager_mcp::{
     failure::Failure,
     gate::{Answer, Call, Gate, Limits, Refusal},
     host::{First, Host},
+    lane::Lane,
     scope::{Scope, Scopes},
     server::{
         http::{Bounds, Guard, Http},
@@ -54,6 +55,7 @@ impl Tool for Panics {
     const NAME: &'static str = "panics";
     const TITLE: &'static str = "Panics";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     type Output = Panicked;
 
     async fn run(self, turn: &Turn) -> Result<Panicked, Failure> {
@@ -82,6 +84,7 @@ impl Tool for SharedPanics {
     const NAME: &'static str = "shared_panics";
     const TITLE: &'static str = "Panics";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
     type Output = Done;
 
@@ -102,6 +105,7 @@ impl Tool for Endless {
     const NAME: &'static str = "endless";
     const TITLE: &'static str = "Endless";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     type Output = Done;
 
     async fn run(self, _: &Turn) -> Result<Done, Failure> {
@@ -121,6 +125,7 @@ impl Tool for SharedEndless {
     const NAME: &'static str = "shared_endless";
     const TITLE: &'static str = "Endless";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
     type Output = Done;
 
@@ -140,6 +145,7 @@ impl Tool for Stuck {
     const NAME: &'static str = "stuck";
     const TITLE: &'static str = "Stuck";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     type Output = Done;
 
     async fn run(self, turn: &Turn) -> Result<Done, Failure> {
@@ -174,6 +180,7 @@ impl Tool for Huge {
     const NAME: &'static str = "huge";
     const TITLE: &'static str = "Huge";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     type Output = Long;
 
     async fn run(self, _: &Turn) -> Result<Long, Failure> {
@@ -198,6 +205,7 @@ impl Tool for Echo {
     const NAME: &'static str = "echo";
     const TITLE: &'static str = "Echo";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const UNTRUSTED: Option<&'static str> = Some("text");
     const AUDITED: &'static [&'static str] = &["allowed"];
     type Output = Echoed;
@@ -364,7 +372,9 @@ async fn a_tool_that_hangs_on_a_thread_keeps_nobody_waiting() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_that_outlives_its_caller_keeps_its_place() {
     let bench =
-        Bench::new(Limits { running: 2, waiting: 0, deadline: Duration::from_millis(100), ..Limits::default() });
+        Bench::new(Limits { deadline: Duration::from_millis(100), ..Limits::default() }.with(Lane::Machine, |room| {
+            (room.running, room.waiting) = (2, 0);
+        }));
     let sign = Sign::new();
     for _ in 0..2 {
         let failure = bench.call("stuck", json!({ "sign": sign.number })).await.unwrap_err();
@@ -385,7 +395,9 @@ async fn work_that_outlives_its_caller_keeps_its_place() {
 #[tokio::test]
 async fn one_more_than_may_wait_is_told_to_come_back() {
     let bench =
-        Bench::new(Limits { running: 1, waiting: 1, deadline: Duration::from_millis(500), ..Limits::default() });
+        Bench::new(Limits { deadline: Duration::from_millis(500), ..Limits::default() }.with(Lane::Machine, |room| {
+            (room.running, room.waiting) = (1, 1);
+        }));
     let calls = (0..5).map(|_| bench.call("endless", json!({})));
     let kinds: Vec<_> =
         futures_util::future::join_all(calls).await.into_iter().map(|answer| answer.unwrap_err().kind()).collect();

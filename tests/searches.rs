@@ -17,6 +17,7 @@ use systemmanager_mcp::{
     failure::Failure,
     gate::{Answer, Call, Gate, Limits, Refusal},
     host::{First, Host},
+    lane::{Lane, Room},
     scope::{Scope, Scopes},
     tool::{Entry, Tool, Turn},
 };
@@ -63,7 +64,7 @@ impl Tool for Searches {
     const NAME: &'static str = "searches";
     const TITLE: &'static str = "Searches";
     const SCOPE: Scope = Scope::FilesRead;
-    const SEARCHES: bool = true;
+    const LANE: Lane = Lane::Search;
     type Output = Done;
 
     async fn run(self, turn: &Turn) -> Result<Done, Failure> {
@@ -93,6 +94,7 @@ impl Tool for Looks {
     const NAME: &'static str = "looks";
     const TITLE: &'static str = "Looks";
     const SCOPE: Scope = Scope::FilesRead;
+    const LANE: Lane = Lane::Files;
     type Output = Done;
 
     async fn run(self, _: &Turn) -> Result<Done, Failure> {
@@ -139,6 +141,11 @@ impl Bench {
     }
 }
 
+/// The usual limits, but for those of searches.
+fn searching(change: impl FnOnce(&mut Room)) -> Limits {
+    Limits::default().with(Lane::Search, change)
+}
+
 /// Waits until as many search as may do so.
 async fn four_run() {
     let wait = async {
@@ -166,7 +173,7 @@ async fn four_search_at_once_and_the_others_wait_their_turn() {
 #[tokio::test]
 async fn one_more_than_may_wait_is_told_to_come_back() {
     let _alone = ALONE.lock().await;
-    let bench = Bench::new(Limits { waiting: 2, ..Limits::default() });
+    let bench = Bench::new(searching(|room| room.waiting = 2));
     let searches = futures_util::future::join_all((0..9).map(|_| bench.search(json!("Told"))));
     let then_end = async {
         // all nine have come in by then: they are asked in one go
@@ -182,7 +189,9 @@ async fn one_more_than_may_wait_is_told_to_come_back() {
 #[tokio::test]
 async fn searches_keep_nobody_from_looking() {
     let _alone = ALONE.lock().await;
-    let bench = Bench::new(Limits { running: 1, waiting: 0, ..Limits::default() });
+    let bench = Bench::new(searching(|room| room.waiting = 0).with(Lane::Files, |room| {
+        (room.running, room.waiting) = (1, 0);
+    }));
     let searches = futures_util::future::join_all((0..AT_ONCE).map(|_| bench.search(json!("Told"))));
     let looks = async {
         four_run().await;
@@ -200,7 +209,7 @@ async fn searches_keep_nobody_from_looking() {
 #[tokio::test]
 async fn a_search_that_outlives_its_caller_keeps_its_place() {
     let _alone = ALONE.lock().await;
-    let bench = Bench::new(Limits { waiting: 0, deadline: Duration::from_millis(100), ..Limits::default() });
+    let bench = Bench::new(Limits { deadline: Duration::from_millis(100), ..searching(|room| room.waiting = 0) });
     HANGS.store(true, Ordering::SeqCst);
     let answers = futures_util::future::join_all((0..AT_ONCE).map(|_| bench.search(json!("Thread")))).await;
     assert_eq!(kinds(answers), ["timed_out"; AT_ONCE]);
@@ -217,7 +226,8 @@ async fn a_search_that_outlives_its_caller_keeps_its_place() {
 #[tokio::test]
 async fn who_searches_too_often_is_told_when_to_come_back_and_others_are_not() {
     let _alone = ALONE.lock().await;
-    let bench = Bench::new(Limits { searches: 3, acting: 1, ..Limits::default() });
+    let bench =
+        Bench::new(searching(|room| room.per_minute = Some(3)).with(Lane::Write, |room| room.per_minute = Some(1)));
     for _ in 0..3 {
         bench.search(Value::Null).await.unwrap();
     }
@@ -227,7 +237,7 @@ async fn who_searches_too_often_is_told_when_to_come_back_and_others_are_not() {
     bench.look().await.unwrap();
     bench.call(&Caller::stdio(Scopes::all()), "searches", json!({})).await.unwrap();
     // more of them from the next call on, as on SIGHUP
-    bench.gate.set_limits(Limits { searches: 6000, ..bench.gate.limits() });
+    bench.gate.set_limits(bench.gate.limits().with(Lane::Search, |room| room.per_minute = Some(6000)));
     tokio::time::sleep(Duration::from_millis(20)).await;
     bench.search(Value::Null).await.unwrap();
 }

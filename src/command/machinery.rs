@@ -10,6 +10,7 @@ use crate::{
     gate::{Gate, Limits},
     host::{First, Host, own_memory},
     jail::{self, Jail, Own},
+    lane::{PerLane, Room},
     root::read_own,
     tools::TOOLS,
 };
@@ -73,15 +74,12 @@ pub(super) fn spare_memory() -> Option<usize> {
     Some(memory.saturating_sub(ITSELF).max(memory / 8))
 }
 
-/// The gate's part of the limits. Where there is little memory, fewer calls run and wait.
+/// The gate's part of the limits. Where there is little memory, fewer calls run and wait in each lane.
 pub(super) fn limits(settings: &Settings) -> Limits {
     // taken apart without `..`: a new limit is either put in force here or in `serve`
     let config::Limits {
-        running,
-        waiting,
+        lanes,
         deadline,
-        acting,
-        searches,
         // of HTTP: `bounds` and `most` in `serve`
         body_bytes: _,
         header: _,
@@ -90,14 +88,24 @@ pub(super) fn limits(settings: &Settings) -> Limits {
         connections: _,
         connections_per_peer: _,
     } = settings.limits;
-    let spare = spare_memory().unwrap_or(usize::MAX);
-    Limits {
-        running: running.min((spare / CALL).max(1)),
-        waiting: waiting.min(spare / 4 / WAITING),
-        deadline,
-        acting,
-        searches,
-    }
+    fitting(Limits { lanes, deadline }, spare_memory().unwrap_or(usize::MAX))
+}
+
+/// Calls that run in a lane however little memory there is, so that one caller's part is not all of it.
+const LEAST: usize = 4;
+
+/// These limits, as far as `spare` bytes of memory suffice. Each lane has its part of what calls may take.
+fn fitting(limits: Limits, spare: usize) -> Limits {
+    let part = |most: usize, of_all: usize, all: usize| if of_all <= all { most } else { most * all / of_all };
+    let lanes = PerLane::of(|lane| {
+        let room = limits.lanes[lane];
+        Room {
+            running: part(room.running, limits.running(), spare / CALL).max(LEAST.min(room.running)),
+            waiting: part(room.waiting, limits.waiting(), spare / 4 / WAITING),
+            ..room
+        }
+    });
+    Limits { lanes, ..limits }
 }
 
 #[cfg(test)]
@@ -105,7 +113,21 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config::{Environment, Tokens};
+    use crate::{
+        config::{Environment, Tokens},
+        lane::Lane,
+    };
+
+    #[test]
+    fn little_memory_is_shared_by_all_lanes_and_each_can_still_run_some_calls() {
+        let limits = Limits::default();
+        assert_eq!(fitting(limits, usize::MAX), limits);
+        // what a container of 128 MiB leaves
+        let few = fitting(limits, 64 << 20);
+        assert!(few.running() == 4 * Lane::ALL.len() && (200..=256).contains(&few.waiting()), "{few:?}");
+        let least = fitting(limits.with(Lane::Pull, |room| room.running = 1), 0);
+        assert!(least.lanes.iter().all(|room| (1..=4).contains(&room.running) && room.waiting == 0), "{least:?}");
+    }
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "makes the files to be looked for")]

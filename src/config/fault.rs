@@ -1,10 +1,19 @@
 //! What is wrong in a file and where, without a word of what stands there.
 
+/// Keys of `limits` that were one for all calls.
+const MOVED: [&str; 4] = ["running", "waiting", "acting_per_minute", "searches_per_minute"];
+
 /// What the parser expected, without a word of what it found. An unknown key is not named either: in a file gone wrong,
 /// a secret can stand where a key should.
 pub(super) fn expectation(error: &ron::Error) -> String {
     use ron::Error as E;
     match error {
+        E::NoSuchStructField { expected, found, .. }
+            if expected.contains(&"deadline_seconds") && MOVED.contains(&&**found) =>
+        {
+            "this key is now one of each lane, as in machine: (running: 32, waiting: 1024) and write: (per_minute: 30)"
+                .into()
+        }
         E::NoSuchStructField { expected, .. } => format!("this key is not known; there is {}", expected.join(", ")),
         E::NoSuchEnumVariant { expected, .. } => format!("expected one of {}", expected.join(", ")),
         E::MissingStructField { field, .. } => format!("expected the key {field} as well"),

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, Unexpected, Visitor},
+    de::{self, DeserializeSeed, Unexpected, Visitor},
 };
 
 use crate::{docker::registries::Registry, scope::Scope};
@@ -92,19 +92,30 @@ impl<const MAX: u32> UpTo<MAX> {
 
 impl<'de, const MAX: u32> Deserialize<'de> for UpTo<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Number<const MAX: u32>;
-        impl<const MAX: u32> Visitor<'_> for Number<MAX> {
-            type Value = UpTo<MAX>;
+        Number(MAX).deserialize(deserializer).map(Self)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a whole number from 1 to {MAX}")
-            }
+/// Reads a whole number from 1 to this one.
+pub(super) struct Number(pub(super) u32);
 
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<UpTo<MAX>, E> {
-                let number = u32::try_from(number).ok().filter(|number| (1..=MAX).contains(number));
-                number.map(UpTo).ok_or_else(|| E::invalid_value(Unexpected::Other("another"), &self))
-            }
-        }
-        deserializer.deserialize_u64(Number)
+impl<'de> DeserializeSeed<'de> for Number {
+    type Value = u32;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u32, D::Error> {
+        deserializer.deserialize_u64(self)
+    }
+}
+
+impl Visitor<'_> for Number {
+    type Value = u32;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number from 1 to {}", self.0)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<u32, E> {
+        let within = u32::try_from(number).ok().filter(|number| (1..=self.0).contains(number));
+        within.ok_or_else(|| E::invalid_value(Unexpected::Other("another"), &self))
     }
 }

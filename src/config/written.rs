@@ -8,6 +8,7 @@ use super::{
     Environment, Level, Limits, Settings, Tls, Tokens,
     address::{self, Host, Origin, Problem},
     files::{self, Directory, Files, Pattern},
+    lane::InLane,
     value::{As, DockerScope, UpTo},
 };
 use crate::{
@@ -18,8 +19,8 @@ use crate::{
         allow::{Allow, Rule},
         registries::{Registries, Registry},
     },
-    gate::MOST_RUNNING,
     jail::{Access, Allowed, Deny},
+    lane::{Lane, PerLane},
     scope::{Scope, Scopes},
 };
 
@@ -113,11 +114,17 @@ pub(super) enum WrittenSink {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WrittenLimits {
-    running: UpTo<MOST_RUNNING>,
-    waiting: UpTo<65_536>,
+    machine: InLane<{ Lane::Machine as usize }>,
+    docker: InLane<{ Lane::Docker as usize }>,
+    files: InLane<{ Lane::Files as usize }>,
+    bulk: InLane<{ Lane::Bulk as usize }>,
+    search: InLane<{ Lane::Search as usize }>,
+    write: InLane<{ Lane::Write as usize }>,
+    deploy: InLane<{ Lane::Deploy as usize }>,
+    control: InLane<{ Lane::Control as usize }>,
+    pull: InLane<{ Lane::Pull as usize }>,
+    list: InLane<{ Lane::List as usize }>,
     deadline_seconds: UpTo<3600>,
-    acting_per_minute: UpTo<6000>,
-    searches_per_minute: UpTo<6000>,
     body_bytes: UpTo<262_144>,
     header_seconds: UpTo<300>,
     body_seconds: UpTo<300>,
@@ -168,11 +175,17 @@ impl Default for WrittenFiles {
 impl Default for WrittenLimits {
     fn default() -> Self {
         Self {
-            running: UpTo(64),
-            waiting: UpTo(2048),
+            machine: InLane::default(),
+            docker: InLane::default(),
+            files: InLane::default(),
+            bulk: InLane::default(),
+            search: InLane::default(),
+            write: InLane::default(),
+            deploy: InLane::default(),
+            control: InLane::default(),
+            pull: InLane::default(),
+            list: InLane::default(),
             deadline_seconds: UpTo(30),
-            acting_per_minute: UpTo(30),
-            searches_per_minute: UpTo(60),
             body_bytes: UpTo(262_144),
             header_seconds: UpTo(10),
             body_seconds: UpTo(10),
@@ -294,11 +307,19 @@ impl WrittenDirectory {
 impl WrittenLimits {
     pub(super) fn meaning(&self) -> Limits {
         Limits {
-            running: self.running.count(),
-            waiting: self.waiting.count(),
+            lanes: PerLane::of(|lane| match lane {
+                Lane::Machine => self.machine.room,
+                Lane::Docker => self.docker.room,
+                Lane::Files => self.files.room,
+                Lane::Bulk => self.bulk.room,
+                Lane::Search => self.search.room,
+                Lane::Write => self.write.room,
+                Lane::Deploy => self.deploy.room,
+                Lane::Control => self.control.room,
+                Lane::Pull => self.pull.room,
+                Lane::List => self.list.room,
+            }),
             deadline: self.deadline_seconds.seconds(),
-            acting: self.acting_per_minute.0,
-            searches: self.searches_per_minute.0,
             body_bytes: self.body_bytes.count(),
             header: self.header_seconds.seconds(),
             body: self.body_seconds.seconds(),

@@ -20,7 +20,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{failure::Failure, root::read_own};
+use crate::{failure::Failure, root::read_own, threads};
 
 /// The directory below the state directory.
 const NAME: &str = "updates";
@@ -209,11 +209,11 @@ impl Claim {
     }
 }
 
-/// Does what waits for the disk on a thread that may wait. It is done even if nobody waits for it any more.
+/// Does what waits for the disk on a thread of its own. It is done even if nobody waits for it any more.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::Internal(error.into()))?
+    threads::alone("journal", work).await?
 }
 
 /// Gives what root just made to the owner of the state: root calls once, and a service without rights goes on.

@@ -8,7 +8,10 @@ use std::{
 use bytes::Bytes;
 use rmcp::model::Tool;
 
-use crate::{bucket::Buckets, failure::Failure, scope::Scopes, tool::Entry};
+use crate::{failure::Failure, lane::Lane, scope::Scopes, tool::Entry};
+
+/// Where it is made.
+pub(super) const LANE: Lane = Lane::List;
 
 /// Sets of scopes that are remembered. There is one for each kind of token; past it all are made again.
 const REMEMBERED: usize = 64;
@@ -22,18 +25,10 @@ pub struct Listed {
     pub json: Bytes,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lists {
-    pub(super) buckets: Buckets,
     described: OnceLock<Vec<Tool>>,
     listed: Mutex<HashMap<Scopes, Arc<Listed>>>,
-}
-
-impl Default for Lists {
-    fn default() -> Self {
-        let buckets = Buckets::new("so many lists of tools a minute are not allowed here");
-        Self { buckets, described: OnceLock::new(), listed: Mutex::default() }
-    }
 }
 
 impl Lists {

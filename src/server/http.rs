@@ -204,7 +204,7 @@ impl Http {
         if parts.headers.contains_key(header::EXPECT) && body.size_hint().lower() > bounds.body as u64 {
             return too_long(bounds.body);
         }
-        let most = Most { bytes: bounds.bodies(), running: limits.running, waiting: limits.waiting };
+        let most = Most { bytes: bounds.bodies(), running: limits.running(), waiting: limits.waiting() };
         let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
         let caller = Arc::clone(&sender.caller);
         let mut share = match self.inner.inside.expect(&caller, length.min(bounds.body), most) {

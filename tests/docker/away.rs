@@ -41,7 +41,7 @@ fn stop() -> Value {
 /// How a server is set up whose Docker is said by these keys of its config.
 fn setup(docker: &str) -> Setup {
     let keys = vec![Key::new("agent").with_scopes(&[Scope::SystemRead, Scope::DockerRead, Scope::DockerControl])];
-    let limits = "acting_per_minute: 6000".to_owned();
+    let limits = "control: (per_minute: 6000)".to_owned();
     Setup { keys, limits, config: format!("docker: ({docker}),"), ..Setup::default() }
 }
 

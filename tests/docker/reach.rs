@@ -13,6 +13,7 @@ use systemmanager_mcp::{
     },
     gate::{Call, Gate, Limits, Refusal},
     host::{First, Host},
+    lane::{Lane, Room},
     scope::{Scope, Scopes},
     tools::TOOLS,
 };
@@ -40,7 +41,8 @@ impl Desk {
         };
         let host = Host::open("/".as_ref(), First::Comes).unwrap().with_docker(Docker::new(settings));
         let audit = Audit::open(&Sink::File(scratch.path("audit.jsonl"))).unwrap();
-        let limits = Limits { acting: 6_000, ..Limits::default() };
+        let often = |room: &mut Room| room.per_minute = Some(6_000);
+        let limits = Limits::default().with(Lane::Control, often).with(Lane::Deploy, often);
         Self { gate: Gate::new(TOOLS, host, Arc::new(audit), limits), _scratch: scratch }
     }
 

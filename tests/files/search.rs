@@ -95,7 +95,7 @@ impl Tree {
         fs::write(dir.join("generated/.ignore"), "3/\n*.txt\n!*5.txt\n").unwrap();
         let config = format!("files: (directories: [(path: {dir:?})])");
         let keys = vec![Key::new("agent").with_scopes(&[Scope::FilesRead])];
-        let limits = "searches_per_minute: 6000".to_owned();
+        let limits = "search: (per_minute: 6000)".to_owned();
         Self { server: Setup { keys, config, limits, ..Setup::default() }.start(), dir, _scratch: scratch }
     }
 

@@ -40,7 +40,7 @@ fn on(scratch: Scratch, mounts: Option<&'static str>) -> Server {
     Setup {
         keys,
         config,
-        limits: "acting_per_minute: 6000, searches_per_minute: 6000".into(),
+        limits: "write: (per_minute: 6000), search: (per_minute: 6000)".into(),
         mounts,
         scratch,
         ..Setup::default()

@@ -51,7 +51,7 @@ impl Hold {
             // all at once, so that no two wait for each other
             while !held.is_disjoint(&keys) {
                 let left = PATIENCE.checked_sub(began.elapsed());
-                let left = left.ok_or(Failure::Busy("other calls change files in this directory", 5))?;
+                let left = left.ok_or(Failure::Busy("other calls change files in this directory".into(), 5))?;
                 held = writers.freed.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
             }
             held.extend(&keys);
@@ -92,7 +92,9 @@ fn locked(spot: &Spot, began: Instant) -> Result<OwnedFd, Failure> {
     loop {
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::AGAIN) if began.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
-            Err(Errno::AGAIN) => return Err(Failure::Busy("another program holds the lock of this directory", 5)),
+            Err(Errno::AGAIN) => {
+                return Err(Failure::Busy("another program holds the lock of this directory".into(), 5));
+            }
             // locked, or on a filesystem that has no locks for directories: those of this server still wait
             _ => return Ok(directory),
         }

@@ -14,6 +14,7 @@ use crate::{
     },
     failure::Failure,
     host::ago,
+    lane::Lane,
     scope::Scope,
     table::Table,
     text,
@@ -194,6 +195,7 @@ impl Tool for Container {
     const NAME: &'static str = "container";
     const TITLE: &'static str = "Container";
     const SCOPE: Scope = Scope::DockerRead;
+    const LANE: Lane = Lane::Docker;
     const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> =
         Some("all but times, figures and state: image, container and health check wrote it");

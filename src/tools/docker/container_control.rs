@@ -14,8 +14,9 @@ use crate::{
         update,
     },
     failure::Failure,
+    lane::Lane,
     scope::Scope,
-    tool::{Acting, Acts, Aim, Turn},
+    tool::{Acting, Aim, Turn},
 };
 
 /// How long a container has to end by itself before it is killed, unless the caller says otherwise: Docker's own default.
@@ -83,10 +84,10 @@ impl Acting for ContainerControl {
     const NAME: &'static str = "container_control";
     const TITLE: &'static str = "Control a container";
     const SCOPE: Scope = Scope::DockerControl;
+    const LANE: Lane = Lane::Control;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
     const LOOK: &'static str = "look with `container`";
-    const ACTS: Acts = Acts::Controls;
     const UNTRUSTED: Option<&'static str> = Some("name");
     const AUDITED: &'static [&'static str] = &["name", "action", "grace_seconds", "signal", "healthy"];
     type Output = Report;

@@ -22,6 +22,7 @@ use crate::{
         model::{Summary, or_default},
     },
     failure::Failure,
+    lane::Lane,
     scope::Scope,
     table::Table,
     text,
@@ -147,6 +148,7 @@ impl Tool for ContainerLogs {
     const NAME: &'static str = "container_logs";
     const TITLE: &'static str = "Logs of a container";
     const SCOPE: Scope = Scope::DockerLogs;
+    const LANE: Lane = Lane::Docker;
     const UNTRUSTED: Option<&'static str> = Some("name, line, note");
     const AUDITED: &'static [&'static str] =
         &["name", "tail", "since", "until", "grep", "plain", "stream", "level", "timestamps"];

@@ -14,6 +14,7 @@ use crate::{
         volume::Volume,
     },
     failure::Failure,
+    lane::Lane,
     scope::Scope,
     tool::{Acting, Aim, Turn},
 };
@@ -52,6 +53,7 @@ impl Acting for ContainerRemove {
     const NAME: &'static str = "container_remove";
     const TITLE: &'static str = "Remove a container";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = true;
     const LOOK: &'static str = "look with `containers`";

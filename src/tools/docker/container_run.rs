@@ -17,6 +17,7 @@ use crate::{
         policy,
     },
     failure::Failure,
+    lane::Lane,
     scope::Scope,
     tool::{Acting, Aim, Turn},
 };
@@ -133,6 +134,7 @@ impl Acting for ContainerRun {
     const NAME: &'static str = "container_run";
     const TITLE: &'static str = "Run a container";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = false;
     const IDEMPOTENT: bool = false;
     const OPEN_WORLD: bool = true;

@@ -18,6 +18,7 @@ use crate::{
         update::{self, End},
     },
     failure::Failure,
+    lane::Lane,
     scope::Scope,
     tool::{Acting, Aim, Step, Turn},
 };
@@ -82,6 +83,7 @@ impl Acting for ContainerUpdate {
     const NAME: &'static str = "container_update";
     const TITLE: &'static str = "Update a container";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
     const OPEN_WORLD: bool = true;

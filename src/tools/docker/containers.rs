@@ -15,6 +15,7 @@ use crate::{
     },
     failure::Failure,
     host::{Meter, SHORTEST_WINDOW, ago},
+    lane::Lane,
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -125,6 +126,7 @@ impl Tool for Containers {
     const NAME: &'static str = "containers";
     const TITLE: &'static str = "Containers";
     const SCOPE: Scope = Scope::DockerRead;
+    const LANE: Lane = Lane::Docker;
     const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> = Some("name, image, project");
     const AUDITED: &'static [&'static str] =

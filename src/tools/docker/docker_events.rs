@@ -17,6 +17,7 @@ use crate::{
         model::{Image, Network, Summary, Volumes, digits, or_default, short},
     },
     failure::Failure,
+    lane::Lane,
     page::Limit,
     scope::Scope,
     table::Table,
@@ -83,6 +84,7 @@ impl Tool for DockerEvents {
     const NAME: &'static str = "docker_events";
     const TITLE: &'static str = "Docker events";
     const SCOPE: Scope = Scope::DockerRead;
+    const LANE: Lane = Lane::Docker;
     const UNTRUSTED: Option<&'static str> = Some("name, detail");
     const AUDITED: &'static [&'static str] = &["since", "until", "type", "action", "name", "limit"];
     type Output = Report;

@@ -11,6 +11,7 @@ use crate::{
         model::{Network, PROJECT, Summary, short},
     },
     failure::Failure,
+    lane::Lane,
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -78,6 +79,7 @@ impl Tool for DockerNetworks {
     const NAME: &'static str = "docker_networks";
     const TITLE: &'static str = "Docker networks";
     const SCOPE: Scope = Scope::DockerRead;
+    const LANE: Lane = Lane::Docker;
     const UNTRUSTED: Option<&'static str> = Some("name, project, members");
     const AUDITED: &'static [&'static str] = &["name", "pattern", "limit", "cursor"];
     type Output = Report;

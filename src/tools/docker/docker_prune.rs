@@ -18,6 +18,7 @@ use crate::{
         volume::{self, Network, Volume},
     },
     failure::Failure,
+    lane::Lane,
     page::Limit,
     scope::Scope,
     table::Table,
@@ -113,6 +114,7 @@ impl Acting for DockerPrune {
     const NAME: &'static str = "docker_prune";
     const TITLE: &'static str = "Prune what is unused";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = true;
     const LOOK: &'static str = "look with another dry run";

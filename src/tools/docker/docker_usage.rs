@@ -14,6 +14,7 @@ use crate::{
         usage::{self, Cached, Of, Usage, Used},
     },
     failure::Failure,
+    lane::Lane,
     page::Limit,
     scope::Scope,
     table::Table,
@@ -81,6 +82,7 @@ impl Tool for DockerUsage {
     const NAME: &'static str = "docker_usage";
     const TITLE: &'static str = "Docker's disk usage";
     const SCOPE: Scope = Scope::DockerRead;
+    const LANE: Lane = Lane::Docker;
     const UNTRUSTED: Option<&'static str> = Some("name");
     const AUDITED: &'static [&'static str] = &["limit"];
     type Output = Report;

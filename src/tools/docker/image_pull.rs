@@ -11,6 +11,7 @@ use crate::{
         model::short,
     },
     failure::Failure,
+    lane::Lane,
     scope::Scope,
     tool::{Acting, Aim, Turn},
 };
@@ -44,6 +45,7 @@ impl Acting for ImagePull {
     const NAME: &'static str = "image_pull";
     const TITLE: &'static str = "Pull an image";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = false;
     const IDEMPOTENT: bool = true;
     const OPEN_WORLD: bool = true;

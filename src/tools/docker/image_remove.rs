@@ -12,6 +12,7 @@ use crate::{
         model::{or_default, short},
     },
     failure::Failure,
+    lane::Lane,
     scope::Scope,
     tool::{Acting, Aim, Turn},
 };
@@ -56,6 +57,7 @@ impl Acting for ImageRemove {
     const NAME: &'static str = "image_remove";
     const TITLE: &'static str = "Remove an image";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = true;
     const LOOK: &'static str = "look with `images`";

@@ -13,6 +13,7 @@ use crate::{
         model::{Image, Summary, short},
     },
     failure::Failure,
+    lane::Lane,
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -69,6 +70,7 @@ impl Tool for Images {
     const NAME: &'static str = "images";
     const TITLE: &'static str = "Images";
     const SCOPE: Scope = Scope::DockerRead;
+    const LANE: Lane = Lane::Docker;
     const UNTRUSTED: Option<&'static str> = Some("name, containers");
     const AUDITED: &'static [&'static str] = &["pattern", "unused", "dangling", "limit", "cursor"];
     type Output = Report;

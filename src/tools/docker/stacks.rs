@@ -9,6 +9,7 @@ use super::told;
 use crate::{
     docker::model::{COMPOSE, Summary},
     failure::Failure,
+    lane::Lane,
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -79,6 +80,7 @@ impl Tool for Stacks {
     const NAME: &'static str = "stacks";
     const TITLE: &'static str = "Compose projects";
     const SCOPE: Scope = Scope::DockerRead;
+    const LANE: Lane = Lane::Docker;
     const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> = Some("stacks, services");
     const AUDITED: &'static [&'static str] = &["project", "limit", "cursor"];

@@ -12,6 +12,7 @@ use crate::{
         usage::{self, Usage},
     },
     failure::Failure,
+    lane::Lane,
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -69,6 +70,7 @@ impl Tool for Volumes {
     const NAME: &'static str = "volumes";
     const TITLE: &'static str = "Volumes";
     const SCOPE: Scope = Scope::DockerRead;
+    const LANE: Lane = Lane::Docker;
     const UNTRUSTED: Option<&'static str> = Some("name, project, containers, mountpoint");
     const AUDITED: &'static [&'static str] = &["pattern", "unused", "sizes", "limit", "cursor"];
     type Output = Report;

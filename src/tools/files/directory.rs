@@ -15,12 +15,13 @@ use self::{
     tree::Branch,
 };
 use super::{
-    patience::Patience,
+    patience::{self, Patience},
     stat::{Kind, Owners},
 };
 use crate::{
     failure::Failure,
     jail::Jail,
+    lane::Lane,
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -109,14 +110,17 @@ impl Tool for Directory {
     const NAME: &'static str = "directory";
     const TITLE: &'static str = "What is in a directory";
     const SCOPE: Scope = Scope::FilesRead;
+    const LANE: Lane = Lane::Files;
     const UNTRUSTED: Option<&'static str> = Some("name, path, target, owner, group");
     const AUDITED: &'static [&'static str] = &["path", "pattern", "kind", "sort", "tree", "depth", "limit", "cursor"];
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let (wanted, jail) = (self.check()?, turn.host().jail().clone());
-        let patience = Patience::of(LOOKED_FOR, turn.stop());
-        turn.read(move |machine| read(&jail, &Owners::read(machine), &wanted, &patience)).await
+        patience::read(turn, LOOKED_FOR, move |machine, patience| {
+            read(&jail, &Owners::read(machine), &wanted, patience)
+        })
+        .await
     }
 }
 

@@ -14,6 +14,7 @@ use super::change::{permissions, quoted};
 use crate::{
     failure::Failure,
     jail::Jail,
+    lane::Lane,
     scope::Scope,
     text,
     tool::{Acting, Aim, Turn},
@@ -49,6 +50,7 @@ impl Acting for DirectoryCreate {
     const NAME: &'static str = "directory_create";
     const TITLE: &'static str = "Make a directory";
     const SCOPE: Scope = Scope::FilesWrite;
+    const LANE: Lane = Lane::Write;
     const DESTRUCTIVE: bool = false;
     const IDEMPOTENT: bool = true;
     const LOOK: &'static str = "look with `directory`";

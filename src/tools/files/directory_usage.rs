@@ -22,6 +22,7 @@ use crate::{
         Found, Jail,
         walk::{Entry, Go, Walk},
     },
+    lane::Lane,
     page::Limit,
     scope::Scope,
     table::Table,
@@ -126,7 +127,7 @@ impl Tool for DirectoryUsage {
     const NAME: &'static str = "directory_usage";
     const TITLE: &'static str = "What fills a directory";
     const SCOPE: Scope = Scope::FilesRead;
-    const SEARCHES: bool = true;
+    const LANE: Lane = Lane::Search;
     const UNTRUSTED: Option<&'static str> = Some("path");
     const AUDITED: &'static [&'static str] = &["path", "depth", "limit"];
     type Output = Report;

@@ -17,6 +17,7 @@ use crate::{
         Jail,
         write::{Hold, Spot, Version, expect, sha256},
     },
+    lane::Lane,
     scope::Scope,
     text,
     text::{MARK, clean, tokens_at_most},
@@ -101,6 +102,7 @@ impl Acting for FileEdit {
     const NAME: &'static str = "file_edit";
     const TITLE: &'static str = "Edit a file";
     const SCOPE: Scope = Scope::FilesWrite;
+    const LANE: Lane = Lane::Write;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
     const LOOK: &'static str = "look with `file_read`";

@@ -22,6 +22,7 @@ use crate::{
         Jail,
         walk::{Entry, Go, Walk},
     },
+    lane::Lane,
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -96,7 +97,7 @@ impl Tool for FileFind {
     const NAME: &'static str = "file_find";
     const TITLE: &'static str = "Find files";
     const SCOPE: Scope = Scope::FilesRead;
-    const SEARCHES: bool = true;
+    const LANE: Lane = Lane::Search;
     const UNTRUSTED: Option<&'static str> = Some("path");
     const AUDITED: &'static [&'static str] = &[
         "path",

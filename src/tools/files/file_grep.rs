@@ -29,6 +29,7 @@ use crate::{
         Found, Jail,
         walk::{Entry, Go, Passed, Walk},
     },
+    lane::Lane,
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -156,7 +157,7 @@ impl Tool for FileGrep {
     const NAME: &'static str = "file_grep";
     const TITLE: &'static str = "Search files";
     const SCOPE: Scope = Scope::FilesRead;
-    const SEARCHES: bool = true;
+    const LANE: Lane = Lane::Search;
     const UNTRUSTED: Option<&'static str> = Some("path, text");
     const AUDITED: &'static [&'static str] = &[
         "path",

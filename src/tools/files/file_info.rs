@@ -25,13 +25,14 @@ use serde::{Deserialize, Serialize};
 use self::{holders::Holders, package::Package};
 use super::{
     content::{Compression, Content, Encoding, Nature},
-    patience::Patience,
+    patience::{self, Patience},
     stat::{Kind, Owners, permissions, time},
 };
 use crate::{
     failure::Failure,
     host::Machine,
     jail::{Found, Jail},
+    lane::Lane,
     proc::{
         capability,
         mountinfo::{Lines, Mount},
@@ -143,6 +144,7 @@ impl Tool for FileInfo {
     const NAME: &'static str = "file_info";
     const TITLE: &'static str = "What is known of a file";
     const SCOPE: Scope = Scope::FilesRead;
+    const LANE: Lane = Lane::Files;
     const TELLS_MORE: Option<Scope> = Some(Scope::SystemRead);
     const UNTRUSTED: Option<&'static str> = Some("path, target, leads_to, owner, group, filesystem, holders");
     const AUDITED: &'static [&'static str] = &["path", "checksum", "holders", "package"];
@@ -150,9 +152,8 @@ impl Tool for FileInfo {
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let jail = turn.host().jail().clone();
-        let patience = Patience::of(LOOKED_FOR, turn.stop());
         let may_see = Self::TELLS_MORE.is_none_or(|scope| turn.caller().scopes.contain(scope));
-        turn.read(move |machine| read(&jail, machine, &self, may_see, &patience)).await
+        patience::read(turn, LOOKED_FOR, move |machine, patience| read(&jail, machine, &self, may_see, patience)).await
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
         Found, Jail,
         write::{Hold, Spot, Version, expect, survey},
     },
+    lane::Lane,
     scope::Scope,
     text,
     tool::{Acting, Aim, Turn},
@@ -63,6 +64,7 @@ impl Acting for FileMove {
     const NAME: &'static str = "file_move";
     const TITLE: &'static str = "Move a file or directory";
     const SCOPE: Scope = Scope::FilesWrite;
+    const LANE: Lane = Lane::Write;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
     const LOOK: &'static str = "look with `file_info`";

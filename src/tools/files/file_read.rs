@@ -21,12 +21,13 @@ use self::{
 };
 use super::{
     content::{Compression, Content, Encoding, HEAD, Nature, Utf16},
-    patience::Patience,
+    patience::{self, Patience},
     stat::time,
 };
 use crate::{
     failure::Failure,
     jail::{Found, Jail},
+    lane::Lane,
     scope::Scope,
     table::Table,
     text,
@@ -155,6 +156,7 @@ impl Tool for FileRead {
     const NAME: &'static str = "file_read";
     const TITLE: &'static str = "What a file says";
     const SCOPE: Scope = Scope::FilesRead;
+    const LANE: Lane = Lane::Files;
     const UNTRUSTED: Option<&'static str> = Some("path, text");
     const AUDITED: &'static [&'static str] =
         &["path", "line", "lines", "around", "head", "tail", "offset", "bytes", "decompress"];
@@ -162,8 +164,7 @@ impl Tool for FileRead {
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let (wanted, jail) = (self.check()?, turn.host().jail().clone());
-        let patience = Patience::of(READ_FOR, turn.stop());
-        turn.read(move |_| read(&jail, &wanted, &patience)).await
+        patience::read(turn, READ_FOR, move |_, patience| read(&jail, &wanted, patience)).await
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
         Found, Jail,
         write::{Below, Hold, Spot, Version, survey},
     },
+    lane::Lane,
     scope::Scope,
     text,
     tool::{Acting, Aim, Turn},
@@ -55,6 +56,7 @@ impl Acting for FileRemove {
     const NAME: &'static str = "file_remove";
     const TITLE: &'static str = "Remove a file or directory";
     const SCOPE: Scope = Scope::FilesWrite;
+    const LANE: Lane = Lane::Write;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
     const LOOK: &'static str = "look with `file_info`";

@@ -11,6 +11,7 @@ use crate::{
         Jail,
         write::{Hold, Spot, Version, expect, sha256},
     },
+    lane::Lane,
     scope::Scope,
     text,
     text::MARK,
@@ -72,6 +73,7 @@ impl Acting for FileWrite {
     const NAME: &'static str = "file_write";
     const TITLE: &'static str = "Write a file";
     const SCOPE: Scope = Scope::FilesWrite;
+    const LANE: Lane = Lane::Write;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = true;
     const LOOK: &'static str = "look with `file_info`";

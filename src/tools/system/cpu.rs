@@ -10,6 +10,7 @@ use crate::{
     failure::Failure,
     gap::Reader,
     host::{Limits, Machine, Place, Whose, Window},
+    lane::Lane,
     page,
     proc::{cpuinfo::Cpuinfo, cpulist, stat::Times},
     root::Root,
@@ -166,6 +167,7 @@ impl Tool for Cpu {
     const NAME: &'static str = "cpu";
     const TITLE: &'static str = "CPU";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
     const AUDITED: &'static [&'static str] = &["limit"];
     type Output = Report;

@@ -14,6 +14,7 @@ use crate::{
     failure::Failure,
     gap::Reader,
     host::{Machine, Place, Whose, Window},
+    lane::Lane,
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -166,6 +167,7 @@ impl Tool for Disks {
     const NAME: &'static str = "disks";
     const TITLE: &'static str = "Disks and filesystems";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> = Some("mount_point, device, mapper_name, model");
     const AUDITED: &'static [&'static str] = &["all", "limit", "cursor"];

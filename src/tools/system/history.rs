@@ -12,6 +12,7 @@ use crate::{
     failure::Failure,
     gap::Reader,
     host::{self, Covered, Machine, Place, Summary, Whose},
+    lane::Lane,
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -103,6 +104,7 @@ impl Tool for History {
     const NAME: &'static str = "history";
     const TITLE: &'static str = "History";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
     const AUDITED: &'static [&'static str] = &["series", "window", "points", "limit"];
     type Output = Report;

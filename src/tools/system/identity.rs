@@ -8,6 +8,7 @@ use crate::{
     failure::Failure,
     gap::{Gaps, Reader},
     host::{self, Container, Machine, Place, Whose},
+    lane::Lane,
     page::{Limit, Page},
     proc::{
         capability, cpuinfo::Cpuinfo, login_session::LoginSession, mountinfo::Mount, pid_cgroup::PidCgroup,
@@ -143,6 +144,7 @@ impl Tool for Identity {
     const NAME: &'static str = "identity";
     const TITLE: &'static str = "Identity";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> = Some("users");
     const AUDITED: &'static [&'static str] = &["limit"];

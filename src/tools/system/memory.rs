@@ -8,6 +8,7 @@ use crate::{
     failure::Failure,
     gap::{Gaps, Reader},
     host::{Machine, Place, Whose, Window},
+    lane::Lane,
     proc::{pressure::Pressure, swaps},
     scope::Scope,
     table::Table,
@@ -118,6 +119,7 @@ impl Tool for Memory {
     const NAME: &'static str = "memory";
     const TITLE: &'static str = "Memory";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> = Some("swaps");
     type Output = Report;

@@ -13,6 +13,7 @@ use crate::{
     failure::Failure,
     gap::Reader,
     host::{Machine, Place, Whose, Window},
+    lane::Lane,
     page::{Limit, Page},
     scope::Scope,
     table::Table,
@@ -164,6 +165,7 @@ impl Tool for Network {
     const NAME: &'static str = "network";
     const TITLE: &'static str = "Network";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> = Some("alias, dns");
     const AUDITED: &'static [&'static str] = &["name", "all", "limit", "cursor"];

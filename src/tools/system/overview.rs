@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     gap::{Gaps, Reader},
     host::{Machine, Place, Scan, Whose, Window},
+    lane::Lane,
     proc::{net_dev, pid_stat::State},
     scope::Scope,
     table::Table,
@@ -168,6 +169,7 @@ impl Tool for Overview {
     const NAME: &'static str = "overview";
     const TITLE: &'static str = "Overview";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
     const TELLS_MORE: Option<Scope> = Some(Scope::DockerRead);
     const UNTRUSTED: Option<&'static str> = Some("names of mount points, devices and containers in problems and disks");

@@ -13,6 +13,7 @@ use crate::{
     failure::Failure,
     gap::{Gaps, Reader},
     host::{Limits, Machine, Place, Process as Scanned, Scan, Whose},
+    lane::Lane,
     proc::{
         Malformed, capability,
         pid_cgroup::{self, PidCgroup},
@@ -214,6 +215,7 @@ impl Tool for Process {
     const NAME: &'static str = "process";
     const TITLE: &'static str = "One process";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> = Some("name, command, parent_name, executable, directory, cgroup, children");
     const AUDITED: &'static [&'static str] = &["pid"];

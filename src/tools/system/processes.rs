@@ -16,6 +16,7 @@ use crate::{
     failure::Failure,
     gap::{Gaps, Reader},
     host::{Machine, Place, Process, Scan, Whose},
+    lane::Lane,
     page::{Limit, Page},
     proc::{
         passwd::Passwd,
@@ -134,6 +135,7 @@ impl Tool for Processes {
     const NAME: &'static str = "processes";
     const TITLE: &'static str = "Processes";
     const SCOPE: Scope = Scope::SystemRead;
+    const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> = Some("name, command");
     const AUDITED: &'static [&'static str] =

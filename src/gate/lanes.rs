@@ -1,0 +1,82 @@
+//! The lanes at work: the places of each, how often a caller may have one, and the threads.
+
+use std::{sync::Arc, time::Duration};
+
+use super::places::Places;
+use crate::{
+    auth::Caller,
+    bucket::Buckets,
+    failure::Failure,
+    lane::{Lane, PerLane, Room},
+    threads::Threads,
+    tool::Seat,
+};
+
+#[derive(Debug)]
+pub(super) struct Lanes(PerLane<AtWork>);
+
+#[derive(Debug)]
+struct AtWork {
+    places: Arc<Places>,
+    buckets: Buckets,
+    threads: Arc<Threads>,
+}
+
+impl Lanes {
+    pub(super) fn new(rooms: &PerLane<Room>) -> Self {
+        Self(PerLane::of(|lane| {
+            let spec = lane.spec();
+            AtWork {
+                places: Arc::new(Places::new(spec, rooms[lane])),
+                buckets: Buckets::new(spec.what),
+                threads: Arc::new(Threads::new(spec.key, spec.most_running() as usize)),
+            }
+        }))
+    }
+
+    /// Lets in so many from now on.
+    pub(super) fn set(&self, rooms: &PerLane<Room>) {
+        for lane in Lane::ALL {
+            self.0[lane].places.set(rooms[lane]);
+        }
+    }
+
+    /// Waits for a place for a call that may take as long as `patience`. A caller who comes too often, and one too many, is told when to come
+    /// back.
+    pub(super) async fn enter(&self, lane: Lane, caller: &Caller, patience: Duration) -> Result<Seat, Failure> {
+        let at_work = &self.0[lane];
+        if let Some(per_minute) = at_work.places.room().per_minute {
+            at_work.buckets.take(&caller.id, per_minute)?;
+        }
+        let place = at_work.places.take(caller, patience).await?;
+        Ok(Seat::new(place, Arc::clone(&at_work.threads)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::tools::TOOLS;
+
+    #[test]
+    fn tools_that_ask_different_things_share_no_lane_that_can_hang() {
+        for lane in Lane::ALL.into_iter().filter(|lane| lane.spec().hangs) {
+            let asked: BTreeSet<_> = TOOLS
+                .iter()
+                .filter(|tool| tool.lane == lane)
+                .filter_map(|tool| tool.scope.name().split(':').next())
+                .collect();
+            assert!(asked.len() <= 1, "{lane:?}: {asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_changes_something_is_refused_and_not_kept_waiting() {
+        for tool in TOOLS {
+            let spec = tool.lane.spec();
+            assert_eq!(tool.look.is_some(), !spec.has_waiting_room(), "{} in {}", tool.name, spec.key);
+        }
+    }
+}
