@@ -11,6 +11,7 @@ pub mod allow;
 mod beyond;
 pub mod create;
 pub mod detail;
+mod glance;
 mod hold;
 pub mod image;
 pub mod journal;
@@ -126,6 +127,7 @@ pub struct Docker {
     /// Held by whoever has the Engine count what takes the disk: it does so once at a time, and refuses whoever comes second.
     counting: Arc<Mutex<()>>,
     held: hold::Held,
+    pulse: glance::Pulse,
 }
 
 impl Docker {
@@ -133,7 +135,8 @@ impl Docker {
     pub fn new(settings: Settings) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let (long, abreast) = (places(2), places(ABREAST));
-        Self { settings: Arc::new(settings), long, abreast, counting: Arc::default(), held: hold::Held::default() }
+        let (settings, counting) = (Arc::new(settings), Arc::default());
+        Self { settings, long, abreast, counting, held: hold::Held::default(), pulse: glance::Pulse::default() }
     }
 
     /// No Engine: for a recorded machine, which has none to ask.

@@ -2,7 +2,7 @@
 
 mod problems;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,6 @@ use crate::{
     table::Table,
     tool::{Tool, Turn},
 };
-
-/// How long Docker has to tell of its containers: it must not make the machine wait.
-const DOCKER_WITHIN: Duration = Duration::from_secs(1);
 
 /// The machine's state at a glance and, under `problems`, what is wrong, worst first. Begin here.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -194,7 +191,7 @@ async fn containers(docker: &Docker) -> Option<Vec<Summary>> {
     if !docker.is_there() {
         return None;
     }
-    tokio::time::timeout(DOCKER_WITHIN, docker.containers()).await.ok()?.ok()
+    docker.glance().await
 }
 
 fn read(
