@@ -223,15 +223,16 @@ impl Gate {
     ) -> Result<Arc<Answer>, Failure> {
         let more = tool.tells_more.is_some_and(|scope| call.caller.scopes.contain(scope));
         let key = tool.shared.then(|| share::Key::new(tool.name, more, &call.arguments)).flatten();
-        let ask = || async {
-            let turn = self.turn(tool, call.caller).await?.telling(call.steps.clone()).ending_by(until);
+        let enter = || self.turn(tool, call.caller);
+        let read = |turn: Turn| async move {
+            let turn = turn.telling(call.steps.clone()).ending_by(until);
             // others may wait for a shared answer when the first who asked is gone
             let turn = if tool.shared { turn } else { turn.stopped_by(stop.clone()) };
             shaped(tool, &turn, call.arguments.clone()).await
         };
         match key {
-            Some(key) => self.shared.get(key, ask).await,
-            None => ask().await.map(Arc::new),
+            Some(key) => self.shared.get(key, enter, read).await,
+            None => read(enter().await?).await.map(Arc::new),
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use rmcp::model::JsonObject;
-use tokio::sync::OnceCell;
+use tokio::sync::watch;
 
 use super::Answer;
 use crate::failure::Failure;
@@ -39,16 +39,58 @@ impl Key {
     }
 }
 
-#[derive(Debug, Default)]
-struct Cell {
-    answer: OnceCell<Arc<Answer>>,
-    read: OnceLock<Instant>,
+#[derive(Clone, Debug, Default)]
+enum State {
+    /// Those who ask wait for a place.
+    #[default]
+    Asked,
+    /// One of them has a place and reads.
+    Read,
+    /// The answer, and since when it has been true: from before it was read, so that what is shared is never older than it claims.
+    Answered(Arc<Answer>, Instant),
 }
+
+#[derive(Debug, Default)]
+struct Cell(watch::Sender<State>);
 
 impl Cell {
     /// Whether a caller who comes now may have it: it is being read, or was a moment ago.
     fn is_fresh(&self) -> bool {
-        self.read.get().is_none_or(|read| read.elapsed() < FRESH)
+        match *self.0.borrow() {
+            State::Asked | State::Read => true,
+            State::Answered(_, read) => read.elapsed() < FRESH,
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        matches!(*self.0.borrow(), State::Answered(..))
+    }
+
+    /// The right to read for all who ask, unless another has it.
+    fn reader(&self) -> Option<Reader<'_>> {
+        let is_first = self.0.send_if_modified(|state| {
+            let is_asked = matches!(state, State::Asked);
+            if is_asked {
+                *state = State::Read;
+            }
+            is_asked
+        });
+        is_first.then_some(Reader(self))
+    }
+}
+
+/// The one who reads for all. When it ends without an answer, it is the turn of the others.
+struct Reader<'a>(&'a Cell);
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_if_modified(|state| {
+            let is_open = matches!(state, State::Read);
+            if is_open {
+                *state = State::Asked;
+            }
+            is_open
+        });
     }
 }
 
@@ -70,7 +112,7 @@ impl Drop for Asker<'_> {
         // dropped under the lock, so that of two who leave at once one is the last
         let Some(cell) = self.cell.take() else { return };
         let is_last = Arc::strong_count(&cell) == 2;
-        if cell.answer.get().is_none() && is_last && cells.get(&self.key).is_some_and(|own| Arc::ptr_eq(own, &cell)) {
+        if !cell.is_answered() && is_last && cells.get(&self.key).is_some_and(|own| Arc::ptr_eq(own, &cell)) {
             cells.remove(&self.key);
         }
     }
@@ -83,30 +125,42 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The answer to `key`: a fresh one, the one that is being read just now, or else one that `read` gives. A failure is not shared:
-    /// each who waited for it asks for himself.
-    pub(super) async fn get<F, R>(&self, key: Key, read: F) -> Result<Arc<Answer>, Failure>
+    /// The answer to `key`: a fresh one, the one that is being read just now, or else one that `read` gives in the place that `enter` waits
+    /// for. Nobody waits for another's place: of those who ask, the first who has one reads for all. A failure is not shared: each who waited for
+    /// it asks for himself.
+    pub(super) async fn get<P, E, R>(
+        &self,
+        key: Key,
+        enter: impl Fn() -> E,
+        read: impl Fn(P) -> R,
+    ) -> Result<Arc<Answer>, Failure>
     where
-        F: FnOnce() -> R,
+        E: Future<Output = Result<P, Failure>>,
         R: Future<Output = Result<Answer, Failure>>,
     {
         let asker = Asker { shared: self, cell: Some(self.cell(key.clone())), key };
         let cell = asker.cell.as_ref().expect(HELD);
-        let result = cell
-            .answer
-            .get_or_try_init(|| async {
-                let began = Instant::now();
-                let answer = read().await?;
-                // counted from before it was read: what is shared is never older than it claims
-                let _ = cell.read.set(began);
-                Ok::<_, Failure>(Arc::new(answer))
-            })
-            .await
-            .map(Arc::clone);
-        if result.is_err() && cell.answer.get().is_none() {
-            self.forget(&asker.key, cell);
+        let mut changes = cell.0.subscribe();
+        loop {
+            let state = changes.borrow_and_update().clone();
+            match state {
+                State::Answered(answer, _) => return Ok(answer),
+                // the cell has its sender
+                State::Read => drop(changes.changed().await),
+                State::Asked => {
+                    let place = tokio::select! {
+                        biased;
+                        _ = changes.changed() => continue,
+                        place = enter() => place?,
+                    };
+                    let Some(reader) = cell.reader() else { continue };
+                    let began = Instant::now();
+                    let answer = Arc::new(read(place).await?);
+                    reader.0.0.send_replace(State::Answered(Arc::clone(&answer), began));
+                    return Ok(answer);
+                }
+            }
         }
-        result
     }
 
     /// Drops what nobody may have any more: an answer is worth a quarter of a second, and its memory no longer.
@@ -117,14 +171,6 @@ impl Shared {
     /// Has all who come from now on ask anew. Those who wait already get what they wait for.
     pub(super) fn clear(&self) {
         self.lock().clear();
-    }
-
-    fn forget(&self, key: &Key, failed: &Arc<Cell>) {
-        let mut cells = self.lock();
-        // those who still wait for it have the cell itself
-        if cells.get(key).is_some_and(|cell| Arc::ptr_eq(cell, failed)) {
-            cells.remove(key);
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Cell>>> {
@@ -160,6 +206,11 @@ mod tests {
         Key::new("t", false, arguments.as_object().unwrap()).unwrap()
     }
 
+    /// There is a place.
+    async fn at_once() -> Result<(), Failure> {
+        Ok(())
+    }
+
     #[test]
     fn the_order_of_arguments_does_not_matter_and_their_values_do() {
         assert_eq!(key(json!({"a": 1, "b": "x"})), key(json!({"b": "x", "a": 1})));
@@ -179,7 +230,7 @@ mod tests {
         let (shared, asked, reads) = (Shared::default(), AtomicUsize::new(0), AtomicUsize::new(0));
         let ask = async || {
             asked.fetch_add(1, Ordering::Relaxed);
-            let read = || async {
+            let read = |()| async {
                 // until all of them wait
                 while asked.load(Ordering::Relaxed) < 100 {
                     tokio::task::yield_now().await;
@@ -189,7 +240,7 @@ mod tests {
                     _ => Ok(Answer::default()),
                 }
             };
-            shared.get(key(json!({})), read).await
+            shared.get(key(json!({})), at_once, read).await
         };
         let answers = futures_util::future::join_all((0..100).map(|_| ask())).await;
         assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), 1);
@@ -197,11 +248,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_waits_for_the_place_of_another() {
+        let shared = Shared::default();
+        let never = || std::future::pending::<Result<(), Failure>>();
+        let read = |()| async { Ok(Answer::default()) };
+        // it came first, and its caller has no place left
+        let mut first = Box::pin(shared.get(key(json!({})), never, read));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        let answer = shared.get(key(json!({})), at_once, read).await.unwrap();
+        // and gets what the second one read
+        assert!(Arc::ptr_eq(&first.await.unwrap(), &answer));
+    }
+
+    #[tokio::test]
+    async fn when_the_one_who_reads_goes_away_the_others_read() {
+        let shared = Shared::default();
+        let endless = |()| std::future::pending::<Result<Answer, Failure>>();
+        let mut reader = Box::pin(shared.get(key(json!({})), at_once, endless));
+        assert!(futures_util::poll!(&mut reader).is_pending());
+        let mut waits = Box::pin(shared.get(key(json!({})), at_once, |()| async { Ok(Answer::default()) }));
+        assert!(futures_util::poll!(&mut waits).is_pending());
+        drop(reader);
+        waits.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn what_failed_or_is_old_takes_no_memory() {
         let shared = Shared::default();
-        let failed = shared.get(key(json!({ "n": 1 })), || async { Err(Failure::Denied("it".to_owned())) }).await;
+        let failed =
+            shared.get(key(json!({ "n": 1 })), at_once, |()| async { Err(Failure::Denied("it".to_owned())) }).await;
         assert!(failed.is_err() && shared.cells.lock().unwrap().is_empty());
-        shared.get(key(json!({ "n": 2 })), || async { Ok(Answer::default()) }).await.unwrap();
+        shared.get(key(json!({ "n": 2 })), at_once, |()| async { Ok(Answer::default()) }).await.unwrap();
         assert_eq!(shared.cells.lock().unwrap().len(), 1);
         tokio::time::sleep(FRESH * 2).await;
         shared.sweep();
@@ -212,9 +289,10 @@ mod tests {
     #[tokio::test]
     async fn questions_whose_askers_went_away_are_forgotten_and_the_next_are_shared() {
         let shared = Shared::default();
-        let endless = || std::future::pending::<Result<Answer, Failure>>();
+        let endless = |()| std::future::pending::<Result<Answer, Failure>>();
         for n in 0..2 * MOST {
-            let mut askers: Vec<_> = (0..3).map(|_| Box::pin(shared.get(key(json!({ "n": n })), endless))).collect();
+            let mut askers: Vec<_> =
+                (0..3).map(|_| Box::pin(shared.get(key(json!({ "n": n })), at_once, endless))).collect();
             for asker in &mut askers {
                 assert!(futures_util::poll!(asker).is_pending());
             }
@@ -224,11 +302,11 @@ mod tests {
         }
         assert!(shared.lock().is_empty());
         let reads = AtomicUsize::new(0);
-        let read = || async {
+        let read = |()| async {
             reads.fetch_add(1, Ordering::Relaxed);
             Ok(Answer::default())
         };
-        let asked = (0..50).map(|_| shared.get(key(json!({})), read));
+        let asked = (0..50).map(|_| shared.get(key(json!({})), at_once, read));
         futures_util::future::join_all(asked).await;
         assert_eq!(reads.load(Ordering::Relaxed), 1);
     }
@@ -240,8 +318,8 @@ mod tests {
             std::thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {
-                        let endless = || std::future::pending::<Result<Answer, Failure>>();
-                        let asker = Box::pin(shared.get(key(json!({})), endless));
+                        let endless = |()| std::future::pending::<Result<Answer, Failure>>();
+                        let asker = Box::pin(shared.get(key(json!({})), at_once, endless));
                         let mut asker = futures_util::FutureExt::now_or_never(asker);
                         assert!(asker.take().is_none());
                     });
@@ -255,7 +333,7 @@ mod tests {
     async fn ten_thousand_different_questions_are_not_all_remembered() {
         let shared = Shared::default();
         for n in 0..10_000 {
-            shared.get(key(json!({ "n": n })), || async { Ok(Answer::default()) }).await.unwrap();
+            shared.get(key(json!({ "n": n })), at_once, |()| async { Ok(Answer::default()) }).await.unwrap();
         }
         assert!(shared.cells.lock().unwrap().len() <= MOST);
     }
