@@ -4,12 +4,23 @@
 //! knows to be wrong it says itself ([`problem`]); a fault that has no figure of its own is one line in [`WATCHED`].
 
 pub mod accounts;
+pub mod blocks;
+pub mod btrfs;
 pub mod command_line;
+pub mod filesystems;
+pub mod health;
 pub mod limits;
 pub mod memory;
+pub mod mounts;
 pub mod os;
 pub mod problem;
+pub mod raid;
 pub mod restart;
+pub mod storage;
+mod stores;
+#[cfg(test)]
+mod tree;
+pub mod zfs;
 
 use crate::{gap::Reader, host::Machine};
 use problem::Problems;

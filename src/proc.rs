@@ -3,6 +3,7 @@
 //! Names of processes, mounts and cgroups need not be UTF-8: a parser that meets them takes bytes and keeps them.
 
 pub mod arcstats;
+pub mod btrfs_error_stats;
 pub mod capability;
 pub mod cgroup;
 pub mod cpuinfo;

@@ -24,6 +24,7 @@ const LONGEST: usize = 32 << 10;
 /// Which recorded files a target reads, by the end of their paths: `PID` stands for a number, `*` for any name.
 const RECORDED: &[(&str, &[&str])] = &[
     ("arcstats", &["kstat/zfs/arcstats"]),
+    ("btrfs_error_stats", &["error_stats"]),
     ("capability", &[]),
     ("cgroup", &["fs/cgroup/*", "fs/cgroup/*/*"]),
     ("config", &["images/*", "systemd/config.ron"]),

@@ -142,6 +142,9 @@ pub fn has(list: &[u8], option: &[u8]) -> bool {
 
 /// Undoes `\040` and its like: three octal digits for a byte.
 pub fn unescape(column: &[u8]) -> Vec<u8> {
+    if !column.contains(&b'\\') {
+        return column.to_vec();
+    }
     let mut plain = Vec::with_capacity(column.len());
     let mut rest = column;
     while let [first, tail @ ..] = rest {

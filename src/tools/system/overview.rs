@@ -2,17 +2,23 @@
 
 mod problems;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::disks;
 use crate::{
     docker::{Docker, model::Summary},
     facts::{
-        self, memory, os,
+        self,
+        blocks::Blocks,
+        filesystems::Space,
+        memory, os,
         problem::{Problem, Problems},
+        storage::Storage,
     },
     failure::Failure,
     gap::{Gaps, Reader},
@@ -23,6 +29,9 @@ use crate::{
     table::Table,
     tool::{Tool, Turn},
 };
+
+/// How long filesystems are asked for their space.
+const ASKED_FOR: Duration = Duration::from_secs(10);
 
 /// The machine's state at a glance and, under `problems`, what is wrong, worst first. Begin here.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -182,7 +191,9 @@ impl Tool for Overview {
         };
         let (containers, machine) = tokio::join!(containers, machine);
         let (window, scan) = machine?;
-        turn.read(move |machine| read(machine, &window, &scan, containers.as_deref())).await
+        let (stop, until) = (turn.stop().clone(), Instant::now() + turn.time(ASKED_FOR));
+        let gone = move || stop.is_cancelled() || Instant::now() >= until;
+        turn.read(move |machine| read(machine, &window, &scan, containers.as_deref(), &gone)).await
     }
 }
 
@@ -199,27 +210,28 @@ fn read(
     window: &Window,
     scan: &Scan,
     containers: Option<&[Summary]>,
+    gone: &dyn Fn() -> bool,
 ) -> Result<Report, Failure> {
     let reader = Reader::new(&machine.root);
     reader.add(&window.now.gaps, &["/"]);
     let place = Place::of(&reader);
-    // 200 are all filesystems of all but odd machines; the worst come first
-    let storage = disks::survey(machine, window, 200)?;
+    let storage = Storage::read(machine, &reader, window, false, gone);
     let memory = memory::Memory::read(&reader, &window.now, &place);
     let mut report = Report {
         problems: vec![],
         system: system(machine, &place, &reader),
         cpu: cpu(window, &place),
         memory: Memory::of(&memory, &place),
-        disks: space(&storage),
+        disks: space(&storage, &place),
         network: network(window, &place),
         processes: processes(scan, window, &place),
         containers: containers.map(counts),
         gaps: Gaps::default(),
     };
     let mut problems = Problems::default();
+    storage.problems(&mut problems);
     memory.problems(window, &place, &mut problems);
-    problems::find(&report, &place, &storage, window, containers.unwrap_or_default(), &mut problems);
+    problems::find(&report, &place, window, containers.unwrap_or_default(), &mut problems);
     for watch in facts::WATCHED {
         watch(machine, &reader, &mut problems);
     }
@@ -286,44 +298,38 @@ impl Memory {
     }
 }
 
-fn space(storage: &disks::Report) -> Disks {
-    let mut fullest: Vec<_> = storage.filesystems.0.iter().filter(|one| one.used_ratio.is_some()).collect();
-    fullest.sort_by(|a, b| b.used_ratio.partial_cmp(&a.used_ratio).unwrap_or(std::cmp::Ordering::Equal));
+fn space(storage: &Storage, place: &Place) -> Disks {
+    let listed: Vec<_> = storage.filesystems.listed().map(|one| (one.rank(), one)).collect();
+    let mut fullest: Vec<_> = listed.iter().filter_map(|(rank, one)| Some((rank, one, one.space?))).collect();
+    fullest.retain(|(.., space)| space.used_ratio.is_some());
+    fullest.sort_by(|(a, _, some), (b, _, other)| {
+        let ratio = |space: &Space| space.used_ratio.unwrap_or(0.0);
+        ratio(other).total_cmp(&ratio(some)).then(a.cmp(b))
+    });
     Disks {
-        scope: storage.scope,
-        filesystems_total: storage.filesystems_total,
+        scope: place.inside(),
+        filesystems_total: listed.len(),
         fullest: (fullest.iter().take(5))
-            .map(|one| Fullest {
-                mount_point: one.mount_point.clone(),
-                size_bytes: one.size_bytes,
-                available_bytes: one.available_bytes,
-                used_ratio: one.used_ratio,
+            .map(|(_, one, space)| Fullest {
+                mount_point: one.mount_point(),
+                size_bytes: Some(space.size),
+                available_bytes: Some(space.available),
+                used_ratio: space.used_ratio,
             })
             .collect(),
-        io: storage.io.as_ref().map(io),
+        io: storage.blocks.counted.then(|| io(&storage.blocks, place.whose("diskstats"))),
     }
 }
 
-fn io(io: &disks::Io) -> Io {
-    let disks = &io.disks.0;
-    let sum = |rate: fn(&disks::Disk) -> Option<f64>| {
-        let known: Vec<f64> = disks.iter().filter(|disk| is_real(&disk.name)).filter_map(rate).collect();
-        (!known.is_empty()).then(|| known.iter().sum())
-    };
-    let busy = disks.iter().filter_map(|disk| Some((disk, disk.busy_ratio?)));
-    let busiest = busy.max_by(|(_, a), (_, b)| a.total_cmp(b));
+fn io(blocks: &Blocks, scope: Whose) -> Io {
+    let busiest = blocks.busiest();
     Io {
-        scope: io.scope,
-        read_bytes_per_second: sum(|disk| disk.read_bytes_per_second),
-        write_bytes_per_second: sum(|disk| disk.write_bytes_per_second),
+        scope,
+        read_bytes_per_second: blocks.sum(|rates| rates.read_bytes),
+        write_bytes_per_second: blocks.sum(|rates| rates.write_bytes),
         busiest: busiest.map(|(disk, _)| disk.name.clone()),
         busiest_ratio: busiest.map(|(_, ratio)| ratio),
     }
-}
-
-/// Whether a disk's bytes are not counted again on a disk below it.
-fn is_real(name: &str) -> bool {
-    !["dm-", "md", "zram", "nbd", "drbd", "bcache"].iter().any(|kind| name.starts_with(kind))
 }
 
 fn network(window: &Window, place: &Place) -> Option<Network> {

@@ -12,6 +12,7 @@ macro_rules! targets {
 
 targets! {
     arcstats
+    btrfs_error_stats
     capability
     cgroup
     config

@@ -1,90 +1,20 @@
 //! What counts as wrong, and how it is said.
 
-use super::{Report, disks, is_restarting, is_unhealthy};
+use super::{Report, is_restarting, is_unhealthy};
 use crate::{
     docker::model::Summary,
-    facts::problem::{Problems, Severity, count, first_of, percent, size},
+    facts::problem::{Problems, Severity, count, first_of, percent},
     host::{Place, Window},
 };
 
 use Severity::{Critical, Notice, Warning};
 
 /// What is wrong beside what the facts say themselves.
-pub(super) fn find(
-    report: &Report,
-    place: &Place,
-    storage: &disks::Report,
-    window: &Window,
-    containers: &[Summary],
-    problems: &mut Problems,
-) {
-    space(storage, problems);
-    redundancy(storage, problems);
+pub(super) fn find(report: &Report, place: &Place, window: &Window, containers: &[Summary], problems: &mut Problems) {
     pressure(window, problems);
     cpu(report, place, window, problems);
     processes(report, problems);
     docker(containers, problems);
-}
-
-/// How full is too full: by a share and, because one per cent of a large disk is still a lot, by what is left.
-fn fullness(used: f64, left: Option<u64>) -> Option<Severity> {
-    const GIB: u64 = 1 << 30;
-    match left {
-        _ if used >= 0.99 => Some(Critical),
-        Some(left) if used >= 0.95 && left < 20 * GIB => Some(Critical),
-        Some(left) if used >= 0.90 && left < 100 * GIB => Some(Warning),
-        None if used >= 0.95 => Some(Critical),
-        None if used >= 0.90 => Some(Warning),
-        _ => None,
-    }
-}
-
-fn space(storage: &disks::Report, problems: &mut Problems) {
-    for one in &storage.filesystems.0 {
-        let place = &one.mount_point;
-        if let Some(used) = one.used_ratio
-            && !one.read_only
-            && let Some(severity) = fullness(used, one.available_bytes)
-        {
-            let left = one.available_bytes.map_or(String::new(), |left| format!(", {} left", size(left)));
-            problems.add(severity, "disks", format!("filesystem {place} is {} full{left}", percent(used)));
-        }
-        if let Some(used) = one.inodes_used_ratio
-            && !one.read_only
-            && let Some(severity) = fullness(used, None)
-        {
-            problems.add(severity, "disks", format!("filesystem {place} has used {} of its inodes", percent(used)));
-        }
-        if let Some(note) = &one.note
-            && note != "denied"
-        {
-            problems.add(Critical, "disks", format!("filesystem {place}: {note}"));
-        }
-    }
-}
-
-fn redundancy(storage: &disks::Report, problems: &mut Problems) {
-    for array in storage.redundancy.arrays.iter().flat_map(|table| &table.0) {
-        let name = &array.name;
-        if array.degraded == Some(true) {
-            let counts = array.devices_working.zip(array.devices_wanted);
-            let counts =
-                counts.map_or(String::new(), |(working, wanted)| format!(": {working} of {wanted} devices work"));
-            problems.add(Critical, "disks", format!("RAID array {name} is degraded{counts}"));
-        }
-        if array.state != disks::ArrayState::Active {
-            problems.add(Critical, "disks", format!("RAID array {name} does not run"));
-        }
-        if let Some(activity) = &array.activity {
-            let progress = array.progress_ratio.map_or(String::new(), |ratio| format!(", {} done", percent(ratio)));
-            problems.add(Notice, "disks", format!("RAID array {name}: {activity}{progress}"));
-        }
-    }
-    for pool in storage.redundancy.zfs_pools.iter().flat_map(|table| &table.0) {
-        if let Some(state) = pool.state.as_ref().filter(|state| *state != "ONLINE") {
-            problems.add(Critical, "disks", format!("ZFS pool {} is {state}", pool.name));
-        }
-    }
 }
 
 fn pressure(window: &Window, problems: &mut Problems) {
@@ -155,17 +85,6 @@ fn docker(containers: &[Summary], problems: &mut Problems) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_large_disk_may_be_fuller_than_a_small_one() {
-        const GIB: u64 = 1 << 30;
-        assert_eq!(fullness(0.96, Some(400 * GIB)), None);
-        assert_eq!(fullness(0.92, Some(5 * GIB)), Some(Warning));
-        assert_eq!(fullness(0.96, Some(5 * GIB)), Some(Critical));
-        assert_eq!(fullness(0.995, Some(400 * GIB)), Some(Critical));
-        assert_eq!(fullness(0.89, Some(0)), None);
-        assert_eq!(fullness(0.91, None), Some(Warning));
-    }
 
     #[test]
     fn containers_that_are_not_well_are_counted_and_the_first_few_named() {

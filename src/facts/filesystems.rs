@@ -1,0 +1,606 @@
+//! The filesystems: their space and inodes, and what is wrong with them.
+
+use std::{cmp::Reverse, collections::HashMap, fmt, io, str::FromStr, sync::Arc};
+
+use rustix::io::Errno;
+
+use super::{
+    health::Health,
+    mounts::{Kind, Mounted, Mounts},
+    problem::{Problems, Severity, first_of},
+    stores,
+};
+use crate::{
+    gap::Reader,
+    host::{Machine, Statfs},
+    proc::mountinfo::{Mount, has},
+};
+
+/// Filesystems that may not answer are asked this many at a time, so that several dead servers cost one wait.
+const AT_ONCE: usize = 16;
+
+/// Filesystems that are asked one after the other before somebody looks whether the answer is still waited for.
+const IN_A_ROW: usize = 256;
+
+/// Problems of one kind that are told one by one; more of them are told as one.
+const MOST_ALIKE: usize = 3;
+
+/// One filesystem.
+#[derive(Clone, Debug)]
+pub struct Filesystem {
+    /// What is mounted, and where.
+    pub mounted: Mounted,
+    /// Its figures; `None` where there are none, or nobody told.
+    pub space: Option<Space>,
+    /// What is wrong with it, or why there are no figures.
+    pub note: Option<Note>,
+    /// Why it is worth no row among others.
+    pub aside: Option<Aside>,
+    /// What the kernel knows of its health.
+    pub health: Option<Health>,
+}
+
+/// How full it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Space {
+    /// Bytes in all.
+    pub size: u64,
+    /// Bytes in use: all less those free.
+    pub used: u64,
+    /// Bytes that a program without privileges may still write.
+    pub available: u64,
+    /// Used by used and available, rounded up, as df has it.
+    pub used_ratio: Option<f64>,
+    /// The same of inodes; `None` where they are made as needed.
+    pub inodes_used_ratio: Option<f64>,
+}
+
+/// What is wrong with a filesystem, or why it has no figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The server lacks the right to ask it.
+    Denied,
+    /// Another filesystem lies there in the server's view of the tree.
+    Elsewhere,
+    /// Its server or program does not answer.
+    Silent,
+    /// Too many others do not answer.
+    NotAsked,
+    /// It answers with an error.
+    Failing(String),
+    /// It takes no writes since an error.
+    ReadOnlySinceError,
+    /// It was shut down since an error.
+    ShutDown,
+    /// It takes no writes; the kernel does not say why.
+    ReadOnly,
+    /// It takes writes, and is damaged.
+    Damaged(Health),
+}
+
+/// Why a filesystem is worth no row unless all are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aside {
+    /// It holds no data.
+    Pseudo,
+    /// It is read-only by nature.
+    Image,
+    /// It is in memory, and empty.
+    Empty,
+}
+
+/// A row's place in a list: those with something wrong first, then the fullest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    is_well: bool,
+    /// In ten thousandths.
+    used: Reverse<u64>,
+    major: u32,
+    minor: u32,
+    /// The number of its mount.
+    id: u32,
+}
+
+/// All filesystems.
+#[derive(Clone, Debug, Default)]
+pub struct Filesystems {
+    /// In the order of the mount table.
+    pub all: Vec<Filesystem>,
+    /// Mounts in all, hidden ones included.
+    pub mounts: usize,
+    /// The mounts that the kernel allows in one namespace, since Linux 4.9.
+    pub most_mounts: Option<u64>,
+    /// The mount point on which most mounts lie, and how many.
+    pub most_stacked: Option<(String, usize)>,
+}
+
+impl Filesystems {
+    /// Reads the mount table and asks each filesystem. One that is unmounted meanwhile is left out. `all`: also those that are aside, and
+    /// overlays of containers by themselves. `health`: by device number. `gone`: whether nobody waits any more.
+    pub fn read(
+        machine: &Arc<Machine>,
+        reader: &Reader<'_>,
+        all: bool,
+        health: &HashMap<(u32, u32), Health>,
+        gone: &dyn Fn() -> bool,
+    ) -> Self {
+        let Mounts { filesystems, total, most_stacked } = Mounts::read(reader, !all);
+        let answers = ask(machine, &filesystems, all, gone);
+        let is_there = |answer: &Option<io::Result<Statfs>>| !matches!(answer, Some(Err(error)) if Errno::from_io_error(error) == Some(Errno::NOENT));
+        let all = filesystems.into_iter().zip(answers).filter(|(_, answer)| is_there(answer));
+        Self {
+            all: all.map(|(mounted, answer)| Filesystem::of(mounted, answer, health)).collect(),
+            mounts: total,
+            most_mounts: reader.number("proc/sys/fs/mount-max"),
+            most_stacked: most_stacked.map(|(point, number)| (lossy(&point), number)),
+        }
+    }
+
+    /// Those that are worth a row.
+    pub fn listed(&self) -> impl Iterator<Item = &Filesystem> {
+        self.all.iter().filter(|one| one.aside.is_none())
+    }
+
+    /// What is wrong with them.
+    pub fn problems(&self, problems: &mut Problems) {
+        self.mount_problems(problems);
+        stores::problems(self.listed(), problems);
+        self.note_problems(problems);
+    }
+
+    /// Mounts that leak slow everything that reads the table, and one day none can be added.
+    fn mount_problems(&self, problems: &mut Problems) {
+        const MANY: usize = 10_000;
+        /// What the kernel allows if nobody says otherwise.
+        const DEFAULT: u64 = 100_000;
+        const STACKED: usize = 100;
+        let most = self.most_mounts.filter(|most| *most > 0);
+        let ratio = self.mounts as f64 / most.unwrap_or(DEFAULT) as f64;
+        if self.mounts >= MANY || ratio >= 1.0 / 3.0 {
+            let of = most.map_or(String::new(), |most| format!("; the kernel allows {most}"));
+            let severity = if ratio >= 1.0 / 3.0 { Severity::Critical } else { Severity::Warning };
+            problems.add(severity, "disks", format!("there are {} mounts{of}", self.mounts));
+        }
+        if let Some((point, number)) = self.most_stacked.as_ref().filter(|(_, number)| *number >= STACKED) {
+            problems.warning("disks", format!("one mount point is mounted {number} times: {point}"));
+        }
+    }
+
+    /// Faults of a kind that many filesystems have at once, such as those of one dead server, are one problem.
+    fn note_problems(&self, problems: &mut Problems) {
+        let mut kinds: Vec<(&Note, Vec<String>)> = vec![];
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for one in self.listed() {
+            let Some(note) = one.note.as_ref().filter(|note| note.severity().is_some()) else { continue };
+            let place = *known.entry(note.to_string()).or_insert(kinds.len());
+            if place == kinds.len() {
+                kinds.push((note, vec![]));
+            }
+            kinds[place].1.push(one.mount_point());
+        }
+        for (note, points) in kinds {
+            let Some(severity) = note.severity() else { continue };
+            if points.len() > MOST_ALIKE {
+                let points: Vec<&str> = points.iter().map(String::as_str).collect();
+                let what = format!("{} filesystems: {note} ({})", points.len(), first_of(&points));
+                problems.add(severity, "disks", what);
+            } else {
+                for point in points {
+                    problems.add(severity, "disks", format!("filesystem {point}: {note}"));
+                }
+            }
+        }
+    }
+}
+
+impl Filesystem {
+    fn of(mounted: Mounted, answer: Option<io::Result<Statfs>>, health: &HashMap<(u32, u32), Health>) -> Self {
+        let mount = &mounted.mount;
+        let health = health.get(&(mount.major, mount.minor)).copied();
+        let mut note = read_only(mount, mounted.kind, health);
+        let statfs = match answer {
+            Some(Ok(statfs)) if lies_elsewhere(mount, &statfs) => {
+                note = Some(Note::Elsewhere);
+                None
+            }
+            Some(Ok(statfs)) => Some(statfs),
+            Some(Err(error)) => {
+                note = Some(Note::of(&error));
+                None
+            }
+            None => None,
+        };
+        let note = note.or(health.filter(|health| !health.is_well()).map(Note::Damaged));
+        let aside = aside(&mounted, statfs.as_ref());
+        let space = statfs.map(|statfs| Space::of(mount, &statfs));
+        Self { mounted, space, note, aside, health }
+    }
+
+    /// Where it is mounted.
+    pub fn mount_point(&self) -> String {
+        lossy(&self.mounted.mount.mount_point)
+    }
+
+    /// Its place in a list.
+    pub fn rank(&self) -> Rank {
+        let ratio = |of: fn(&Space) -> Option<f64>| self.space.as_ref().and_then(of).unwrap_or(0.0);
+        let fullest = ratio(|space| space.used_ratio).max(ratio(|space| space.inodes_used_ratio));
+        let mount = &self.mounted.mount;
+        Rank {
+            is_well: self.note.as_ref().is_none_or(|note| note.severity().is_none()),
+            used: Reverse((fullest.clamp(0.0, 1.0) * 1e4).round() as u64),
+            major: mount.major,
+            minor: mount.minor,
+            id: mount.id,
+        }
+    }
+}
+
+impl FromStr for Rank {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let parse = || {
+            let mut parts = text.split('.').map(str::parse::<u64>);
+            let mut part = || parts.next()?.ok();
+            let [is_well, used] = [part()?, part()?];
+            let mut part = || u32::try_from(part()?).ok();
+            let rank = Self { is_well: is_well == 1, used: Reverse(used), major: part()?, minor: part()?, id: part()? };
+            parts.next().is_none().then_some(rank)
+        };
+        parse().ok_or(())
+    }
+}
+
+impl fmt::Display for Rank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}.{}.{}", u8::from(self.is_well), self.used.0, self.major, self.minor, self.id)
+    }
+}
+
+impl Space {
+    fn of(mount: &Mount, statfs: &Statfs) -> Self {
+        let used = statfs.bytes.saturating_sub(statfs.bytes_free);
+        let inodes_used = statfs.inodes.saturating_sub(statfs.inodes_free);
+        // btrfs, vfat and others say 0; ZFS says how many would fit into what is free
+        let has_inodes = statfs.inodes > 0 && mount.fs_type != b"zfs";
+        Self {
+            size: statfs.bytes,
+            used,
+            available: statfs.bytes_available,
+            used_ratio: share(used, statfs.bytes_available),
+            inodes_used_ratio: has_inodes.then(|| share(inodes_used, statfs.inodes_free)).flatten(),
+        }
+    }
+}
+
+/// Used by used and free, in ten thousandths, rounded up as df rounds up its percents: rounding again cannot make 27 % of 27.004 %.
+pub(super) fn share(used: u64, free: u64) -> Option<f64> {
+    let (used, all) = (u128::from(used), u128::from(used) + u128::from(free));
+    let share = (used * 10_000).div_ceil((all > 0).then_some(all)?);
+    Some(u32::try_from(share).ok()?.into()).map(|share: f64| share / 1e4)
+}
+
+fn aside(mounted: &Mounted, statfs: Option<&Statfs>) -> Option<Aside> {
+    let mount = &mounted.mount;
+    let is_empty = statfs.is_some_and(|statfs| statfs.bytes == statfs.bytes_free);
+    // whatever the root is, it is what the machine runs from
+    let is_root = mount.mount_point == b"/";
+    match mounted.kind {
+        Kind::Pseudo => Some(Aside::Pseudo),
+        // df leaves these out as well
+        _ if statfs.is_some_and(|statfs| statfs.bytes == 0) => Some(Aside::Pseudo),
+        _ if is_root => None,
+        Kind::Image => Some(Aside::Image),
+        Kind::Memory if is_empty => Some(Aside::Empty),
+        // an AppImage is one, a DVD another
+        Kind::Remote | Kind::Local
+            if (mount.fs_type.starts_with(b"fuse.") || mount.fs_type == b"udf")
+                && mount.has(b"ro")
+                && statfs.is_some_and(|statfs| statfs.bytes_free == 0) =>
+        {
+            Some(Aside::Image)
+        }
+        Kind::Local | Kind::Remote | Kind::Memory | Kind::Overlay => None,
+    }
+}
+
+/// Their answers, in their order; `None` where there is nothing to ask.
+fn ask(
+    machine: &Arc<Machine>,
+    found: &[Mounted],
+    all: bool,
+    gone: &dyn Fn() -> bool,
+) -> Vec<Option<io::Result<Statfs>>> {
+    let mut answers: Vec<Option<io::Result<Statfs>>> = vec![];
+    // whoever looks at a snapshot of ZFS keeps it mounted
+    let is_asked = |one: &Mounted| {
+        let is_snapshot = one.kind == Kind::Image && one.mount.fs_type == b"zfs";
+        one.kind != Kind::Pseudo && (all || !is_snapshot)
+    };
+    let not_asked = || io::Error::from(io::ErrorKind::ResourceBusy);
+    let mut is_over = false;
+    for some in found.chunks(IN_A_ROW) {
+        is_over = is_over || gone();
+        answers.extend(some.iter().map(|one| {
+            (is_asked(one) && !one.may_hang)
+                .then(|| if is_over { Err(not_asked()) } else { machine.statfs(&one.mount.mount_point, false) })
+        }));
+    }
+    let slow: Vec<usize> = (0..found.len()).filter(|at| is_asked(&found[*at]) && found[*at].may_hang).collect();
+    for some in slow.chunks(AT_ONCE) {
+        if is_over || gone() {
+            is_over = true;
+            some.iter().for_each(|at| answers[*at] = Some(Err(not_asked())));
+            continue;
+        }
+        std::thread::scope(|scope| {
+            let asking = some.iter().map(|at| {
+                let point = &found[*at].mount.mount_point;
+                (*at, scope.spawn(move || machine.statfs(point, true)))
+            });
+            for (at, asked) in asking.collect::<Vec<_>>() {
+                answers[at] = asked.join().ok();
+            }
+        });
+    }
+    answers
+}
+
+/// Whether the mount point leads to another filesystem here than on the machine: a mounted `/` need not show what was mounted later.
+fn lies_elsewhere(mount: &Mount, statfs: &Statfs) -> bool {
+    // subvolumes have device numbers that are in no mount table
+    mount.fs_type != b"btrfs" && statfs.device.is_some_and(|device| device != (mount.major, mount.minor))
+}
+
+/// What is known of a filesystem that takes no writes any more. Its option is `ro` after an error, and also after its mount, or another
+/// view of it, was remounted read-only: only what it has recorded of errors tells the one from the other.
+fn read_only(mount: &Mount, kind: Kind, health: Option<Health>) -> Option<Note> {
+    let filesystem = |option: &[u8]| has(&mount.super_options, option);
+    if filesystem(b"emergency_ro") {
+        // Linux 6.15 sets this instead
+        return Some(Note::ReadOnlySinceError);
+    }
+    if filesystem(b"shutdown") {
+        return Some(Note::ShutDown);
+    }
+    if !filesystem(b"ro")
+        || kind != Kind::Local
+        || !goes_read_only(mount)
+        || health.is_some_and(|health| health.is_well())
+    {
+        return None;
+    }
+    if health.is_some() && has(&mount.options, b"rw") {
+        return Some(Note::ReadOnlySinceError);
+    }
+    if health.is_some() {
+        return None;
+    }
+    // FAT has this option unless another one is given
+    let is_fat = matches!(&mount.fs_type[..], b"vfat" | b"msdos");
+    let is_doubtful = has(&mount.options, b"rw") || (filesystem(b"errors=remount-ro") && !is_fat);
+    is_doubtful.then_some(Note::ReadOnly)
+}
+
+/// Whether an error can make this filesystem take no more writes. ZFS suspends its pool instead, and a server or a union of directories
+/// reports each error to its program.
+fn goes_read_only(mount: &Mount) -> bool {
+    mount.fs_type != b"zfs" && (mount.major != 0 || matches!(&mount.fs_type[..], b"btrfs" | b"ubifs" | b"bcachefs"))
+}
+
+impl Note {
+    fn of(error: &io::Error) -> Self {
+        match (error.kind(), Errno::from_io_error(error)) {
+            (io::ErrorKind::TimedOut, _) => Self::Silent,
+            (io::ErrorKind::ResourceBusy, None) => Self::NotAsked,
+            (_, Some(Errno::ACCESS | Errno::PERM)) => Self::Denied,
+            (_, Some(Errno::STALE)) => Self::Failing("the server no longer has it".to_owned()),
+            (_, Some(Errno::NOTCONN)) => Self::Failing("its program has ended".to_owned()),
+            (_, Some(Errno::IO)) => Self::Failing("input/output error".to_owned()),
+            (_, Some(errno)) => Self::Failing(errno.raw_os_error().to_string()),
+            (_, None) => Self::Failing("unknown".to_owned()),
+        }
+    }
+
+    /// How bad it is. `None`: it is no fault of the filesystem, but of what the server can see.
+    pub fn severity(&self) -> Option<Severity> {
+        match self {
+            Self::Denied | Self::Elsewhere | Self::NotAsked => None,
+            Self::Silent | Self::Failing(_) | Self::ReadOnlySinceError | Self::ShutDown => Some(Severity::Critical),
+            Self::ReadOnly | Self::Damaged(_) => Some(Severity::Warning),
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied => f.write_str("denied"),
+            Self::Elsewhere => f.write_str("not visible to this server"),
+            Self::Silent => f.write_str("no answer"),
+            Self::NotAsked => f.write_str("not asked: too many others do not answer"),
+            Self::Failing(why) => write!(f, "error: {why}"),
+            Self::ReadOnlySinceError => f.write_str("read-only since an error"),
+            Self::ShutDown => f.write_str("shut down since an error"),
+            Self::ReadOnly => f.write_str("read-only: mounted so, or since an error"),
+            Self::Damaged(health) => health.fmt(f),
+        }
+    }
+}
+
+/// Names need not be UTF-8.
+pub(super) fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{
+        facts::tree::Tree,
+        host::{First, Host},
+        proc::mountinfo,
+    };
+
+    fn mount(line: &str) -> Mount {
+        mountinfo::parse(line.as_bytes()).0.remove(0)
+    }
+
+    fn statfs(bytes: u64, bytes_free: u64) -> Statfs {
+        Statfs { bytes, bytes_free, bytes_available: bytes_free, inodes: 0, inodes_free: 0, device: None }
+    }
+
+    /// The filesystems of a table, each with the bytes that it has and that are free.
+    pub(in crate::facts) fn filesystems(table: &[(&str, u64, u64)]) -> Filesystems {
+        let text: String = table.iter().map(|(line, ..)| format!("{line}\n")).collect();
+        let mounts = Mounts::of(mountinfo::parse(text.as_bytes()).0, true);
+        let all = mounts.filesystems.into_iter().zip(table);
+        let all = all.map(|(mounted, (_, bytes, free))| {
+            Filesystem::of(mounted, Some(Ok(statfs(*bytes, *free))), &HashMap::new())
+        });
+        Filesystems { all: all.collect(), ..Filesystems::default() }
+    }
+
+    pub(in crate::facts) fn said(filesystems: &Filesystems) -> Vec<(Severity, String)> {
+        let mut problems = Problems::default();
+        filesystems.problems(&mut problems);
+        problems.sorted().into_iter().map(|problem| (problem.severity, problem.what)).collect()
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_asked() {
+        let line = |at: u32| format!("{} 20 0:{at} / /nas/{at} rw - nfs4 nas:/{at} rw\n", 100 + at);
+        let table = "20 1 8:1 / /srv rw - ext4 /dev/sda1 rw\n".to_owned() + &(0..40).map(line).collect::<String>();
+        let tree = Tree::new("gone", &[("proc/1/mountinfo", &table)]);
+        let host = Host::open(tree.path(), First::Comes).unwrap();
+        let notes = host.read(|machine| {
+            let reader = Reader::new(&machine.root);
+            let read = |gone: bool| Filesystems::read(machine, &reader, false, &HashMap::new(), &|| gone);
+            // in this tree there is no such directory, as all of them find out that are asked
+            assert_eq!(read(false).all.len(), 0);
+            Ok(read(true).all.into_iter().map(|one| one.note).collect::<Vec<_>>())
+        });
+        assert_eq!(notes.await.unwrap(), vec![Some(Note::NotAsked); 41]);
+    }
+
+    #[test]
+    fn ratios_round_up_as_df_does() {
+        // df says 27 % of 25586987008 used and 71985762304 available
+        assert_eq!(share(25_586_987_008, 71_985_762_304), Some(0.2623));
+        assert_eq!(share(1, u64::MAX), Some(0.0001));
+        assert_eq!(share(0, 10), Some(0.0));
+        assert_eq!(share(27, 73), Some(0.27));
+        assert_eq!(share(7, 0), Some(1.0));
+        assert_eq!(share(0, 0), None);
+    }
+
+    #[test]
+    fn only_what_the_kernel_says_was_an_error_is_called_one() {
+        let note = |line: &str, errors: Option<u64>| {
+            read_only(&mount(line), Kind::of_mount(&mount(line)), errors.map(Health::Errors))
+        };
+        let one_view = "1 0 8:1 / /a rw - ext4 /dev/sda1 ro\n";
+        assert_eq!(note(one_view, None), Some(Note::ReadOnly));
+        assert_eq!(note(one_view, Some(0)), None);
+        assert_eq!(note(one_view, Some(2)), Some(Note::ReadOnlySinceError));
+        assert_eq!(note("1 0 8:1 / / rw - ext4 /dev/sda1 rw,emergency_ro\n", Some(0)), Some(Note::ReadOnlySinceError));
+        assert_eq!(note("1 0 8:1 / / rw - ext4 /dev/sda1 rw,shutdown\n", None), Some(Note::ShutDown));
+        assert_eq!(note("1 0 8:1 / / ro - ext4 /dev/sda1 ro,errors=remount-ro\n", None), Some(Note::ReadOnly));
+        assert_eq!(note("1 0 8:1 / / ro - ext4 /dev/sda1 ro,errors=remount-ro\n", Some(2)), None);
+        assert_eq!(note("1 0 0:40 / /b rw - btrfs /dev/sdb ro,subvol=/\n", None), Some(Note::ReadOnly));
+        for line in [
+            "1 0 8:1 / / ro - ext4 /dev/sda1 ro\n",
+            "1 0 8:1 / / ro - ext4 /dev/sda1 rw\n",
+            "1 0 8:1 / / rw - ext4 /dev/sda1 rw,errors=remount-ro\n",
+            "1 0 7:1 / /snap rw - squashfs /dev/loop1 ro\n",
+            "1 0 8:2 / /boot/efi ro - vfat /dev/sda2 ro,errors=remount-ro\n",
+            "1 0 0:41 / /tank/backup rw - zfs tank/backup ro,xattr\n",
+            "1 0 0:42 / /tank/.zfs/snapshot/a rw - zfs tank@a ro\n",
+            // of lower directories alone
+            "1 0 0:43 / /merged rw - overlay overlay ro,lowerdir=a:b\n",
+            "1 0 0:44 / /nas rw - nfs4 nas:/a ro\n",
+        ] {
+            assert_eq!(note(line, None), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_survives_the_way_to_the_caller_and_back() {
+        let rank = Rank { is_well: true, used: Reverse(2623), major: 254, minor: 7, id: 41 };
+        assert_eq!(rank.to_string().parse(), Ok(rank));
+        for wrong in ["", "1", "1.2.3.4", "1.2.3.4.5.6", "a.b.c.d.e", "1.2.3.4.99999999999"] {
+            assert_eq!(wrong.parse::<Rank>(), Err(()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn trouble_comes_first_then_the_fullest_and_what_may_not_be_seen_is_no_trouble() {
+        let with = |answer: io::Result<Statfs>| {
+            let mounts = Mounts::of(vec![mount("1 0 8:1 / /a rw - ext4 /dev/sda1 rw\n")], true);
+            Filesystem::of(mounts.filesystems[0].clone(), Some(answer), &HashMap::new()).rank()
+        };
+        let error = |errno: Errno| Err(io::Error::from(errno));
+        let [silent, full, empty, denied] = [
+            with(error(Errno::TIMEDOUT)),
+            with(Ok(statfs(10, 1))),
+            with(Ok(statfs(10, 9))),
+            with(error(Errno::ACCESS)),
+        ];
+        assert!(silent < full && full < empty && empty < denied);
+    }
+
+    #[test]
+    fn silence_and_refusal_have_words() {
+        let words = |error: io::Error| Note::of(&error).to_string();
+        assert_eq!(words(io::ErrorKind::TimedOut.into()), "no answer");
+        assert_eq!(words(Errno::ACCESS.into()), "denied");
+        assert_eq!(words(Errno::TIMEDOUT.into()), "no answer");
+        assert_eq!(words(Errno::IO.into()), "error: input/output error");
+    }
+
+    #[test]
+    fn empty_memory_images_and_what_has_no_blocks_are_aside_but_never_the_root() {
+        let aside = |line: &str, statfs| {
+            let found = Mounts::of(mountinfo::parse(line.as_bytes()).0, true).filesystems.remove(0);
+            aside(&found, Some(&statfs))
+        };
+        assert_eq!(aside("1 0 0:5 / /run rw - tmpfs tmpfs rw\n", statfs(10, 10)), Some(Aside::Empty));
+        assert_eq!(aside("1 0 0:5 / /run rw - tmpfs tmpfs rw\n", statfs(10, 9)), None);
+        assert_eq!(aside("1 0 7:5 / /snap rw - squashfs a ro\n", statfs(10, 0)), Some(Aside::Image));
+        assert_eq!(aside("1 0 7:5 / / ro - squashfs a ro\n", statfs(10, 0)), None);
+        assert_eq!(aside("1 0 0:5 / /x rw - newfs a rw\n", statfs(0, 0)), Some(Aside::Pseudo));
+        assert_eq!(aside("1 0 0:5 / /x rw - ext4 /dev/sda1 rw\n", statfs(10, 0)), None);
+        assert_eq!(aside("1 0 0:5 / /t/.zfs/snapshot/a rw - zfs t@a ro\n", statfs(10, 5)), Some(Aside::Image));
+    }
+
+    #[test]
+    fn a_fault_of_many_filesystems_is_told_once() {
+        let mut all = filesystems(&[("1 0 8:1 / / rw - ext4 /dev/sda1 rw", 10, 9)]);
+        let mut dead = all.all[0].clone();
+        dead.note = Some(Note::Silent);
+        for at in 0..40 {
+            dead.mounted.mount.mount_point = format!("/nas/{at}").into_bytes();
+            all.all.push(dead.clone());
+        }
+        dead.note = Some(Note::Denied);
+        all.all.push(dead);
+        let told = "40 filesystems: no answer (/nas/0, /nas/1, /nas/2 and 37 more)".to_owned();
+        assert_eq!(said(&all), [(Severity::Critical, told)]);
+    }
+
+    #[test]
+    fn too_many_mounts_are_a_problem_by_number_and_by_what_the_kernel_allows() {
+        let with = |mounts, most_mounts, stacked| {
+            let most_stacked = Some(("/srv/d".to_owned(), stacked));
+            said(&Filesystems { mounts, most_mounts, most_stacked, ..Filesystems::default() })
+        };
+        assert_eq!(with(900, Some(100_000), 3), []);
+        let many = "there are 36914 mounts; the kernel allows 100000".to_owned();
+        assert_eq!(with(36_914, Some(100_000), 1), [(Severity::Critical, many)]);
+        assert_eq!(with(36_914, Some(1_000_000), 1)[0].0, Severity::Warning);
+        assert_eq!(with(900, Some(1000), 1)[0].0, Severity::Critical);
+        assert_eq!(with(10_000, None, 1)[0].1, "there are 10000 mounts");
+        assert_eq!(with(900, None, 800)[0].1, "one mount point is mounted 800 times: /srv/d");
+    }
+}
