@@ -4,20 +4,25 @@
 //! knows to be wrong it says itself ([`problem`]); a fault that has no figure of its own is one line in [`WATCHED`].
 
 pub mod accounts;
+pub mod addresses;
 pub mod blocks;
 pub mod btrfs;
 pub mod command_line;
 pub mod filesystems;
 pub mod health;
+pub mod interfaces;
 pub mod limits;
+mod lines;
 pub mod memory;
 pub mod mounts;
 pub mod os;
 pub mod problem;
 pub mod raid;
 pub mod restart;
+pub mod routes;
 pub mod storage;
 mod stores;
+pub mod traffic;
 #[cfg(test)]
 mod tree;
 pub mod zfs;

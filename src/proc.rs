@@ -98,6 +98,11 @@ fn number<T: std::str::FromStr>(word: &[u8]) -> Option<T> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
+/// The words of a line, between blanks.
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+}
+
 /// A number with a point; infinities and NaN are none.
 fn decimal(word: &str) -> Option<f64> {
     word.parse().ok().filter(|number: &f64| number.is_finite())

@@ -434,11 +434,11 @@ mod tests {
     }
 
     /// A machine whose devices have each read so many sectors, of which half in the last ten seconds.
-    fn machine(name: &str, devices: &[(&str, u64)], files: &[(&str, &str)]) -> Blocks {
+    fn machine(devices: &[(&str, u64)], files: &[(&str, &str)]) -> Blocks {
         let sizes: Vec<(String, String)> =
             devices.iter().map(|(name, _)| (format!("sys/block/{name}/size"), "2048\n".to_owned())).collect();
         let sizes = sizes.iter().map(|(path, text)| (&**path, &**text));
-        let tree = Tree::new(name, &sizes.chain(files.iter().copied()).collect::<Vec<_>>());
+        let tree = Tree::new(&sizes.chain(files.iter().copied()).collect::<Vec<_>>());
         let stats = |part: u64| {
             let line = |(at, (name, sectors)): (usize, &(&str, u64))| {
                 format!("8 {at} {name} {} 0 {} 0 0 0 0 0 0 {} 0\n", sectors / part, sectors / part, sectors / part)
@@ -448,7 +448,7 @@ mod tests {
         let (earlier, now) = (stats(2), stats(1));
         let names: Vec<String> = devices.iter().map(|(name, _)| (*name).to_owned()).collect();
         let counters = Counters { seconds: 10.0, earlier: Some(&earlier), now: Some(&now), names: Some(&names) };
-        tree.read(|reader| Blocks::read(reader, counters))
+        tree.whole(|reader| Blocks::read(reader, counters))
     }
 
     /// What is read in all, in sectors a second, and by which devices.
@@ -460,21 +460,20 @@ mod tests {
     #[test]
     fn a_hidden_path_counts_for_its_disk_and_only_where_the_disk_counts_nothing() {
         let hidden = [("sys/block/nvme0c0n1/hidden", "1\n"), ("sys/block/nvme0c1n1/hidden", "1\n")];
-        let both = machine("both", &[("nvme0n1", 300), ("nvme0c0n1", 200), ("nvme0c1n1", 100)], &hidden);
+        let both = machine(&[("nvme0n1", 300), ("nvme0c0n1", 200), ("nvme0c1n1", 100)], &hidden);
         assert_eq!(counted(&both), (Some(15.0), vec!["nvme0n1"]));
-        let paths = machine("paths", &[("nvme0n1", 0), ("nvme0c0n1", 200), ("nvme0c1n1", 100)], &hidden);
+        let paths = machine(&[("nvme0n1", 0), ("nvme0c0n1", 200), ("nvme0c1n1", 100)], &hidden);
         assert_eq!(counted(&paths), (Some(15.0), vec!["nvme0n1"]));
         assert_eq!(paths.busiest().map(|(block, _)| &*block.name), Some("nvme0n1"));
         assert_eq!(paths.listed(false).count(), 1);
         assert_eq!(paths.listed(true).count(), 3);
-        let alone = machine("alone", &[("nvme0c0n1", 200)], &hidden[..1]);
+        let alone = machine(&[("nvme0c0n1", 200)], &hidden[..1]);
         assert_eq!(counted(&alone), (Some(10.0), vec!["nvme0c0n1"]));
     }
 
     #[test]
     fn what_stands_on_others_is_counted_there() {
         let blocks = machine(
-            "stacked",
             &[("sda", 100), ("sdb", 100), ("sdc", 40), ("vault", 200), ("crypt", 200), ("bcache0", 40), ("zd0", 30)],
             &[
                 ("sys/block/sda/device/state", "running\n"),
@@ -491,11 +490,11 @@ mod tests {
 
     #[test]
     fn sysfs_tells_by_its_links_what_has_no_hardware() {
-        let tree = Tree::new("links", &[("sys/block/.keep", "")]);
+        let tree = Tree::new(&[("sys/block/.keep", "")]);
         tree.link("../devices/virtual/block/store7", "sys/block/store7");
         tree.link("../devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1", "sys/block/nvme0n1");
         tree.link("../devices/rbd/0/block/rbd0", "sys/block/rbd0");
-        let kinds = tree.read(|reader| ["store7", "nvme0n1", "rbd0"].map(|name| Kind::of(reader, name, None)));
+        let kinds = tree.whole(|reader| ["store7", "nvme0n1", "rbd0"].map(|name| Kind::of(reader, name, None)));
         assert_eq!(kinds, [Kind::Virtual, Kind::Disk, Kind::Disk]);
     }
 
@@ -503,7 +502,7 @@ mod tests {
     fn empty_drives_and_files_that_are_mounted_are_no_rows() {
         let removable = [("sys/block/sr0/removable", "1\n"), ("sys/block/sr0/device/state", "running\n")];
         let devices = [("sr0", 0), ("sda", 0), ("loop0", 8), ("ram0", 0), ("zram0", 0), ("zram1", 8)];
-        let blocks = machine("drives", &devices, &removable);
+        let blocks = machine(&devices, &removable);
         let listed: Vec<_> = blocks.listed(false).map(|block| &*block.name).collect();
         assert_eq!(listed, ["sda", "zram1"]);
         assert_eq!(blocks.listed(true).count(), 6);
@@ -512,7 +511,6 @@ mod tests {
     #[test]
     fn a_device_that_its_driver_gave_up_is_a_problem_and_one_that_is_reset_is_none() {
         let blocks = machine(
-            "states",
             &[("sda", 1), ("sdb", 1), ("sdc", 1), ("sdd", 1), ("sde", 1), ("nvme0n1", 1)],
             &[
                 ("sys/block/sde/device/state", "blocked\n"),

@@ -472,7 +472,7 @@ pub(super) mod tests {
     async fn what_nobody_waits_for_any_more_is_not_asked() {
         let line = |at: u32| format!("{} 20 0:{at} / /nas/{at} rw - nfs4 nas:/{at} rw\n", 100 + at);
         let table = "20 1 8:1 / /srv rw - ext4 /dev/sda1 rw\n".to_owned() + &(0..40).map(line).collect::<String>();
-        let tree = Tree::new("gone", &[("proc/1/mountinfo", &table)]);
+        let tree = Tree::new(&[("proc/1/mountinfo", &table)]);
         let host = Host::open(tree.path(), First::Comes).unwrap();
         let notes = host.read(|machine| {
             let reader = Reader::new(&machine.root);

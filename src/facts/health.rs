@@ -81,7 +81,7 @@ mod tests {
                 ("sys/fs/f2fs/mmcblk0p5/dirty_segments", "1\n"),
             ],
         );
-        let found = tree.read(|reader| {
+        let found = tree.whole(|reader| {
             read(reader)
                 .into_iter()
                 .map(|(device, health)| (device, health.to_string(), health.is_well()))

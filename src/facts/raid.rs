@@ -241,9 +241,9 @@ mod tests {
     use super::*;
     use crate::facts::tree::Tree;
 
-    fn said(name: &str, mdstat: &str, files: &[(&str, &str)]) -> Vec<(Severity, String)> {
-        let tree = Tree::new(name, &[&[("proc/mdstat", mdstat)], files].concat());
-        let arrays = tree.read(read).unwrap();
+    fn said(mdstat: &str, files: &[(&str, &str)]) -> Vec<(Severity, String)> {
+        let tree = Tree::new(&[&[("proc/mdstat", mdstat)], files].concat());
+        let arrays = tree.whole(read).unwrap();
         let mut problems = Problems::default();
         arrays.iter().for_each(|array| array.problems(&mut problems));
         problems.sorted().into_iter().map(|problem| (problem.severity, problem.what)).collect()
@@ -262,58 +262,58 @@ mod tests {
 
     #[test]
     fn a_machine_without_md_has_no_arrays() {
-        assert_eq!(Tree::new("no-md", &[]).read(read), None);
+        assert_eq!(Tree::new(&[]).whole(read), None);
     }
 
     #[test]
     fn a_degraded_array_names_what_failed_or_which_slot_is_empty() {
         let said = |name, devices, counts| said(name, &array("raid5", devices, counts), &[]);
         let failed = "RAID array md7 is degraded: 2 of 3 devices work, sdc1 has failed";
-        assert_eq!(said("d1", "sdc1[2](F) sdb1[1] sda1[0]", "[3/2] [UU_]"), one(Severity::Critical, failed));
+        assert_eq!(said("sdc1[2](F) sdb1[1] sda1[0]", "[3/2] [UU_]"), one(Severity::Critical, failed));
         let gone = "RAID array md7 is degraded: 2 of 3 devices work, slot 0 without a device";
-        assert_eq!(said("d2", "sdc1[2] sdb1[1]", "[3/2] [_UU]"), one(Severity::Critical, gone));
-        assert_eq!(said("d3", "sdc1[2] sdb1[1] sda1[0]", "[3/3] [UUU]"), []);
+        assert_eq!(said("sdc1[2] sdb1[1]", "[3/2] [_UU]"), one(Severity::Critical, gone));
+        assert_eq!(said("sdc1[2] sdb1[1] sda1[0]", "[3/3] [UUU]"), []);
     }
 
     #[test]
     fn a_mirror_made_with_slots_to_spare_is_worth_a_notice_and_one_of_one_device_is_degraded() {
         let said = |name, devices, counts| said(name, &array("raid1", devices, counts), &[]);
         let spare = "RAID array md7: 2 of 6 devices work; its other slots were perhaps never filled";
-        assert_eq!(said("s1", "sdb1[1] sda1[0]", "[6/2] [UU____]"), one(Severity::Notice, spare));
-        assert_eq!(said("s2", "sdb1[3] sda1[0]", "[6/2] [U__U__]"), one(Severity::Notice, spare));
+        assert_eq!(said("sdb1[1] sda1[0]", "[6/2] [UU____]"), one(Severity::Notice, spare));
+        assert_eq!(said("sdb1[3] sda1[0]", "[6/2] [U__U__]"), one(Severity::Notice, spare));
         let last = "RAID array md7: 7 of 8 devices work; its other slots were perhaps never filled";
-        assert_eq!(said("s3", "sda1[0]", "[8/7] [UUUUUUU_]"), one(Severity::Notice, last));
+        assert_eq!(said("sda1[0]", "[8/7] [UUUUUUU_]"), one(Severity::Notice, last));
         let alone = "RAID array md7 is degraded: 1 of 2 devices work, slot 1 without a device";
-        assert_eq!(said("s4", "sda1[0]", "[2/1] [U_]"), one(Severity::Critical, alone));
+        assert_eq!(said("sda1[0]", "[2/1] [U_]"), one(Severity::Critical, alone));
         let lost = "RAID array md7 is degraded: 2 of 3 devices work, slot 0 without a device";
-        assert_eq!(said("s5", "sdc1[2] sdb1[1]", "[3/2] [_UU]"), one(Severity::Critical, lost));
+        assert_eq!(said("sdc1[2] sdb1[1]", "[3/2] [_UU]"), one(Severity::Critical, lost));
         let failed = "RAID array md7 is degraded: 2 of 6 devices work, sdc1 has failed";
-        assert_eq!(said("s6", "sdc1[2](F) sdb1[1] sda1[0]", "[6/2] [UU____]"), one(Severity::Critical, failed));
+        assert_eq!(said("sdc1[2](F) sdb1[1] sda1[0]", "[6/2] [UU____]"), one(Severity::Critical, failed));
     }
 
     #[test]
     fn a_failed_device_is_told_though_the_array_is_complete() {
         let complete = "RAID array md7: sde1 has failed (the array is complete)";
         let mirror = array("raid1", "sde1[3](F) sdb1[1] sda1[0]", "[2/2] [UU]");
-        assert_eq!(said("f1", &mirror, &[]), one(Severity::Warning, complete));
+        assert_eq!(said(&mirror, &[]), one(Severity::Warning, complete));
         let journal = "RAID array md7: its journal sdj1 has failed; it takes no writes";
         let parity = array("raid5", "sdc1[2] sdb1[1] sda1[0] sdj1[3](J)(F)", "[3/3] [UUU]");
-        assert_eq!(said("f2", &parity, &[]), one(Severity::Critical, journal));
+        assert_eq!(said(&parity, &[]), one(Severity::Critical, journal));
         let stripe = array("raid0", "sdb1[1](F) sda1[0]", "512k chunks");
-        assert_eq!(said("f3", &stripe, &[]), one(Severity::Critical, "RAID array md7: sdb1 has failed"));
+        assert_eq!(said(&stripe, &[]), one(Severity::Critical, "RAID array md7: sdb1 has failed"));
     }
 
     #[test]
     fn a_container_never_runs_and_an_array_that_does_not_is_a_fault() {
         let array = "md126 : active raid1 sdb[1] sda[0]\n      4096 blocks super external:/md127/0 [2/2] [UU]\n\n";
         let container = "md127 : inactive sdb[1](S) sda[0](S)\n      2048 blocks super external:imsm\n       \n";
-        assert_eq!(said("c1", &format!("{array}{container}"), &[]), []);
+        assert_eq!(said(&format!("{array}{container}"), &[]), []);
         let unused = "RAID container md127 (imsm) has no array that runs";
-        assert_eq!(said("c2", container, &[]), one(Severity::Notice, unused));
+        assert_eq!(said(container, &[]), one(Severity::Notice, unused));
         let stopped = "md3 : inactive sdb1[1](S)\n      2048 blocks super 1.2\n       \n";
-        assert_eq!(said("c3", stopped, &[]), one(Severity::Critical, "RAID array md3 does not run"));
+        assert_eq!(said(stopped, &[]), one(Severity::Critical, "RAID array md3 does not run"));
         let broken = "md4 : broken raid0 sdb1[1] sda1[0]\n      2048 blocks super 1.2 512k chunks\n      \n";
-        assert_eq!(said("c4", broken, &[])[0].1, "RAID array md4 has failed: too few devices work");
+        assert_eq!(said(broken, &[])[0].1, "RAID array md4 has failed: too few devices work");
     }
 
     #[test]
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(with("m1", "raid6", "check\n"), one(Severity::Warning, differ));
         assert_eq!(with("m2", "raid10", "check\n"), one(Severity::Notice, differ));
         assert_eq!(with("m3", "raid6", "repair\n"), []);
-        let old = said("m4", &parity, &[("sys/block/md7/md/mismatch_cnt", "8\n")]);
+        let old = said(&parity, &[("sys/block/md7/md/mismatch_cnt", "8\n")]);
         assert_eq!(old.len(), 1);
     }
 
@@ -343,7 +343,7 @@ mod tests {
             ("sys/block/md7/md/sync_action", "frozen\n"),
             ("sys/block/md7/md/array_state", "suspended\n"),
         ];
-        let said: Vec<_> = said("k", &parity, &files).into_iter().map(|(_, what)| what).collect();
+        let said: Vec<_> = said(&parity, &files).into_iter().map(|(_, what)| what).collect();
         assert_eq!(
             said,
             [
@@ -362,7 +362,7 @@ mod tests {
             "      \n",
             "      [==>....]  recovery = 12.6% (37043392/292945152) finish=127.5min speed=33440K/sec\n",
         );
-        let said: Vec<_> = said("r", &text, &[]).into_iter().map(|(_, what)| what).collect();
+        let said: Vec<_> = said(&text, &[]).into_iter().map(|(_, what)| what).collect();
         let degraded = "RAID array md7 is degraded: 2 of 3 devices work";
         assert_eq!(said, [degraded, "RAID array md7: recovery, 13 % done"]);
     }
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn an_odd_line_is_a_gap_and_the_other_arrays_are_told() {
         let text = format!("md6 : asleep\n      7 blocks [2/1] [U_]\n{}", array("raid1", "sda1[0]", "[2/1] [U_]"));
-        let (arrays, gaps) = Tree::new("odd", &[("proc/mdstat", &*text)]).read_with_gaps(read);
-        assert_eq!((arrays.unwrap().len(), &*gaps[0]), (1, "/proc/mdstat"));
+        let (arrays, gaps) = Tree::new(&[("proc/mdstat", &*text)]).read(read);
+        assert_eq!((arrays.unwrap().len(), &*gaps.rows()[0].file), (1, "/proc/mdstat"));
     }
 }

@@ -1,49 +1,75 @@
-//! Small trees of kernel files, for the tests of facts.
+//! A tree of kernel files that a test makes, and what facts read in it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use crate::{gap::Reader, root::Root};
+use crate::{
+    gap::{Gaps, Reader},
+    host::{First, Host, Sample},
+    root::Root,
+};
 
-/// A tree of files, gone when dropped.
-pub(super) struct Tree(PathBuf);
+/// Gone when dropped.
+pub(crate) struct Tree(PathBuf);
 
 impl Tree {
-    /// Files by their paths, and what stands in them.
+    /// These files, by path and text.
     #[expect(clippy::disallowed_methods, reason = "makes the tree to be read")]
-    pub(super) fn new(name: &str, files: &[(&str, &str)]) -> Self {
-        let dir = std::env::temp_dir().join(format!("facts-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let tree = Self(std::env::temp_dir().join(format!("facts-{}-{number}", std::process::id())));
+        std::fs::create_dir_all(tree.0.join("proc")).unwrap();
         for (path, text) in files {
-            let path = dir.join(path);
-            std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
-            std::fs::write(path, text).unwrap();
+            tree.write(path, text);
         }
-        Self(dir)
+        tree
     }
 
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
-        &self.0
+    /// Writes one more, or another text.
+    #[expect(clippy::disallowed_methods, reason = "makes the tree to be read")]
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.0.join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
+        std::fs::write(path, text).unwrap();
     }
 
     /// Adds a symbolic link.
-    pub(super) fn link(&self, target: &str, path: &str) {
+    pub(crate) fn link(&self, target: &str, path: &str) {
         std::os::unix::fs::symlink(target, self.0.join(path)).unwrap();
     }
 
-    /// What `read` makes of it, without a gap.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> T) -> T {
-        let (value, gaps) = self.read_with_gaps(read);
-        assert_eq!(gaps, [""; 0]);
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What a fact reads here, and what it cannot read.
+    pub(crate) fn read<T>(&self, fact: impl FnOnce(&Reader<'_>) -> T) -> (T, Gaps) {
+        let root = Root::open(&self.0).unwrap();
+        let reader = Reader::new(&root);
+        let value = fact(&reader);
+        (value, reader.gaps())
+    }
+
+    /// What a fact reads here, without a gap.
+    pub(crate) fn whole<T>(&self, fact: impl FnOnce(&Reader<'_>) -> T) -> T {
+        let (value, gaps) = self.read(fact);
+        assert!(gaps.is_empty(), "{gaps:?}");
         value
     }
 
-    /// What `read` makes of it, and the files with gaps.
-    pub(super) fn read_with_gaps<T>(&self, read: impl FnOnce(&Reader<'_>) -> T) -> (T, Vec<String>) {
-        let root = Root::open(&self.0).unwrap();
-        let reader = Reader::new(&root);
-        let value = read(&reader);
-        (value, reader.gaps().rows().iter().map(|gap| gap.file.clone()).collect())
+    /// The machine of which this is the root.
+    pub(crate) fn host(&self) -> Host {
+        Host::open(&self.0, First::Comes).unwrap()
+    }
+
+    /// The counters here, at this second since boot.
+    pub(crate) fn sample(&self, second: u64) -> Sample {
+        Sample { at: Duration::from_secs(second), ..Sample::take(self.host().machine()) }
     }
 }
 

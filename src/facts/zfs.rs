@@ -81,7 +81,7 @@ mod tests {
                 ("proc/spl/kstat/zfs/d/txgs", "\n"),
             ],
         );
-        let pools = tree.read(read).unwrap();
+        let pools = tree.whole(read).unwrap();
         let mut problems = Problems::default();
         pools.iter().for_each(|pool| pool.problems(&mut problems));
         let said: Vec<_> = problems.sorted().into_iter().map(|problem| problem.what).collect();
@@ -91,9 +91,10 @@ mod tests {
 
     #[test]
     fn a_state_that_says_nothing_is_a_gap_and_without_zfs_there_is_none() {
-        let (pools, gaps) = Tree::new("mute", &[("proc/spl/kstat/zfs/a/state", "\n")]).read_with_gaps(read);
+        let (pools, gaps) = Tree::new(&[("proc/spl/kstat/zfs/a/state", "\n")]).read(read);
         let path = "/proc/spl/kstat/zfs/a/state".to_owned();
-        assert_eq!((pools, gaps), (Some(vec![Pool { name: "a".to_owned(), state: None }]), vec![path]));
-        assert_eq!(Tree::new("no-zfs", &[]).read(read), None);
+        assert_eq!(pools, Some(vec![Pool { name: "a".to_owned(), state: None }]));
+        assert_eq!(gaps.rows()[0].file, path);
+        assert_eq!(Tree::new(&[]).whole(read), None);
     }
 }

@@ -77,11 +77,11 @@ impl Sample {
         let load = file("proc/loadavg").and_then(|(path, text)| reader.parsed(&path, Loadavg::parse(&text)));
         let vmstat = reader.text("proc/vmstat").map(|text| reader.lenient("proc/vmstat", Vmstat::parse(&text)));
         let disks = reader.text("proc/diskstats");
-        let disks = disks.and_then(|text| Some(reader.lenient("proc/diskstats", diskstats::parse(&text))));
+        let disks = disks.map(|text| reader.lenient("proc/diskstats", diskstats::parse(&text)));
         let interfaces = file(&format!("{own}/net/dev"));
-        let interfaces = interfaces.and_then(|(path, text)| reader.parsed(&path, net_dev::parse(&text)));
+        let interfaces = interfaces.map(|(path, text)| reader.lenient(&path, net_dev::parse(&text)));
         let snmp = format!("{own}/net/snmp");
-        let snmp = reader.text(&snmp).and_then(|text| reader.parsed(&snmp, Snmp::parse(&text)));
+        let snmp = reader.text(&snmp).map(|text| reader.lenient(&snmp, Snmp::parse(&text)));
         Self {
             at: machine.kernel.since_boot(root),
             stat: stat.unwrap_or_default(),

@@ -4,21 +4,45 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use super::Malformed;
+use super::{Malformed, number};
 
-/// The IPv4 addresses of this machine, in order and each once, loopback included.
-pub fn parse(text: &str) -> Result<Vec<Ipv4Addr>, Malformed> {
-    let mut leaf: Option<Ipv4Addr> = None;
-    let mut addresses = BTreeSet::new();
-    for line in text.lines() {
+/// What the lines up to now have told.
+#[derive(Debug, Default)]
+pub struct Leaves {
+    leaf: Option<Ipv4Addr>,
+    addresses: BTreeSet<Ipv4Addr>,
+}
+
+impl Leaves {
+    /// Takes the next line. False: it is a leaf without an address.
+    pub fn line(&mut self, line: &[u8]) -> bool {
         let line = line.trim_ascii();
-        if let Some(address) = line.strip_prefix("|-- ") {
-            leaf = Some(address.parse().map_err(|_| Malformed::line("net/fib_trie", text, line))?);
-        } else if line.starts_with("/32 host LOCAL") {
-            addresses.extend(leaf);
+        if let Some(address) = line.strip_prefix(b"|-- ") {
+            self.leaf = number(address);
+            return self.leaf.is_some();
+        }
+        if line.starts_with(b"/32 host LOCAL") {
+            self.addresses.extend(self.leaf);
+        }
+        true
+    }
+
+    /// The IPv4 addresses of this machine, in order and each once, loopback included.
+    pub fn addresses(self) -> Vec<Ipv4Addr> {
+        self.addresses.into_iter().collect()
+    }
+}
+
+/// The IPv4 addresses of this machine, in order and each once, loopback included. A leaf that makes no sense is left out; the first one
+/// is named.
+pub fn parse(text: &str) -> (Vec<Ipv4Addr>, Option<Malformed>) {
+    let (mut leaves, mut odd) = (Leaves::default(), None);
+    for line in text.lines() {
+        if !leaves.line(line.as_bytes()) {
+            odd = odd.or_else(|| Some(Malformed::line("net/fib_trie", text, line)));
         }
     }
-    Ok(addresses.into_iter().collect())
+    (leaves.addresses(), odd)
 }
 
 #[cfg(test)]
@@ -46,11 +70,12 @@ Local:
   |-- 192.0.2.255
      /32 link BROADCAST
 ";
-        assert_eq!(parse(text).unwrap(), [Ipv4Addr::LOCALHOST, Ipv4Addr::new(192, 0, 2, 2)]);
+        assert_eq!(parse(text), (vec![Ipv4Addr::LOCALHOST, Ipv4Addr::new(192, 0, 2, 2)], None));
     }
 
     #[test]
-    fn a_leaf_without_an_address_is_named() {
-        assert_eq!(parse("  |-- here\n").unwrap_err().place, Place::Line(1));
+    fn a_leaf_without_an_address_costs_only_itself() {
+        let (addresses, odd) = parse("  |-- here\n     /32 host LOCAL\n  |-- 192.0.2.2\n     /32 host LOCAL");
+        assert_eq!((addresses, odd.unwrap().place), (vec![Ipv4Addr::new(192, 0, 2, 2)], Place::Line(1)));
     }
 }

@@ -2,8 +2,11 @@
 
 use std::net::Ipv6Addr;
 
-use super::Malformed;
-use super::ipv6_route::address;
+use super::{
+    Malformed,
+    ipv6_route::{address, hexadecimal},
+    words,
+};
 
 /// One address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,30 +25,39 @@ pub struct Address {
     pub interface: String,
 }
 
-/// Reads the text of `/proc/net/if_inet6`.
-pub fn parse(text: &str) -> Result<Vec<Address>, Malformed> {
-    let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
-    lines.map(|line| Address::parse(line).ok_or_else(|| Malformed::line("net/if_inet6", text, line))).collect()
+/// Reads the text of `/proc/net/if_inet6`. A line that makes no sense is left out; the first one is named.
+pub fn parse(text: &str) -> (Vec<Address>, Option<Malformed>) {
+    let (mut addresses, mut odd) = (vec![], None);
+    for line in text.lines().filter(|line| !line.trim_ascii().is_empty()) {
+        match Address::parse(line.as_bytes()) {
+            Some(address) => addresses.push(address),
+            None => odd = odd.or_else(|| Some(Malformed::line("net/if_inet6", text, line))),
+        }
+    }
+    (addresses, odd)
 }
 
 impl Address {
-    fn parse(line: &str) -> Option<Self> {
-        let mut columns = line.split_ascii_whitespace();
+    /// Reads one line of the table.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let mut columns = words(line);
         let address = address(columns.next()?)?;
-        let mut number = || u32::from_str_radix(columns.next()?, 16).ok();
+        let mut number = || hexadecimal(columns.next()?);
         let (index, prefix, scope, flags) = (number()?, number()?, number()?, number()?);
         let prefix = u8::try_from(prefix).ok().filter(|prefix| *prefix <= 128)?;
-        Some(Self { address, index, prefix, scope, flags, interface: columns.next()?.to_owned() })
+        let interface = String::from_utf8_lossy(columns.next()?).into_owned();
+        Some(Self { address, index, prefix, scope, flags, interface })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     #[test]
     fn numbers_are_hexadecimal_and_may_grow() {
-        let addresses = parse("fe8000000000000000fc00fffe000001 10a 40 20 80     eth0\n").unwrap();
+        let (addresses, odd) = parse("fe8000000000000000fc00fffe000001 10a 40 20 80     eth0\n");
         let expected = Address {
             address: "fe80::fc:ff:fe00:1".parse().unwrap(),
             index: 266,
@@ -54,11 +66,15 @@ mod tests {
             flags: 0x80,
             interface: "eth0".into(),
         };
-        assert_eq!(addresses, [expected]);
+        assert_eq!((addresses, odd), (vec![expected], None));
     }
 
     #[test]
-    fn a_prefix_longer_than_an_address_is_refused() {
-        assert!(parse("fe8000000000000000fc00fffe000001 01 81 20 80     eth0\n").is_err());
+    fn an_odd_line_costs_only_itself() {
+        let good = "fe8000000000000000fc00fffe000001 01 40 20 80     eth0";
+        for line in [good.replace(" 40 ", " 81 "), good.replace(" eth0", ""), good.replace(" 01 ", " 100000000 ")] {
+            let (addresses, odd) = parse(&format!("{line}\n{good}"));
+            assert_eq!((addresses.len(), odd.unwrap().place), (1, Place::Line(1)), "{line}");
+        }
     }
 }

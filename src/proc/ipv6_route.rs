@@ -1,14 +1,14 @@
 //! `/proc/net/ipv6_route`: all IPv6 routing tables in one, see the kernel's net/ipv6/route.c.
 
-use std::net::Ipv6Addr;
+use std::{borrow::Cow, net::Ipv6Addr};
 
-use super::Malformed;
+use super::{Malformed, words};
 
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
+pub struct Route<'a> {
     /// Interface; `lo` also for routes that refuse.
-    pub interface: String,
+    pub interface: Cow<'a, str>,
     /// The network it leads to.
     pub destination: Ipv6Addr,
     /// Length of that network's prefix.
@@ -21,7 +21,7 @@ pub struct Route {
     pub flags: u32,
 }
 
-impl Route {
+impl<'a> Route<'a> {
     /// Whether it is for whatever no other route is for, and leads somewhere (`RTF_REJECT` is not set).
     pub fn is_default(&self) -> bool {
         self.prefix == 0 && self.destination.is_unspecified() && self.flags & 0x0200 == 0
@@ -32,34 +32,48 @@ impl Route {
         self.flags & 0x8010_0000 != 0
     }
 
-    fn parse(line: &str) -> Option<Self> {
-        let mut columns = line.split_ascii_whitespace();
+    /// Reads one line of the table.
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut columns = words(line);
         let destination = address(columns.next()?)?;
-        let prefix = u8::from_str_radix(columns.next()?, 16).ok().filter(|prefix| *prefix <= 128)?;
+        let prefix = u8::try_from(hexadecimal(columns.next()?)?).ok().filter(|prefix| *prefix <= 128)?;
         let gateway = address(columns.nth(2)?).map(|gateway| (!gateway.is_unspecified()).then_some(gateway))?;
-        let metric = u32::from_str_radix(columns.next()?, 16).ok()?;
-        let flags = u32::from_str_radix(columns.nth(2)?, 16).ok()?; // past the reference count and the uses
-        Some(Self { interface: columns.next()?.to_owned(), destination, prefix, gateway, metric, flags })
+        let metric = hexadecimal(columns.next()?)?;
+        let flags = hexadecimal(columns.nth(2)?)?; // past the reference count and the uses
+        let interface = String::from_utf8_lossy(columns.next()?);
+        Some(Self { interface, destination, prefix, gateway, metric, flags })
     }
 }
 
-/// Reads the text of `/proc/net/ipv6_route`.
-pub fn parse(text: &str) -> Result<Vec<Route>, Malformed> {
-    let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
-    lines.map(|line| Route::parse(line).ok_or_else(|| Malformed::line("net/ipv6_route", text, line))).collect()
+/// Reads the text of `/proc/net/ipv6_route`. A line that makes no sense is left out; the first one is named.
+pub fn parse(text: &str) -> (Vec<Route<'_>>, Option<Malformed>) {
+    let (mut routes, mut odd) = (vec![], None);
+    for line in text.lines().filter(|line| !line.trim_ascii().is_empty()) {
+        match Route::parse(line.as_bytes()) {
+            Some(route) => routes.push(route),
+            None => odd = odd.or_else(|| Some(Malformed::line("net/ipv6_route", text, line))),
+        }
+    }
+    (routes, odd)
 }
 
 /// 32 digits, in the order they are written everywhere.
-pub(super) fn address(word: &str) -> Option<Ipv6Addr> {
+pub(super) fn address(word: &[u8]) -> Option<Ipv6Addr> {
     if word.len() != 32 {
         return None;
     }
-    Some(Ipv6Addr::from(u128::from_str_radix(word, 16).ok()?))
+    Some(Ipv6Addr::from(u128::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?))
+}
+
+/// A number of 32 bits in hexadecimal digits.
+pub(super) fn hexadecimal(word: &[u8]) -> Option<u32> {
+    u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::Place;
 
     const ZERO: &str = "00000000000000000000000000000000";
 
@@ -67,7 +81,7 @@ mod tests {
     fn the_default_route_has_a_gateway() {
         let gateway = "fd000000000000000000000000000001";
         let text = format!("{ZERO} 00 {ZERO} 00 {gateway} 00000400 00000002 00000000 00000003     eth0\n");
-        let routes = parse(&text).unwrap();
+        let (routes, _) = parse(&text);
         let expected = Route {
             interface: "eth0".into(),
             destination: Ipv6Addr::UNSPECIFIED,
@@ -83,7 +97,7 @@ mod tests {
     #[test]
     fn the_null_route_is_no_default() {
         let text = format!("{ZERO} 00 {ZERO} 00 {ZERO} ffffffff 00000001 00000000 00200200       lo\n");
-        let routes = parse(&text).unwrap();
+        let (routes, _) = parse(&text);
         assert_eq!((routes[0].is_default(), routes[0].gateway), (false, None));
     }
 
@@ -91,11 +105,16 @@ mod tests {
     fn own_addresses_are_routes_too() {
         let own = "fe8000000000000000fc00fffe000001";
         let text = format!("{own} 80 {ZERO} 00 {ZERO} 00000000 00000002 00000000 80200001     eth0\n");
-        assert!(parse(&text).unwrap()[0].is_local());
+        assert!(parse(&text).0[0].is_local());
     }
 
     #[test]
-    fn a_line_cut_short_is_refused() {
-        assert!(parse(ZERO).is_err());
+    fn an_odd_line_costs_only_itself() {
+        let good = format!("{ZERO} 00 {ZERO} 00 {ZERO} 00000400 00000002 00000000 00000001 eth0");
+        for line in [ZERO.to_owned(), good.replace(" 00 ", " 81 "), good.replace("00000400", "100000000")] {
+            let text = format!("{line}\n{good}");
+            let (routes, odd) = parse(&text);
+            assert_eq!((routes.len(), odd.unwrap().place), (1, Place::Line(1)), "{line}");
+        }
     }
 }

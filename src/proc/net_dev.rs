@@ -51,11 +51,17 @@ pub struct Sent {
     pub carrier: u64,
 }
 
-/// Reads the text of `/proc/net/dev`.
-pub fn parse(text: &str) -> Result<Vec<Interface>, Malformed> {
+/// Reads the text of `/proc/net/dev`. A line that makes no sense is left out; the first one is named.
+pub fn parse(text: &str) -> (Vec<Interface>, Option<Malformed>) {
+    let (mut interfaces, mut odd) = (vec![], None);
     // The two lines of heading have no colon.
-    let lines = text.lines().filter(|line| line.contains(':'));
-    lines.map(|line| Interface::parse(line).ok_or_else(|| Malformed::line("net/dev", text, line))).collect()
+    for line in text.lines().filter(|line| line.contains(':')) {
+        match Interface::parse(line) {
+            Some(interface) => interfaces.push(interface),
+            None => odd = odd.or_else(|| Some(Malformed::line("net/dev", text, line))),
+        }
+    }
+    (interfaces, odd)
 }
 
 /// Whether the name is one that is given to the machine's end of a container's or virtual machine's interface, and what stands between it
@@ -64,10 +70,49 @@ pub fn is_guests(name: &str) -> bool {
     ["veth", "tap", "fwbr", "fwpr", "fwln", "vnet", "cali"].iter().any(|kind| name.starts_with(kind))
 }
 
-/// Whether the name is one that is given to what sends its bytes on through other interfaces: bridges, bonds, tunnels, VLANs.
+/// Whether the name is one that is given to what sends its bytes on through other interfaces (bridges, bonds, tunnels, VLANs), or through
+/// none. For where the kernel does not tell what stands on what.
 pub fn is_stacked(name: &str) -> bool {
-    let kinds = ["docker", "br-", "virbr", "vmbr", "bond", "tun", "wg", "tailscale"];
-    kinds.iter().any(|kind| name.starts_with(kind)) || name.contains('.')
+    const KINDS: &[&str] = &[
+        "docker",
+        "br-",
+        "virbr",
+        "vmbr",
+        "lxcbr",
+        "lxdbr",
+        "incusbr",
+        "xenbr",
+        "ovs",
+        "cni",
+        "podman",
+        "flannel",
+        "cilium",
+        "bond",
+        "team",
+        "vlan",
+        "macvlan",
+        "ipvlan",
+        "vxlan",
+        "geneve",
+        "gre",
+        "erspan",
+        "sit",
+        "tunl",
+        "ip6tnl",
+        "ip_vti",
+        "ip6_vti",
+        "ppp",
+        "tun",
+        "wg",
+        "tailscale",
+        "zt",
+        "ifb",
+        "dummy",
+        "nlmon",
+    ];
+    let numbered_bridge =
+        name.strip_prefix("br").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    numbered_bridge || KINDS.iter().any(|kind| name.starts_with(kind)) || name.contains('.')
 }
 
 impl Interface {
@@ -94,7 +139,8 @@ impl Interface {
             collisions: column()?,
             carrier: column()?,
         };
-        Some(Self { name: name.trim_ascii().to_owned(), received, sent })
+        let name = name.trim_ascii();
+        (!name.is_empty()).then(|| Self { name: name.to_owned(), received, sent })
     }
 }
 
@@ -111,7 +157,8 @@ Inter-|   Receive                                                |  Transmit
     #[test]
     fn columns_stand_where_the_heading_says() {
         let text = format!("{HEADING}  eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n");
-        let interfaces = parse(&text).unwrap();
+        let (interfaces, odd) = parse(&text);
+        assert_eq!(odd, None);
         let received = Received { bytes: 1, packets: 2, errors: 3, dropped: 4, fifo: 5, frame: 6, multicast: 8 };
         let sent = Sent { bytes: 9, packets: 10, errors: 11, dropped: 12, fifo: 13, collisions: 14, carrier: 15 };
         assert_eq!(interfaces, [Interface { name: "eth0".into(), received, sent }]);
@@ -119,18 +166,34 @@ Inter-|   Receive                                                |  Transmit
 
     #[test]
     fn a_number_may_stick_to_the_name() {
-        let interfaces = parse("eth0:1:2776770 11307 0 0 0 0 0 0 1228 1 0 0 0 0 0 0\n").unwrap();
+        let (interfaces, _) = parse("eth0:1:2776770 11307 0 0 0 0 0 0 1228 1 0 0 0 0 0 0");
         assert_eq!((interfaces[0].name.as_str(), interfaces[0].received.bytes), ("eth0:1", 2776770));
     }
 
     #[test]
     fn a_machine_without_interfaces_has_only_the_heading() {
-        assert_eq!(parse(HEADING).unwrap(), []);
+        assert_eq!(parse(HEADING), (vec![], None));
+        assert_eq!(parse(""), (vec![], None));
     }
 
     #[test]
-    fn a_line_cut_short_is_named() {
-        assert_eq!(parse("lo: 1 2 3\n").unwrap_err().place, Place::Line(1));
+    fn an_odd_line_costs_only_itself() {
+        let good = "  eth1: 7 0 0 0 0 0 0 0 9 0 0 0 0 0 0 0\n";
+        for line in [
+            "eth0: 1 2 3",
+            "eth0: 18446744073709551616 0 0 0 0 0 0 0 9 0 0 0 0 0 0 0",
+            "eth0: -7 0 0 0 0 0 0 0 9 0 0 0 0 0 0 0",
+            "eth0:",
+            ": 7 0 0 0 0 0 0 0 9 0 0 0 0 0 0 0",
+        ] {
+            let (interfaces, odd) = parse(&format!("{HEADING}{line}\n{good}{line}"));
+            assert_eq!(odd.unwrap().place, Place::Line(3), "{line}");
+            assert_eq!(
+                interfaces.iter().map(|one| (&*one.name, one.sent.bytes)).collect::<Vec<_>>(),
+                [("eth1", 9)],
+                "{line}"
+            );
+        }
     }
 
     #[test]
@@ -138,10 +201,10 @@ Inter-|   Receive                                                |  Transmit
         for name in ["veth1a2b", "tap100i0", "fwln100i0", "vnet3", "cali0123"] {
             assert!(is_guests(name) && !is_stacked(name), "{name}");
         }
-        for name in ["docker0", "br-1a2b", "vmbr0", "bond0", "wg0", "eth0.100"] {
+        for name in ["docker0", "br-1a2b", "br0", "vmbr0", "lxcbr0", "bond0", "team0", "wg0", "ppp0", "eth0.100"] {
             assert!(is_stacked(name) && !is_guests(name), "{name}");
         }
-        for name in ["eth0", "eno1", "wlan0", "lo"] {
+        for name in ["eth0", "eno1", "wlan0", "brcm0", "lo"] {
             assert!(!is_stacked(name) && !is_guests(name), "{name}");
         }
     }

@@ -1,14 +1,14 @@
 //! `/proc/net/route`: the main IPv4 routing table, see proc_pid_net(5).
 
-use std::net::Ipv4Addr;
+use std::{borrow::Cow, net::Ipv4Addr};
 
-use super::Malformed;
+use super::{Malformed, number, words};
 
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
+pub struct Route<'a> {
     /// Interface; `*` for a route that refuses.
-    pub interface: String,
+    pub interface: Cow<'a, str>,
     /// The network it leads to.
     pub destination: Ipv4Addr,
     /// Length of that network's prefix.
@@ -21,34 +21,51 @@ pub struct Route {
     pub metric: u32,
 }
 
-impl Route {
+impl<'a> Route<'a> {
     /// Whether it is for whatever no other route is for.
     pub fn is_default(&self) -> bool {
         self.prefix == 0 && self.destination.is_unspecified()
     }
 
-    fn parse(line: &str) -> Option<Self> {
-        let mut columns = line.split_ascii_whitespace();
-        let interface = columns.next()?.to_owned();
+    /// Reads one line of the table.
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut columns = words(line);
+        let interface = String::from_utf8_lossy(columns.next()?);
         let destination = address(columns.next()?)?;
         let gateway = address(columns.next()?).map(|gateway| (!gateway.is_unspecified()).then_some(gateway))?;
-        let flags = u32::from_str_radix(columns.next()?, 16).ok()?;
-        let metric = columns.nth(2)?.parse().ok()?; // past the reference count and the uses
+        let flags = u32::from_str_radix(std::str::from_utf8(columns.next()?).ok()?, 16).ok()?;
+        let metric = metric(columns.nth(2)?)?; // past the reference count and the uses
         let mask = address(columns.next()?)?.to_bits();
         let prefix = u8::try_from(mask.leading_ones()).ok()?;
         Some(Self { interface, destination, prefix, gateway, flags, metric })
     }
 }
 
-/// Reads the text of `/proc/net/route`.
-pub fn parse(text: &str) -> Result<Vec<Route>, Malformed> {
-    let lines = text.lines().filter(|line| !line.trim_ascii().is_empty() && !line.starts_with("Iface"));
-    lines.map(|line| Route::parse(line).ok_or_else(|| Malformed::line("net/route", text, line))).collect()
+/// Whether a line holds no route: the heading, or nothing at all.
+pub fn is_heading(line: &[u8]) -> bool {
+    line.starts_with(b"Iface") || line.trim_ascii().is_empty()
+}
+
+/// Reads the text of `/proc/net/route`. A line that makes no sense is left out; the first one is named.
+pub fn parse(text: &str) -> (Vec<Route<'_>>, Option<Malformed>) {
+    let (mut routes, mut odd) = (vec![], None);
+    for line in text.lines().filter(|line| !is_heading(line.as_bytes())) {
+        match Route::parse(line.as_bytes()) {
+            Some(route) => routes.push(route),
+            None => odd = odd.or_else(|| Some(Malformed::line("net/route", text, line))),
+        }
+    }
+    (routes, odd)
+}
+
+/// The kernel prints this unsigned number as a signed one.
+fn metric(word: &[u8]) -> Option<u32> {
+    number(word).or_else(|| number::<i32>(word).map(i32::cast_unsigned))
 }
 
 /// The kernel prints the four bytes as one number of the machine: backwards on a little-endian one.
-fn address(word: &str) -> Option<Ipv4Addr> {
-    Some(Ipv4Addr::from(u32::from_str_radix(word, 16).ok()?.to_ne_bytes()))
+fn address(word: &[u8]) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::from(u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?.to_ne_bytes()))
 }
 
 #[cfg(all(test, target_endian = "little"))]
@@ -64,7 +81,8 @@ eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 
     #[test]
     fn bytes_stand_backwards() {
-        let routes = parse(TABLE).unwrap();
+        let (routes, odd) = parse(TABLE);
+        assert_eq!(odd, None);
         let default = Route {
             interface: "eth0".into(),
             destination: Ipv4Addr::UNSPECIFIED,
@@ -79,7 +97,20 @@ eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
     }
 
     #[test]
-    fn a_line_cut_short_is_named() {
-        assert_eq!(parse("eth0 00000000 010200C0").unwrap_err().place, Place::Line(1));
+    fn an_odd_line_costs_only_itself() {
+        for line in
+            ["eth0 00000000 010200C0", "eth0\t0\t0\t0001\t0\t0\t4294967296\t0\t0", "eth0\tg\t0\t0001\t0\t0\t0\t0"]
+        {
+            let (heading, rest) = TABLE.split_once('\n').unwrap();
+            let text = format!("{heading}\n{line}\n{}", rest.trim_end());
+            let (routes, odd) = parse(&text);
+            assert_eq!((routes.len(), odd.unwrap().place), (2, Place::Line(2)), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_largest_metrics_are_printed_as_negative_numbers() {
+        let (routes, _) = parse("eth0\t00000000\t010200C0\t0003\t0\t0\t-1\t00000000\t0\t0\t0\n");
+        assert_eq!(routes[0].metric, u32::MAX);
     }
 }

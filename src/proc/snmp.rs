@@ -2,8 +2,8 @@
 
 use super::Malformed;
 
-/// The counters this server uses. They count IPv4, and for TCP IPv6 too.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The counters this server uses; what is not told is `None`. They count IPv4, and for TCP IPv6 too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snmp {
     /// TCP.
     pub tcp: Tcp,
@@ -12,41 +12,41 @@ pub struct Snmp {
 }
 
 /// Counters of TCP.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tcp {
     /// `ActiveOpens`: connections asked for.
-    pub active_opens: u64,
+    pub active_opens: Option<u64>,
     /// `PassiveOpens`: connections others asked for.
-    pub passive_opens: u64,
+    pub passive_opens: Option<u64>,
     /// `AttemptFails`: connections that never came to be.
-    pub attempt_fails: u64,
+    pub attempt_fails: Option<u64>,
     /// `EstabResets`: connections that broke.
-    pub estab_resets: u64,
+    pub estab_resets: Option<u64>,
     /// `CurrEstab`: connections now.
-    pub curr_estab: u64,
+    pub curr_estab: Option<u64>,
     /// `InSegs`: segments received.
-    pub in_segs: u64,
+    pub in_segs: Option<u64>,
     /// `OutSegs`: segments sent, those sent again left out.
-    pub out_segs: u64,
+    pub out_segs: Option<u64>,
     /// `RetransSegs`: segments sent again.
-    pub retrans_segs: u64,
+    pub retrans_segs: Option<u64>,
     /// `InErrs`: segments received with an error.
-    pub in_errs: u64,
+    pub in_errs: Option<u64>,
     /// `OutRsts`: segments sent to break a connection.
-    pub out_rsts: u64,
+    pub out_rsts: Option<u64>,
 }
 
 /// Counters of UDP.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Udp {
     /// `InDatagrams`: received and handed over.
-    pub in_datagrams: u64,
+    pub in_datagrams: Option<u64>,
     /// `NoPorts`: received for nobody.
-    pub no_ports: u64,
+    pub no_ports: Option<u64>,
     /// `InErrors`: received and lost, for whatever reason.
-    pub in_errors: u64,
+    pub in_errors: Option<u64>,
     /// `OutDatagrams`: sent.
-    pub out_datagrams: u64,
+    pub out_datagrams: Option<u64>,
     /// `RcvbufErrors`: lost for a full buffer of the receiver, since Linux 2.6.21.
     pub rcvbuf_errors: Option<u64>,
     /// `SndbufErrors`: not sent for a full buffer, since Linux 2.6.21.
@@ -54,54 +54,72 @@ pub struct Udp {
 }
 
 impl Snmp {
-    /// Reads the text of `/proc/net/snmp`.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let (tcp, udp) = (Pair::find(text, "Tcp: ")?, Pair::find(text, "Udp: ")?);
-        Ok(Self {
-            tcp: Tcp {
-                active_opens: tcp.required("ActiveOpens")?,
-                passive_opens: tcp.required("PassiveOpens")?,
-                attempt_fails: tcp.required("AttemptFails")?,
-                estab_resets: tcp.required("EstabResets")?,
-                curr_estab: tcp.required("CurrEstab")?,
-                in_segs: tcp.required("InSegs")?,
-                out_segs: tcp.required("OutSegs")?,
-                retrans_segs: tcp.required("RetransSegs")?,
-                in_errs: tcp.required("InErrs")?,
-                out_rsts: tcp.required("OutRsts")?,
-            },
-            udp: Udp {
-                in_datagrams: udp.required("InDatagrams")?,
-                no_ports: udp.required("NoPorts")?,
-                in_errors: udp.required("InErrors")?,
-                out_datagrams: udp.required("OutDatagrams")?,
-                rcvbuf_errors: udp.optional("RcvbufErrors")?,
-                sndbuf_errors: udp.optional("SndbufErrors")?,
-            },
-        })
+    /// Reads the text of `/proc/net/snmp`. What makes no sense or is missing is `None`; the first such place is named.
+    pub fn parse(text: &str) -> (Self, Option<Malformed>) {
+        let mut odd = None;
+        let mut tcp = Pair::find(text, "Tcp: ", &mut odd);
+        let tcp = Tcp {
+            active_opens: tcp.required("ActiveOpens"),
+            passive_opens: tcp.required("PassiveOpens"),
+            attempt_fails: tcp.required("AttemptFails"),
+            estab_resets: tcp.required("EstabResets"),
+            curr_estab: tcp.required("CurrEstab"),
+            in_segs: tcp.required("InSegs"),
+            out_segs: tcp.required("OutSegs"),
+            retrans_segs: tcp.required("RetransSegs"),
+            in_errs: tcp.required("InErrs"),
+            out_rsts: tcp.required("OutRsts"),
+        };
+        let mut udp = Pair::find(text, "Udp: ", &mut odd);
+        let udp = Udp {
+            in_datagrams: udp.required("InDatagrams"),
+            no_ports: udp.required("NoPorts"),
+            in_errors: udp.required("InErrors"),
+            out_datagrams: udp.required("OutDatagrams"),
+            rcvbuf_errors: udp.optional("RcvbufErrors"),
+            sndbuf_errors: udp.optional("SndbufErrors"),
+        };
+        (Self { tcp, udp }, odd)
     }
 }
 
-/// A line of names and the line of values below it.
-struct Pair<'a>(&'a str, &'a str);
+/// A line of names and the line of values below it, and the first place that made no sense.
+struct Pair<'a> {
+    lines: Option<(&'a str, &'a str)>,
+    odd: &'a mut Option<Malformed>,
+}
 
 impl<'a> Pair<'a> {
-    fn find(text: &'a str, protocol: &'static str) -> Result<Self, Malformed> {
+    fn find(text: &'a str, protocol: &'static str, odd: &'a mut Option<Malformed>) -> Self {
         let mut lines = text.lines().filter_map(|line| line.strip_prefix(protocol));
-        match (lines.next(), lines.next()) {
-            (Some(names), Some(values)) => Ok(Self(names, values)),
-            _ => Err(Malformed::field("net/snmp", protocol)),
+        let lines = lines.next().zip(lines.next());
+        let mut pair = Self { lines, odd };
+        if lines.is_none() {
+            pair.is_odd(protocol.trim_end_matches([':', ' ']));
         }
+        pair
     }
 
-    fn optional(&self, name: &'static str) -> Result<Option<u64>, Malformed> {
-        let mut columns = self.0.split_ascii_whitespace().zip(self.1.split_ascii_whitespace());
-        let value = columns.find(|(have, _)| *have == name).map(|(_, value)| value.parse());
-        value.transpose().map_err(|_| Malformed::field("net/snmp", name))
+    fn is_odd(&mut self, name: &'static str) {
+        self.odd.get_or_insert_with(|| Malformed::field("net/snmp", name));
     }
 
-    fn required(&self, name: &'static str) -> Result<u64, Malformed> {
-        self.optional(name)?.ok_or_else(|| Malformed::field("net/snmp", name))
+    fn optional(&mut self, name: &'static str) -> Option<u64> {
+        let (names, values) = self.lines?;
+        let at = names.split_ascii_whitespace().position(|have| have == name)?;
+        let value = values.split_ascii_whitespace().nth(at).and_then(|value| value.parse().ok());
+        if value.is_none() {
+            self.is_odd(name);
+        }
+        value
+    }
+
+    fn required(&mut self, name: &'static str) -> Option<u64> {
+        let value = self.optional(name);
+        if value.is_none() {
+            self.is_odd(name);
+        }
+        value
     }
 }
 
@@ -122,20 +140,30 @@ Tcp: 1 200 120000 -1 231 2 3 42 5 23357 15542 8 9 48 0
             "{TCP}Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors MemErrors\nUdp: 473 1 2 476 3 4 5\n\
             UdpLite: InDatagrams\nUdpLite: 9\n"
         );
-        let snmp = Snmp::parse(&text).unwrap();
-        assert_eq!((snmp.tcp.curr_estab, snmp.tcp.out_segs, snmp.tcp.retrans_segs), (5, 15542, 8));
-        assert_eq!((snmp.udp.in_datagrams, snmp.udp.rcvbuf_errors), (473, Some(3)));
+        let (snmp, odd) = Snmp::parse(&text);
+        assert_eq!(odd, None);
+        assert_eq!((snmp.tcp.curr_estab, snmp.tcp.out_segs, snmp.tcp.retrans_segs), (Some(5), Some(15542), Some(8)));
+        assert_eq!((snmp.udp.in_datagrams, snmp.udp.rcvbuf_errors), (Some(473), Some(3)));
     }
 
     #[test]
     fn old_kernels_do_not_count_full_buffers() {
         let text = format!("{TCP}Udp: InDatagrams NoPorts InErrors OutDatagrams\nUdp: 473 1 2 476\n");
-        assert_eq!(Snmp::parse(&text).unwrap().udp.rcvbuf_errors, None);
+        let (snmp, odd) = Snmp::parse(&text);
+        assert_eq!((snmp.udp.out_datagrams, snmp.udp.rcvbuf_errors, odd), (Some(476), None, None));
     }
 
     #[test]
-    fn names_without_values_are_refused() {
-        assert!(Snmp::parse(TCP).is_err());
-        assert!(Snmp::parse("Tcp: InSegs\nTcp: \nUdp: InDatagrams\nUdp: \n").is_err());
+    fn what_makes_no_sense_costs_only_itself() {
+        let place = |text: &str| Snmp::parse(text).1.map(|odd| odd.to_string());
+        let (snmp, _) = Snmp::parse(TCP);
+        assert_eq!((snmp.tcp.curr_estab, snmp.udp), (Some(5), Udp::default()));
+        assert_eq!(place(TCP).as_deref(), Some("net/snmp: cannot read the field Udp"));
+        let udp = "Udp: InDatagrams NoPorts InErrors OutDatagrams\nUdp: -1 1 18446744073709551616";
+        let (snmp, odd) = Snmp::parse(&format!("{TCP}{udp}"));
+        assert_eq!(snmp.udp, Udp { no_ports: Some(1), ..Udp::default() });
+        assert_eq!(odd.unwrap().to_string(), "net/snmp: cannot read the field InDatagrams");
+        assert_eq!(Snmp::parse("").0, Snmp::default());
+        assert_eq!(place("").as_deref(), Some("net/snmp: cannot read the field Tcp"));
     }
 }

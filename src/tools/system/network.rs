@@ -1,6 +1,5 @@
 //! How is the machine connected, and what passes?
 
-mod addresses;
 mod interfaces;
 mod routes;
 
@@ -10,11 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    facts::{addresses, routes as all_routes},
     failure::Failure,
-    gap::Reader,
+    gap::{Gaps, Reader},
     host::{Machine, Place, Whose, Window},
     lane::Lane,
     page::{Limit, Page},
+    proc::snmp,
     scope::Scope,
     table::Table,
     tool::{Tool, Turn},
@@ -58,12 +59,15 @@ pub(crate) struct Report {
     pub other_addresses: Vec<String>,
     pub default_routes: Table<Route>,
     /// All but the default ones.
-    pub routes_total: usize,
+    pub routes_total: Option<usize>,
     /// The main table's; the first 20, or `limit` if that is more. Of several next hops the first.
     pub routes: Table<Route>,
     /// Null if /etc/resolv.conf cannot be read.
     pub dns: Option<Dns>,
     pub tcp: Option<Tcp>,
+    /// Files that could not be read, and why; their figures are null.
+    #[serde(skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
 }
 
 /// Totals since the interface came to be.
@@ -154,7 +158,7 @@ pub(crate) struct Dns {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Tcp {
     /// Connections now, CLOSE-WAIT included.
-    pub established: u64,
+    pub established: Option<u64>,
     pub opened_per_second: Option<f64>,
     pub resets_per_second: Option<f64>,
     /// Segments sent again, of all sent; null if none were.
@@ -184,44 +188,43 @@ fn read(
     request: &Network,
     page: &Page<interfaces::Place>,
 ) -> Result<Report, Failure> {
-    let (v4, v6) = routes::read(&machine.root)?;
-    let addresses = addresses::read(machine, &v4)?;
-    let listed = interfaces::read(machine, window, &addresses, request, page)?;
+    let reader = Reader::new(&machine.root);
     let name = request.name.as_deref();
-    let (default_routes, mut routes) = routes::rows(&v4, &v6, name);
-    let routes_total = routes.len();
-    routes.truncate(page.limit().max(20));
+    let wanted = all_routes::Wanted { interface: name, most: page.limit().max(20) };
+    let routes = all_routes::read(&reader, wanted);
+    let addresses = addresses::read(machine, &reader, &routes.connected);
+    let listed = interfaces::read(&reader, window, &addresses, request, page)?;
+    let lost = addresses.lost().iter().filter(|_| name.is_none()).take(20);
     Ok(Report {
-        scope: Place::of(&Reader::new(&machine.root)).inside(),
+        scope: Place::of(&reader).inside(),
         window_seconds: window.seconds(),
         interfaces_total: listed.total,
         interfaces_folded: listed.folded,
         interfaces: Table(listed.rows),
         next_cursor: listed.next,
         interface: listed.details,
-        other_addresses: addresses.lost().filter(|_| name.is_none()).take(20).collect(),
-        default_routes: Table(default_routes.into_iter().take(20).collect()),
-        routes_total,
-        routes: Table(routes),
-        dns: routes::dns(&machine.root),
+        other_addresses: lost.map(ToString::to_string).collect(),
+        default_routes: routes.default.iter().take(20).map(Route::of).collect(),
+        routes_total: routes.others_total,
+        routes: routes.others.iter().map(Route::of).collect(),
+        dns: routes::dns(&reader),
         tcp: tcp(window),
+        gaps: reader.gaps(),
     })
 }
 
 fn tcp(window: &Window) -> Option<Tcp> {
     let now = &window.now.snmp.as_ref()?.tcp;
     let before = window.earlier.snmp.as_ref().map(|snmp| &snmp.tcp);
-    let resent = before.and_then(|before| now.retrans_segs.checked_sub(before.retrans_segs));
-    let sent = before.and_then(|before| now.out_segs.checked_sub(before.out_segs));
+    let rate = |count: fn(&snmp::Tcp) -> Option<u64>| window.per_second(count(before?)?, count(now)?);
+    let grown = |count: fn(&snmp::Tcp) -> Option<u64>| count(now)?.checked_sub(count(before?)?);
     Some(Tcp {
         established: now.curr_estab,
-        opened_per_second: before.and_then(|before| {
-            window.per_second(before.active_opens + before.passive_opens, now.active_opens + now.passive_opens)
-        }),
-        resets_per_second: before.and_then(|before| window.per_second(before.estab_resets, now.estab_resets)),
+        opened_per_second: rate(|tcp| tcp.active_opens?.checked_add(tcp.passive_opens?)),
+        resets_per_second: rate(|tcp| tcp.estab_resets),
         // the kernel counts as sent what was sent for the first time
-        retransmitted_ratio: resent.zip(sent).and_then(|(resent, sent)| {
-            let all = resent + sent;
+        retransmitted_ratio: grown(|tcp| tcp.retrans_segs).zip(grown(|tcp| tcp.out_segs)).and_then(|(resent, sent)| {
+            let all = resent.saturating_add(sent);
             (all > 0).then(|| resent as f64 / all as f64)
         }),
     })

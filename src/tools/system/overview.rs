@@ -19,12 +19,13 @@ use crate::{
         memory, os,
         problem::{Problem, Problems},
         storage::Storage,
+        traffic::Traffic,
     },
     failure::Failure,
     gap::{Gaps, Reader},
     host::{Machine, Place, Scan, Whose, Window},
     lane::Lane,
-    proc::{net_dev, pid_stat::State},
+    proc::pid_stat::State,
     scope::Scope,
     table::Table,
     tool::{Tool, Turn},
@@ -146,7 +147,8 @@ pub(crate) struct Fullest {
     pub used_ratio: Option<f64>,
 }
 
-/// All interfaces but loopback and those of single containers, over `cpu.window_seconds`.
+/// Bytes that came from or went to others, each once, over `cpu.window_seconds`; null where an interface has just come or its counter
+/// went back.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Network {
     pub scope: Whose,
@@ -223,7 +225,7 @@ fn read(
         cpu: cpu(window, &place),
         memory: Memory::of(&memory, &place),
         disks: space(&storage, &place),
-        network: network(window, &place),
+        network: network(machine, window, &place, &reader),
         processes: processes(scan, window, &place),
         containers: containers.map(counts),
         gaps: Gaps::default(),
@@ -332,25 +334,13 @@ fn io(blocks: &Blocks, scope: Whose) -> Io {
     }
 }
 
-fn network(window: &Window, place: &Place) -> Option<Network> {
-    let interfaces = window.now.interfaces.as_deref()?;
-    let (mut received, mut sent) = (0.0, 0.0);
-    for interface in interfaces.iter().filter(|interface| is_outer(&interface.name)) {
-        let Some(before) = window.earlier.interface(&interface.name) else { continue };
-        received += window.per_second(before.received.bytes, interface.received.bytes).unwrap_or(0.0);
-        sent += window.per_second(before.sent.bytes, interface.sent.bytes).unwrap_or(0.0);
-    }
-    let known = |sum: f64| (window.seconds() > 0.0).then_some(sum);
+fn network(machine: &Machine, window: &Window, place: &Place, reader: &Reader<'_>) -> Option<Network> {
+    let traffic = Traffic::of(machine, window, reader)?;
     Some(Network {
         scope: place.inside(),
-        received_bytes_per_second: known(received),
-        sent_bytes_per_second: known(sent),
+        received_bytes_per_second: traffic.received,
+        sent_bytes_per_second: traffic.sent,
     })
-}
-
-/// Whether an interface's bytes are not counted again on another one.
-fn is_outer(name: &str) -> bool {
-    !(name == "lo" || net_dev::is_guests(name) || net_dev::is_stacked(name))
 }
 
 fn processes(scan: &Scan, window: &Window, place: &Place) -> Processes {

@@ -1,7 +1,5 @@
 use systemmanager_mcp::proc::ipv6_route;
 
 pub fn run(text: &str) {
-    if let Ok(routes) = ipv6_route::parse(text) {
-        assert!(routes.iter().all(|route| route.prefix <= 128));
-    }
+    assert!(ipv6_route::parse(text).0.iter().all(|route| route.prefix <= 128));
 }

@@ -1,7 +1,7 @@
 use systemmanager_mcp::proc::net_dev;
 
 pub fn run(text: &str) {
-    if let Ok(interfaces) = net_dev::parse(text) {
-        assert!(interfaces.iter().all(|interface| text.contains(&interface.name)));
-    }
+    let (interfaces, odd) = net_dev::parse(text);
+    assert!(interfaces.iter().all(|interface| !interface.name.is_empty() && text.contains(&interface.name)));
+    assert!(odd.is_some() || interfaces.len() == text.lines().filter(|line| line.contains(':')).count());
 }

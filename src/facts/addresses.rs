@@ -5,34 +5,59 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use super::Address;
+use super::{lines, routes::Connected};
 use crate::{
-    failure::Failure,
+    gap::Reader,
     host::Machine,
-    proc::{fib_trie, if_inet6, route::Route, rtnetlink},
+    proc::{fib_trie::Leaves, if_inet6, rtnetlink},
 };
 
 /// The machine's addresses, by interface.
 #[derive(Debug, Default)]
-pub(super) struct Addresses {
+pub struct Addresses {
     by_index: HashMap<u32, Vec<rtnetlink::Address>>,
     by_name: HashMap<String, Vec<rtnetlink::Address>>,
     indices: HashMap<String, u32>,
     lost: Vec<Ipv4Addr>,
 }
 
-/// Asks the kernel, or, where the machine's network is in another namespace, reads what files tell.
-pub(super) fn read(machine: &Machine, routes: &[Route]) -> Result<Addresses, Failure> {
-    let (root, own) = (&machine.root, machine.root.own());
-    let v6 = Failure::absent(root.text(&format!("{own}/net/if_inet6")))?;
-    let v6 = v6.map(|text| if_inet6::parse(&text)).transpose()?.unwrap_or_default();
-    // a sandbox may forbid netlink
-    if let Ok(Some(known)) = machine.kernel.addresses(root) {
-        return Ok(Addresses::of(known, &v6));
+/// Asks the kernel, or, where the machine's network is in another namespace, reads what files tell; then the routes tell which interface an
+/// IPv4 address belongs to.
+pub fn read(machine: &Machine, reader: &Reader<'_>, connected: &Connected) -> Addresses {
+    let v6 = v6(reader);
+    match asked(machine) {
+        Some(known) => Addresses::of(known, &v6),
+        None => Addresses::guessed(&v4(reader), &v6, connected),
     }
-    let v4 = Failure::absent(root.text(&format!("{own}/net/fib_trie")))?;
-    let v4 = v4.map(|text| fib_trie::parse(&text)).transpose()?.unwrap_or_default();
-    Ok(Addresses::guessed(&v4, &v6, routes))
+}
+
+/// The numbers of interfaces, as far as their addresses tell, without reading a route.
+pub fn indices(machine: &Machine, reader: &Reader<'_>) -> Addresses {
+    let v6 = v6(reader);
+    match asked(machine) {
+        Some(known) => Addresses::of(known, &v6),
+        None => Addresses::guessed(&[], &v6, &Connected::default()),
+    }
+}
+
+/// `None`: the machine's are in another namespace, or a sandbox forbids netlink.
+fn asked(machine: &Machine) -> Option<Vec<rtnetlink::Address>> {
+    machine.kernel.addresses(&machine.root).ok().flatten()
+}
+
+/// None where IPv6 is off.
+fn v6(reader: &Reader<'_>) -> Vec<if_inet6::Address> {
+    let mut addresses = vec![];
+    lines::read(reader, &format!("{}/net/if_inet6", reader.root().own()), |line| {
+        line.trim_ascii().is_empty() || if_inet6::Address::parse(line).map(|address| addresses.push(address)).is_some()
+    });
+    addresses
+}
+
+fn v4(reader: &Reader<'_>) -> Vec<Ipv4Addr> {
+    let mut leaves = Leaves::default();
+    lines::read(reader, &format!("{}/net/fib_trie", reader.root().own()), |line| leaves.line(line));
+    leaves.addresses()
 }
 
 impl Addresses {
@@ -54,22 +79,17 @@ impl Addresses {
     }
 
     /// An IPv4 address belongs to the interface that leads to its network without a gateway.
-    fn guessed(v4: &[Ipv4Addr], v6: &[if_inet6::Address], routes: &[Route]) -> Self {
+    fn guessed(v4: &[Ipv4Addr], v6: &[if_inet6::Address], connected: &Connected) -> Self {
         let mut addresses = Self::default();
         let mut add = |name: &str, index, address: IpAddr, prefix, scope, flags| {
             let address = rtnetlink::Address { index, address, peer: None, prefix, scope, flags, label: None };
             addresses.by_name.entry(name.to_owned()).or_default().push(address);
         };
         for address in v4 {
-            let fits = |route: &&Route| {
-                let mask = u32::MAX.checked_shl(32 - u32::from(route.prefix)).unwrap_or(0);
-                let is_connected = route.gateway.is_none() && route.prefix > 0 && route.interface != "*";
-                is_connected && address.to_bits() & mask == route.destination.to_bits()
-            };
             if address.is_loopback() {
                 add("lo", 0, (*address).into(), 8, 254, 0x80);
-            } else if let Some(route) = routes.iter().filter(fits).max_by_key(|route| route.prefix) {
-                add(&route.interface, 0, (*address).into(), route.prefix, 0, 0);
+            } else if let Some((interface, prefix)) = connected.to(*address) {
+                add(interface, 0, (*address).into(), prefix, 0, 0);
             } else {
                 addresses.lost.push(*address);
             }
@@ -99,99 +119,80 @@ impl Addresses {
     }
 
     /// The interface's number, as far as its addresses tell.
-    pub(super) fn index(&self, name: &str) -> Option<u32> {
+    pub fn index(&self, name: &str) -> Option<u32> {
         self.indices.get(name).copied()
     }
 
     /// The addresses of an interface, IPv4 first.
-    pub(super) fn of_interface(&self, name: &str, index: Option<u32>) -> &[rtnetlink::Address] {
+    pub fn of_interface(&self, name: &str, index: Option<u32>) -> &[rtnetlink::Address] {
         let index = index.or_else(|| self.index(name));
         let known = index.and_then(|index| self.by_index.get(&index));
         known.or_else(|| self.by_name.get(name)).map_or(&[], Vec::as_slice)
     }
 
     /// Addresses of which only that they are the machine's is known.
-    pub(super) fn lost(&self) -> impl Iterator<Item = String> {
-        self.lost.iter().map(Ipv4Addr::to_string)
+    pub fn lost(&self) -> &[Ipv4Addr] {
+        &self.lost
     }
 }
 
 /// Whether other machines on other networks could use it: not so the address every IPv6 interface gives itself.
-pub(super) fn is_given(address: &rtnetlink::Address) -> bool {
+pub fn is_given(address: &rtnetlink::Address) -> bool {
     match address.address {
         IpAddr::V4(_) => true,
         IpAddr::V6(address) => address.segments()[0] & 0xffc0 != 0xfe80,
     }
 }
 
-/// `192.0.2.1/24`.
-pub(super) fn plain(address: &rtnetlink::Address) -> String {
-    format!("{}/{}", address.address, address.prefix)
-}
-
-impl Address {
-    pub(super) fn of(address: &rtnetlink::Address) -> Self {
-        let is_v4 = address.address.is_ipv4();
-        let flags = [
-            (0x01, if is_v4 { "secondary" } else { "temporary" }),
-            (0x02, "nodad"),
-            (0x04, "optimistic"),
-            (0x08, "dadfailed"),
-            (0x10, "home"),
-            (0x20, "deprecated"),
-            (0x40, "tentative"),
-            (0x100, "mngtmpaddr"),
-            (0x200, "noprefixroute"),
-        ];
-        let flags = flags.iter().filter(|(bit, _)| address.flags & bit != 0).map(|(_, name)| (*name).to_owned());
-        // as ip calls what is not permanent
-        let dynamic = (address.flags & 0x80 == 0).then(|| "dynamic".to_owned());
-        Self {
-            address: plain(address),
-            peer: address.peer.map(|peer| peer.to_string()),
-            scope: match address.scope {
-                0 => "global".to_owned(),
-                200 => "site".to_owned(),
-                253 => "link".to_owned(),
-                254 => "host".to_owned(),
-                other => other.to_string(),
-            },
-            flags: flags.chain(dynamic).collect(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn route(interface: &str, destination: [u8; 4], prefix: u8, gateway: Option<[u8; 4]>) -> Route {
-        let (destination, gateway) = (destination.into(), gateway.map(Ipv4Addr::from));
-        Route { interface: interface.to_owned(), destination, prefix, gateway, flags: 1, metric: 0 }
-    }
+    use crate::facts::{
+        routes::{self, Wanted},
+        tree::Tree,
+    };
 
     fn shown(addresses: &Addresses, name: &str) -> Vec<String> {
-        addresses.of_interface(name, None).iter().map(plain).collect()
+        let own = addresses.of_interface(name, None);
+        own.iter().map(|address| format!("{}/{}", address.address, address.prefix)).collect()
     }
 
     #[test]
+    #[cfg(target_endian = "little")]
     fn an_address_without_an_interface_belongs_where_its_network_is() {
-        let routes = [
-            route("eth0", [0, 0, 0, 0], 0, Some([192, 0, 2, 1])),
-            route("wg0", [10, 0, 0, 0], 8, None),
-            route("eth1", [10, 1, 0, 0], 16, None),
-            route("eth0", [192, 0, 2, 0], 24, None),
-            route("eth9", [198, 51, 100, 0], 24, Some([192, 0, 2, 1])),
-        ];
-        let own = [[127, 0, 0, 1], [10, 1, 2, 3], [10, 9, 9, 9], [192, 0, 2, 7], [198, 51, 100, 1]].map(Ipv4Addr::from);
-        let v6 = if_inet6::parse("fe8000000000000000fc00fffe000001 02 40 20 80     eth0\n").unwrap();
-        let addresses = Addresses::guessed(&own, &v6, &routes);
+        let tree = Tree::new(&[
+            (
+                "proc/1/net/route",
+                "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\nwg0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\n\
+                eth1\t0000010A\t00000000\t0001\t0\t0\t0\t0000FFFF\neth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\n\
+                eth9\t006433C6\t010200C0\t0003\t0\t0\t0\t00FFFFFF\n",
+            ),
+            (
+                "proc/1/net/fib_trie",
+                "  |-- 127.0.0.1\n     /32 host LOCAL\n  |-- 10.1.2.3\n     /32 host LOCAL\n  |-- 10.9.9.9\n     /32 host LOCAL\n\
+                \n  |-- odd\n     /32 host LOCAL\n  |-- 192.0.2.7\n     /32 host LOCAL\n  |-- 198.51.100.1\n     /32 host LOCAL",
+            ),
+            ("proc/1/net/if_inet6", "fe8000000000000000fc00fffe000001 02 40 20 80     eth0\nodd\n"),
+        ]);
+        let host = tree.host();
+        let (addresses, gaps) = tree.read(|reader| {
+            let routes = routes::read(reader, Wanted { interface: None, most: 9 });
+            read(host.machine(), reader, &routes.connected)
+        });
         assert_eq!(shown(&addresses, "lo"), ["127.0.0.1/8"]);
         assert_eq!(shown(&addresses, "eth1"), ["10.1.2.3/16"]);
         assert_eq!(shown(&addresses, "wg0"), ["10.9.9.9/8"]);
         assert_eq!(shown(&addresses, "eth0"), ["192.0.2.7/24", "fe80::fc:ff:fe00:1/64"]);
-        assert_eq!(addresses.lost().collect::<Vec<_>>(), ["198.51.100.1"]);
+        assert_eq!(addresses.lost(), [Ipv4Addr::new(198, 51, 100, 1)]);
         assert_eq!(addresses.index("eth0"), Some(2));
+        let gaps: Vec<_> = gaps.rows().iter().map(|gap| (&*gap.file, gap.detail.as_deref())).collect();
+        assert_eq!(
+            gaps,
+            [
+                ("/proc/1/net/if_inet6", Some("cannot read line 2")),
+                ("/proc/1/net/fib_trie", Some("cannot read line 8")),
+            ]
+        );
     }
 
     #[test]
@@ -212,17 +213,16 @@ mod tests {
     }
 
     #[test]
-    fn flags_have_the_names_ip_gives_them() {
+    fn the_address_that_an_interface_gives_itself_is_not_given() {
         let mut address = rtnetlink::Address {
             index: 1,
             address: "fd00::1".parse().unwrap(),
             peer: None,
             prefix: 64,
             scope: 0,
-            flags: 0x61,
+            flags: 0,
             label: None,
         };
-        assert_eq!(Address::of(&address).flags, ["temporary", "deprecated", "tentative", "dynamic"]);
         assert!(is_given(&address));
         address.address = "fe80::1".parse().unwrap();
         assert!(!is_given(&address));
