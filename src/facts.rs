@@ -9,6 +9,7 @@ pub mod blocks;
 pub mod btrfs;
 pub mod command_line;
 pub mod filesystems;
+pub mod frequency;
 pub mod health;
 pub mod interfaces;
 pub mod limits;
@@ -22,6 +23,8 @@ pub mod restart;
 pub mod routes;
 pub mod storage;
 mod stores;
+pub mod temperature;
+pub mod topology;
 pub mod traffic;
 #[cfg(test)]
 mod tree;

@@ -1,19 +1,16 @@
 //! How busy are the CPUs, with what, and what holds them back?
 
-use std::collections::BTreeSet;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{number, word};
 use crate::{
+    facts::{frequency, temperature, topology},
     failure::Failure,
-    gap::Reader,
+    gap::{Gaps, Reader},
     host::{Limits, Machine, Place, Whose, Window},
     lane::Lane,
     page,
-    proc::{cpuinfo::Cpuinfo, cpulist, stat::Times},
-    root::Root,
+    proc::{cpuinfo::Cpuinfo, stat::Times},
     scope::Scope,
     table::Table,
     tool::{Tool, Turn},
@@ -66,6 +63,9 @@ pub(crate) struct Report {
     pub cpus: Table<One>,
     /// CPUs left out above.
     pub cpus_not_shown: usize,
+    /// Files that could not be read, and why; their figures are null.
+    #[serde(skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
 }
 
 /// Threads that run, want to, or wait for a disk: means.
@@ -122,6 +122,7 @@ pub(crate) struct Activity {
 pub(crate) struct Model {
     /// Whose `online`, `cores` and `packages` are: lxcfs shows a container only the CPUs it may use.
     pub scope: Whose,
+    /// Of several kinds of cores all.
     pub name: Option<String>,
     pub vendor: Option<String>,
     pub architecture: String,
@@ -179,15 +180,19 @@ impl Tool for Cpu {
 }
 
 fn read(machine: &Machine, window: &Window, limit: usize) -> Result<Report, Failure> {
-    let root = &machine.root;
-    let place = Place::of(&Reader::new(&machine.root));
+    let reader = Reader::new(&machine.root);
+    reader.add(&window.now.gaps, &["/proc/stat", "/proc/loadavg", "/proc/pressure/cpu"]);
+    let place = Place::of(&reader);
+    if window.now.pressure.cpu.is_none() {
+        reader.missing("proc/pressure/cpu", Some("since Linux 4.20, where switched on"));
+    }
     let (earlier, now) = (&window.earlier.stat, &window.now.stat);
     let ratio = |part: fn(&Times) -> u64| window.cpu_ratio(part);
     let (cpus, cpus_not_shown) = each(window, limit);
-    // some architectures say nothing that can be read, and no figure depends on it
-    let cpuinfo = root.text("proc/cpuinfo").ok().and_then(|text| Cpuinfo::parse(&text).ok());
+    let cpuinfo = topology::cpuinfo(&reader);
     let numbers: Vec<u32> = now.cpus.keys().copied().collect();
-    let model = model(machine, &place, &numbers, cpuinfo.as_ref());
+    let model = model(machine, &reader, &place, &numbers, &cpuinfo);
+    let frequency = frequency(&reader, &numbers, &cpuinfo);
     let rate = |earlier: Option<u64>, now: Option<u64>| window.per_second(earlier?, now?);
     Ok(Report {
         scope: place.whose("stat"),
@@ -218,10 +223,11 @@ fn read(machine: &Machine, window: &Window, limit: usize) -> Result<Report, Fail
             blocked: now.blocked,
         },
         model,
-        frequency: frequency(root, &numbers, cpuinfo.as_ref()),
-        temperature: temperature(root).map(|celsius| Temperature { scope: Whose::Machine, celsius }),
+        frequency,
+        temperature: temperature::read(&reader).map(|celsius| Temperature { scope: Whose::Machine, celsius }),
         cpus,
         cpus_not_shown,
+        gaps: reader.gaps(),
     })
 }
 
@@ -280,106 +286,28 @@ fn limited(limits: &Limits) -> Option<Limit> {
     })
 }
 
-fn model(machine: &Machine, place: &Place, numbers: &[u32], cpuinfo: Option<&Cpuinfo>) -> Model {
-    let list = |name: &str| {
-        let text = machine.root.text(&format!("sys/devices/system/cpu/{name}")).ok()?;
-        cpulist::parse(&text).ok().map(|cpus| cpus.len()).filter(|count| *count > 0)
-    };
-    let online = if numbers.is_empty() { list("online") } else { Some(numbers.len()) };
-    let told = cpuinfo.and_then(|cpuinfo| Some((cpuinfo.packages? as usize, cpuinfo.cores? as usize)));
-    let counted = told.or_else(|| topology(&machine.root, numbers));
+fn model(machine: &Machine, reader: &Reader<'_>, place: &Place, numbers: &[u32], cpuinfo: &Cpuinfo) -> Model {
+    let topology = topology::read(reader, numbers, cpuinfo);
     Model {
         scope: if place.covers("stat") { Whose::Container } else { Whose::Machine },
-        name: cpuinfo.and_then(|cpuinfo| cpuinfo.model_name.clone()),
-        vendor: cpuinfo.and_then(|cpuinfo| cpuinfo.vendor.clone()),
+        name: cpuinfo.model_name.clone(),
+        vendor: cpuinfo.vendor.clone(),
         architecture: machine.kernel.architecture(),
-        online,
-        possible: list("possible"),
-        cores: counted.map(|(_, cores)| cores),
-        packages: counted.map(|(packages, _)| packages),
+        online: topology.online,
+        possible: topology.possible,
+        cores: topology.cores,
+        packages: topology.packages,
     }
 }
 
-/// Packages and cores, from sysfs. `None`: it does not say of every CPU, or says -1.
-fn topology(root: &Root, numbers: &[u32]) -> Option<(usize, usize)> {
-    let (mut packages, mut cores) = (BTreeSet::new(), BTreeSet::new());
-    for cpu in numbers {
-        let id = |name: &str| number::<u32>(root, &format!("sys/devices/system/cpu/cpu{cpu}/topology/{name}"));
-        let (package, core) = (id("physical_package_id")?, id("core_id")?);
-        packages.insert(package);
-        cores.insert((package, core));
-    }
-    (!packages.is_empty()).then_some((packages.len(), cores.len()))
-}
-
-fn frequency(root: &Root, numbers: &[u32], cpuinfo: Option<&Cpuinfo>) -> Option<Frequency> {
-    // on x86 this is measured, as scaling_cur_freq is, but for all CPUs at once: one at a time may take 10 ms each
-    let mut now: Vec<f64> =
-        cpuinfo.map(|cpuinfo| cpuinfo.mhz.values().map(|mhz| mhz * 1e6).collect()).unwrap_or_default();
-    let measured = !now.is_empty();
-    let (mut least, mut most, mut governors) = (None::<u64>, None::<u64>, BTreeSet::new());
-    for cpu in numbers {
-        let file = |name: &str| format!("sys/devices/system/cpu/cpu{cpu}/cpufreq/{name}");
-        let Some(governor) = word(root, &file("scaling_governor")) else { continue };
-        governors.insert(governor);
-        let khz = |name: &str| number::<u64>(root, &file(name));
-        least = least.into_iter().chain(khz("scaling_min_freq")).min();
-        most = most.into_iter().chain(khz("scaling_max_freq")).max();
-        if !measured {
-            now.extend(khz("scaling_cur_freq").map(|khz| khz as f64 * 1e3));
-        }
-    }
-    if now.is_empty() && governors.is_empty() {
-        return None;
-    }
-    Some(Frequency {
+fn frequency(reader: &Reader<'_>, numbers: &[u32], cpuinfo: &Cpuinfo) -> Option<Frequency> {
+    frequency::read(reader, numbers, cpuinfo).map(|frequency| Frequency {
         scope: Whose::Machine,
-        now_hertz: (!now.is_empty()).then(|| now.iter().sum::<f64>() / now.len() as f64),
-        min_hertz: least.map(|khz| khz as f64 * 1e3),
-        max_hertz: most.map(|khz| khz as f64 * 1e3),
-        governor: (!governors.is_empty()).then(|| governors.into_iter().collect::<Vec<_>>().join(", ")),
+        now_hertz: frequency.now,
+        min_hertz: frequency.least,
+        max_hertz: frequency.most,
+        governor: frequency.governor,
     })
-}
-
-/// The hottest CPU package, by its own sensor, else by the firmware's thermal zone.
-fn temperature(root: &Root) -> Option<f64> {
-    let mut hottest = None;
-    for chip in root.names("sys/class/hwmon").unwrap_or_default() {
-        let file = |name: &str| format!("sys/class/hwmon/{chip}/{name}");
-        let name = word(root, &file("name")).unwrap_or_default();
-        if !matches!(name.as_str(), "coretemp" | "k10temp" | "zenpower" | "cpu_thermal") {
-            continue;
-        }
-        let mut sensors = vec![];
-        for input in root.names(&file("")).unwrap_or_default() {
-            let Some(sensor) = input.strip_prefix("temp").and_then(|rest| rest.strip_suffix("_input")) else {
-                continue;
-            };
-            let label = word(root, &file(&format!("temp{sensor}_label")));
-            if let Some(milli) = number::<i64>(root, &file(&input)) {
-                sensors.push((label.unwrap_or_default(), milli));
-            }
-        }
-        hottest = hottest.into_iter().chain(package(&sensors)).max();
-    }
-    if hottest.is_none() {
-        for zone in root.names("sys/class/thermal").unwrap_or_default() {
-            let file = |name: &str| format!("sys/class/thermal/{zone}/{name}");
-            let kind = word(root, &file("type")).unwrap_or_default().replace('_', "-");
-            if matches!(kind.as_str(), "x86-pkg-temp" | "cpu-thermal" | "soc-thermal" | "cpu0-thermal") {
-                hottest = hottest.into_iter().chain(number::<i64>(root, &file("temp"))).max();
-            }
-        }
-    }
-    hottest.map(|milli: i64| milli as f64 / 1e3)
-}
-
-/// The sensor of a chip that stands for the whole package, in thousandths of a degree. `Tctl` is what the fan is to believe, on some
-/// Ryzens 27 degrees above the die.
-fn package(sensors: &[(String, i64)]) -> Option<i64> {
-    let of =
-        |wanted: &str| sensors.iter().filter(|(label, _)| label.starts_with(wanted)).map(|(_, milli)| *milli).max();
-    of("Package").or_else(|| of("Tdie")).or_else(|| of("Tctl")).or_else(|| of(""))
 }
 
 #[cfg(test)]
@@ -402,18 +330,6 @@ mod tests {
         assert_eq!(numbers(5), (vec![0, 1, 2, 3, 9], 0));
         assert_eq!(numbers(4), (vec![1, 3, 9, 0], 1));
         assert_eq!(numbers(1), (vec![1], 4));
-    }
-
-    #[test]
-    fn the_package_speaks_for_its_cores_and_the_die_before_the_fan() {
-        let sensors = |labels: &[(&str, i64)]| -> Vec<(String, i64)> {
-            labels.iter().map(|(label, milli)| ((*label).to_owned(), *milli)).collect()
-        };
-        assert_eq!(package(&sensors(&[("Core 0", 70_000), ("Package id 0", 65_000)])), Some(65_000));
-        assert_eq!(package(&sensors(&[("Tctl", 77_000), ("Tdie", 50_000), ("Tccd1", 49_000)])), Some(50_000));
-        assert_eq!(package(&sensors(&[("Tctl", 50_000), ("Tccd1", 60_000)])), Some(50_000));
-        assert_eq!(package(&sensors(&[("", 48_000)])), Some(48_000));
-        assert_eq!(package(&[]), None);
     }
 
     #[test]

@@ -320,7 +320,7 @@ impl Marks {
         let root = &machine.root;
         let architecture = machine.kernel.architecture();
         let x86 = architecture.starts_with("x86") || (architecture.starts_with('i') && architecture.ends_with("86"));
-        let cpuinfo = root.text("proc/cpuinfo").ok().and_then(|text| Cpuinfo::parse(&text).ok());
+        let cpuinfo = root.text("proc/cpuinfo").ok().map(|text| Cpuinfo::parse(&text).0);
         let control = || reader.word("proc/xen/capabilities").is_some_and(|text| text.contains("control_d"));
         Self {
             dmi: (["product_name", "sys_vendor", "board_vendor", "bios_vendor"].iter())
