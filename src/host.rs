@@ -8,6 +8,8 @@ mod recorded;
 mod remote;
 mod sample;
 mod scan;
+mod slow;
+mod throttle;
 
 use std::{
     io,
@@ -22,6 +24,7 @@ pub use meter::Meter;
 pub use place::{Container, Limits, Place, Whose, mounts};
 pub use sample::{Sample, Window};
 pub use scan::{Process, Scan, most_held};
+pub use slow::Devices;
 
 use crate::{
     docker::Docker,

@@ -5,8 +5,8 @@ use std::{collections::HashMap, io, os::fd::OwnedFd, path::Path};
 use rustix::{
     buffer::spare_capacity,
     fs::{
-        AtFlags, Dir, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, StatVfs, StatxFlags, fstat, fstatfs,
-        fstatvfs, open, openat2, readlinkat, statx,
+        AtFlags, Dir, FileType, FsWord, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, StatVfs, StatxFlags, fstat,
+        fstatfs, fstatvfs, open, openat2, readlinkat, statx,
     },
     io::Errno,
 };
@@ -39,9 +39,21 @@ impl Root {
         self
     }
 
+    /// The same root for another thread, which may outlive this one.
+    pub fn again(&self) -> io::Result<Self> {
+        Ok(Self { dir: self.dir.try_clone()?, live: self.live, failing: self.failing.clone() })
+    }
+
     /// Whether this is the machine the server itself runs on, in the server's own namespaces.
     pub fn is_live(&self) -> bool {
         self.live
+    }
+
+    /// Whether the kernel itself shows its devices below `sys`, and no copy of what it showed once.
+    pub fn is_sysfs(&self) -> bool {
+        const SYSFS_MAGIC: FsWord = 0x6265_6572;
+        let sys = self.open_at("sys", OFlags::PATH | OFlags::DIRECTORY).ok();
+        sys.and_then(|sys| fstatfs(&sys).ok()).is_some_and(|filesystem| filesystem.f_type == SYSFS_MAGIC)
     }
 
     /// The directory below `proc` whose mount table, network and cgroup are the machine's: our own on the live machine (another

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use super::problem::{Problem, Problems};
 use crate::{
     gap::{Gaps, Reader},
     host::{First, Host, Sample},
@@ -70,6 +71,18 @@ impl Tree {
     /// The counters here, at this second since boot.
     pub(crate) fn sample(&self, second: u64) -> Sample {
         Sample { at: Duration::from_secs(second), ..Sample::take(self.host().machine()) }
+    }
+
+    /// What `watch` finds wrong here, and what it cannot read.
+    pub(crate) fn problems(
+        &self,
+        watch: fn(&crate::host::Machine, &Reader<'_>, &mut Problems),
+    ) -> (Vec<Problem>, Gaps) {
+        let host = self.host();
+        let reader = Reader::new(&host.machine().root);
+        let mut problems = Problems::default();
+        watch(host.machine(), &reader, &mut problems);
+        (problems.sorted(), reader.gaps())
     }
 }
 

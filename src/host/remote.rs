@@ -15,10 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Threads that wait at the same time. More dead servers than this are not asked.
 const MOST: usize = 16;
 
-/// The mount points that are being asked and have not answered yet.
+/// What may be slow or dead: the mount points that are being asked and have not answered yet, and devices.
 #[derive(Debug, Default)]
 pub(super) struct Remote {
     asked: Mutex<HashMap<Vec<u8>, Arc<Question>>>,
+    pub(super) devices: super::Devices,
 }
 
 /// One mount point's, whoever waits for the answer.

@@ -43,6 +43,8 @@ pub struct Sample {
     pub pressure: Pressures,
     /// The whole block devices (not their partitions), from `/sys/block`. `None` without sysfs.
     pub blocks: Option<Vec<String>>,
+    /// How often the CPUs were slowed down for their heat since boot. `None`: they do not count it.
+    pub throttled: Option<u64>,
     /// Clock ticks a second, the unit of `stat`.
     pub ticks_per_second: u64,
     /// The files that could not be read.
@@ -72,7 +74,7 @@ impl Sample {
             let text = reader.text(&path)?;
             reader.parsed(&path, Pressure::parse(&text))
         };
-        let stat = file("proc/stat").map(|(path, text)| reader.lenient(&path, Stat::parse(&text)));
+        let stat = file("proc/stat").map(|(path, text)| reader.lenient(&path, Stat::parse(&text))).unwrap_or_default();
         let memory = file("proc/meminfo").map(|(path, text)| reader.lenient(&path, Meminfo::parse(&text)));
         let load = file("proc/loadavg").and_then(|(path, text)| reader.parsed(&path, Loadavg::parse(&text)));
         let vmstat = reader.text("proc/vmstat").map(|text| reader.lenient("proc/vmstat", Vmstat::parse(&text)));
@@ -84,7 +86,8 @@ impl Sample {
         let snmp = reader.text(&snmp).map(|text| reader.lenient(&snmp, Snmp::parse(&text)));
         Self {
             at: machine.kernel.since_boot(root),
-            stat: stat.unwrap_or_default(),
+            throttled: super::throttle::count(root, stat.cpus.keys().copied()),
+            stat,
             memory: memory.unwrap_or_default(),
             load,
             vmstat,
