@@ -7,6 +7,7 @@ mod figures;
 mod files;
 mod herd;
 mod http;
+mod lanes;
 mod life;
 mod load;
 mod scan;
@@ -92,6 +93,7 @@ fn main() {
         "scan" => scan::run(&Options::parse(arguments)),
         "life" => life::run(&Options::parse(arguments)),
         "docker" => docker::run(&Options::parse(arguments)),
+        "lanes" => lanes::run(&Options::parse(arguments)),
         "files" => files::run(&Options::parse(arguments)),
         "tokens" => tokens::run(&Options::parse(arguments)),
         "herd" => herd::hold(arguments.next().and_then(|count| count.parse().ok()).expect("probe herd COUNT")),

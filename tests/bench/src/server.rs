@@ -42,20 +42,34 @@ impl Server {
 
     fn configured(options: &Options, scopes: &[&str], keys: &str) -> Self {
         let state = fresh_directory(&options.scratch, "state");
-        let tokens = state.join("tokens.ron");
-        let token = Command::new(&options.server)
-            .args(["token", "new", "bench", "--token-file"])
-            .arg(&tokens)
-            .args(scopes)
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("token new");
-        let printed = String::from_utf8_lossy(&token.stdout).into_owned();
-        let token = printed.split_whitespace().find(|word| word.starts_with("smcp_")).expect("a token").to_owned();
+        let token = new_token(options, &state, "bench", scopes);
+        Self::started(Command::new(&options.server), &state, keys, token)
+    }
+
+    /// For a caller that may only look at the machine, and `callers` more, whose tokens are given too: they may change the files below
+    /// `directory`, where `dead` is a file server that hangs, and ask the Engine at `socket`. Needs root.
+    pub fn crowded(options: &Options, directory: &Path, socket: &Path, callers: usize) -> (Self, Vec<String>) {
+        let state = fresh_directory(&options.scratch, "state");
+        let token = new_token(options, &state, "bench", &["--scopes", "system:read"]);
+        let scopes = ["--scopes", "docker:read,files:read,files:write"];
+        let others =
+            (0..callers).map(|number| new_token(options, &state, &format!("other-{number}"), &scopes)).collect();
+        let mount = "exec 9<>/dev/fuse; mount -i -t fuse -o fd=9,rootmode=40755,user_id=0,group_id=0 dead \"$1\"; shift; exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-ec", mount, "sh"]);
+        command.arg(directory.join("dead")).arg(&options.server);
+        let keys = format!(
+            ", docker: (socket: {socket:?}), files: (directories: [(path: {directory:?}, access: Rw, mounts: true)]),
+             limits: (search: (per_minute: 6000), write: (per_minute: 6000))"
+        );
+        (Self::started(command, &state, &keys, token), others)
+    }
+
+    fn started(mut command: Command, state: &Path, keys: &str, token: String) -> Self {
         let config = state.join("config.ron");
         fs::write(&config, format!("(listen: [\"127.0.0.1:0\"], state_directory: Some({state:?}){keys})\n"))
             .expect("config");
-        let mut child = Command::new(&options.server)
+        let mut child = command
             .args(["serve", "--config"])
             .arg(&config)
             .stdout(Stdio::null())
@@ -109,6 +123,18 @@ impl Server {
 
     /// One request of the newest revision, whole.
     pub fn request(&self, id: usize, method: &str, name: Option<&str>, params: Value) -> Vec<u8> {
+        self.request_of(self.token.as_deref(), id, method, name, params)
+    }
+
+    /// The same of another caller.
+    pub fn request_of(
+        &self,
+        token: Option<&str>,
+        id: usize,
+        method: &str,
+        name: Option<&str>,
+        params: Value,
+    ) -> Vec<u8> {
         let mut params = params;
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -116,7 +142,7 @@ impl Server {
             "io.modelcontextprotocol/clientCapabilities": {},
         });
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string();
-        let token = self.token.as_ref().map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
+        let token = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
         let name = name.map_or(String::new(), |name| format!("Mcp-Name: {name}\r\n"));
         format!(
             "POST /mcp HTTP/1.1\r\nHost: {}\r\n{token}Content-Type: application/json\r\nAccept: application/json, \
@@ -214,6 +240,19 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A new token of the token file in `state`.
+fn new_token(options: &Options, state: &Path, name: &str, scopes: &[&str]) -> String {
+    let made = Command::new(&options.server)
+        .args(["token", "new", name, "--token-file"])
+        .arg(state.join("tokens.ron"))
+        .args(scopes)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("token new");
+    let printed = String::from_utf8_lossy(&made.stdout).into_owned();
+    printed.split_whitespace().find(|word| word.starts_with("smcp_")).expect("a token").to_owned()
 }
 
 /// A figure of a process's status, from kB to bytes.
