@@ -166,15 +166,18 @@ impl Gate {
     }
 
     /// What `tools/list` says of the tools that the caller may call: a call like any other, but for its answer.
-    pub async fn list(&self, call: &Call<'_>) -> Result<Arc<Listed>, Failure> {
+    pub async fn list(&self, call: &Call<'_>, cancelled: impl Future<Output = ()>) -> Result<Arc<Listed>, Failure> {
         let asked = self.asked(call);
         let deadline = self.limits().deadline;
         let list = async {
             let _seat = self.lanes.enter(list::LANE, call.caller, deadline).await?;
             self.lists.of(self.tools, call.caller.scopes)
         };
-        let result = tokio::time::timeout(deadline, list).await;
-        asked.conclude(result.unwrap_or_else(|_| Err(late(call.tool, deadline))), |listed| listed.json.len()).await
+        let result = tokio::select! {
+            result = tokio::time::timeout(deadline, list) => result.unwrap_or_else(|_| Err(late(call.tool, deadline))),
+            () = cancelled => Err(Failure::Cancelled),
+        };
+        asked.conclude(result, |listed| listed.json.len()).await
     }
 
     /// Makes one call. `cancelled` ends a reading one early; one that acts runs to its end all the same.

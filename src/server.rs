@@ -124,7 +124,7 @@ impl ServerHandler for Server {
         };
         let listed = self
             .gate
-            .list(&call)
+            .list(&call, context.ct.cancelled())
             .await
             .map_err(|failure| ErrorData::new(NOT_NOW, format!("{}: {failure}", failure.kind()), None))?;
         let tools = match sent(&context).and_then(|sender| sender.tools.as_ref()) {

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use systemmanager_mcp::lane::Lane;
+
 /// Lowest first. A module may use what stands before it.
 const LAYERS: &[&[&str]] = &[
     &["failure", "scope", "lane"],
@@ -209,6 +211,21 @@ fn the_readme_shows_an_answer_as_it_is() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let answer = fs::read_to_string(root().join("tests/golden/qemu/overview.txt")).unwrap();
     assert!(readme.contains(answer.trim()), "put tests/golden/qemu/overview.txt into the README's transcript");
+}
+
+#[test]
+fn the_readme_shows_the_lanes_as_they_are() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for lane in Lane::ALL {
+        let (spec, room) = (lane.spec(), lane.spec().usual());
+        let row = readme.lines().find(|line| line.trim().starts_with(&format!("| `{}`", spec.key)));
+        let cells: Vec<String> = row.unwrap_or_default().split('|').map(|cell| cell.trim().replace(',', "")).collect();
+        let number = |number: usize| if number == 0 { "–".to_owned() } else { number.to_string() };
+        let per_minute = number(room.per_minute.map_or(0, |calls| calls as usize));
+        let share = if spec.parts == 2 { "half" } else { "a quarter" };
+        let expected = [number(room.running), number(room.waiting), per_minute, share.to_owned()];
+        assert_eq!(cells.get(2..6), Some(&expected[..]), "{}", spec.key);
+    }
 }
 
 /// The test's own reading of imports, which must not be fooled.

@@ -187,7 +187,7 @@ impl Bench {
     async fn list(&self, token: &str) -> Result<Arc<Listed>, Failure> {
         let (caller, tool, arguments) = (caller(token), "tools/list", Default::default());
         let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };
-        self.gate.list(&call).await
+        self.gate.list(&call, std::future::pending()).await
     }
 
     /// So many of them at once, each until its sign or refused.
