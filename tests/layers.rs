@@ -171,6 +171,26 @@ fn every_parser_of_a_kernel_file_is_fuzzed() {
     }
 }
 
+/// What tools have in common stands in `facts`, or in a module of their group that is no tool.
+#[test]
+fn a_tool_never_imports_another_tool() {
+    let sources = sources();
+    let is_tool = |text: &str| text.contains("impl Tool for ") || text.contains("impl Acting for ");
+    let module = |name: &str| name.trim_end_matches(".rs").split('/').map(str::to_owned).collect::<Vec<_>>();
+    let tools: Vec<_> = (sources.iter())
+        .filter(|(name, text)| name.starts_with("tools/") && is_tool(text))
+        .map(|(name, _)| module(name))
+        .collect();
+    assert_eq!(tools.len(), systemmanager_mcp::tools::TOOLS.len());
+    for (name, text) in sources.iter().filter(|(name, _)| name.starts_with("tools/")) {
+        let own = module(name);
+        for path in named(&own, text) {
+            let of = tools.iter().find(|tool| path.starts_with(tool) && !own.starts_with(tool));
+            assert!(of.is_none(), "{name} imports the tool {}", path.join("::"));
+        }
+    }
+}
+
 #[test]
 fn every_file_of_a_tool_is_on_the_list() {
     let list = fs::read_to_string(root().join("src/tools.rs")).unwrap();
@@ -314,6 +334,42 @@ fn used(text: &str) -> Vec<String> {
         match rest.strip_prefix('{') {
             Some(group) => found.extend(first_words(group)),
             None => found.extend(first_word(rest)),
+        }
+    }
+    found
+}
+
+/// The modules below `super` and `crate::tools` that a source of the module `own` names, as paths from the root of the crate.
+fn named(own: &[String], text: &str) -> Vec<Vec<String>> {
+    let text = code(text);
+    let mut found = vec![];
+    for start in ["super::", "crate::tools::"] {
+        for (at, _) in text.match_indices(start) {
+            if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') {
+                continue;
+            }
+            let (mut rest, mut base) = (&text[at..], own.to_vec());
+            while let Some(above) = rest.strip_prefix("super::") {
+                base.pop();
+                rest = above;
+            }
+            if let Some(below) = rest.strip_prefix("crate::") {
+                (base, rest) = (vec![], below);
+            }
+            let mut words = vec![];
+            while let Some((word, below)) = rest.split_once("::") {
+                if word.contains(|c: char| !(c.is_alphanumeric() || c == '_')) {
+                    break;
+                }
+                words.push(word.to_owned());
+                rest = below;
+            }
+            base.extend(words);
+            let last = match rest.strip_prefix('{') {
+                Some(group) => first_words(group),
+                None => first_word(rest).into_iter().collect(),
+            };
+            found.extend(last.into_iter().map(|word| [base.clone(), vec![word]].concat()));
         }
     }
     found

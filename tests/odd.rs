@@ -1,6 +1,7 @@
 //! Kernel files that are odd: each costs its own figures, and never the answer.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,7 +13,8 @@ use systemmanager_mcp::{
     auth::Caller,
     gate::{Answer, Call, Gate, Limits, Refusal},
     host::{First, Host},
-    scope::Scopes,
+    scope::{Scope, Scopes},
+    tool::Entry,
     tools::TOOLS,
 };
 
@@ -77,6 +79,105 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(path, to).unwrap();
         }
     }
+}
+
+/// The files of a machine that are worth changing, one for each kind: names that differ by digits alone are of one kind.
+fn kinds(machine: &Path) -> Vec<PathBuf> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                walk(&entry.path(), found);
+            } else if kind.is_file() {
+                found.push(entry.path());
+            }
+        }
+    }
+    let mut found = vec![];
+    for top in ["proc", "sys", "etc", "run"].map(|top| machine.join(top)).iter().filter(|top| top.exists()) {
+        walk(top, &mut found);
+    }
+    found.sort();
+    let kind = |path: &Path| -> String {
+        let path = path.strip_prefix(machine).unwrap().to_string_lossy().into_owned();
+        // PID 1 and the process that is asked for are read in other ways than the rest
+        if path.starts_with("proc/1/") { path } else { path.replace(|character: char| character.is_ascii_digit(), "") }
+    };
+    let mut seen = BTreeSet::new();
+    found.retain(|path| seen.insert(kind(path)));
+    found
+}
+
+fn arguments(tool: &Entry) -> Map<String, Value> {
+    let pid = (tool.name == "process").then(|| ("pid".to_owned(), 1.into()));
+    pid.into_iter().collect()
+}
+
+/// What becomes of a file, in words.
+fn changes(text: &[u8]) -> Vec<(&'static str, Option<Vec<u8>>)> {
+    let digits = |to: &[u8]| {
+        let mut changed = vec![];
+        let mut before = false;
+        for byte in text {
+            if byte.is_ascii_digit() && !before {
+                changed.extend_from_slice(to);
+            } else if !byte.is_ascii_digit() {
+                changed.push(*byte);
+            }
+            before = byte.is_ascii_digit();
+        }
+        changed
+    };
+    vec![
+        ("gone", None),
+        ("empty", Some(vec![])),
+        ("cut in the middle", Some(text[..text.len() / 2].to_vec())),
+        ("no text", Some(b"\xff\x00\x1b[31m \xf0\x9f\n\n:::/\\".repeat(40))),
+        ("full of numbers that are too large", Some(digits(b"18446744073709551616"))),
+        ("full of the largest numbers", Some(digits(b"18446744073709551615"))),
+        ("full of numbers below zero", Some(digits(b"-7"))),
+    ]
+}
+
+#[tokio::test]
+async fn an_odd_file_never_costs_an_answer() {
+    let mut wrong = vec![];
+    let system: Vec<&Entry> = TOOLS.iter().filter(|tool| tool.scope == Scope::SystemRead).collect();
+    let validators: Vec<_> = (system.iter())
+        .map(|tool| Value::Object((*tool.describe().output_schema.unwrap()).clone()))
+        .map(|schema| jsonschema::draft202012::new(&schema).unwrap())
+        .collect();
+    for recorded in ["qemu", "lxc"] {
+        let machine = Machine::like(recorded, &format!("each-{recorded}"));
+        for file in kinds(&machine.dir) {
+            let text = fs::read(&file).unwrap();
+            for (what, change) in changes(&text) {
+                match change {
+                    None => fs::remove_file(&file).unwrap(),
+                    Some(change) => fs::write(&file, change).unwrap(),
+                }
+                let gate = machine.gate();
+                for (tool, validator) in system.iter().zip(&validators) {
+                    let said = format!(
+                        "{recorded}: {} is {what}: {}",
+                        file.strip_prefix(&machine.dir).unwrap().display(),
+                        tool.name
+                    );
+                    match machine.call(&gate, tool.name, arguments(tool)).await {
+                        Ok(answer) => {
+                            let errors = validator.iter_errors(&answer.structured);
+                            wrong.extend(errors.map(|error| format!("{said}: {}: {error}", error.instance_path())));
+                        }
+                        // the process that is asked for, or all of them, are gone
+                        Err(_) if tool.name == "process" && file.ends_with("proc/1/stat") => (),
+                        Err(refusal) => wrong.push(format!("{said}: {refusal:?}")),
+                    }
+                }
+            }
+            fs::write(&file, text).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{} answers\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// The gaps of an answer as file, why and detail.

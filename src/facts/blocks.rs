@@ -190,8 +190,8 @@ impl Blocks {
     }
 }
 
-/// The states of drivers/scsi/scsi_sysfs.c and drivers/nvme/host/sysfs.c that are faults. Those that last a moment (`quiesce`,
-/// `resetting`), and those of a device that is taken out, are none.
+/// The states of drivers/scsi/scsi_sysfs.c and drivers/nvme/host/sysfs.c that are faults. A state that lasts a moment (`quiesce`,
+/// `resetting`) is no fault, nor is one of a device that is taken out.
 fn fault(state: &str) -> Option<(Severity, &str)> {
     match state {
         "offline" | "transport-offline" | "dead" => Some((Severity::Critical, state)),

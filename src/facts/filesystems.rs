@@ -30,7 +30,7 @@ const MOST_ALIKE: usize = 3;
 pub struct Filesystem {
     /// What is mounted, and where.
     pub mounted: Mounted,
-    /// Its figures; `None` where there are none, or nobody told.
+    /// Its figures; `None` where it has none, or nobody told.
     pub space: Option<Space>,
     /// What is wrong with it, or why there are no figures.
     pub note: Option<Note>,
@@ -126,7 +126,8 @@ impl Filesystems {
     ) -> Self {
         let Mounts { filesystems, total, most_stacked } = Mounts::read(reader, !all);
         let answers = ask(machine, &filesystems, all, gone);
-        let is_there = |answer: &Option<io::Result<Statfs>>| !matches!(answer, Some(Err(error)) if Errno::from_io_error(error) == Some(Errno::NOENT));
+        let is_gone = |error: &io::Error| Errno::from_io_error(error) == Some(Errno::NOENT);
+        let is_there = |answer: &Option<io::Result<Statfs>>| !matches!(answer, Some(Err(error)) if is_gone(error));
         let all = filesystems.into_iter().zip(answers).filter(|(_, answer)| is_there(answer));
         Self {
             all: all.map(|(mounted, answer)| Filesystem::of(mounted, answer, health)).collect(),
@@ -155,14 +156,19 @@ impl Filesystems {
         const DEFAULT: u64 = 100_000;
         const STACKED: usize = 100;
         let most = self.most_mounts.filter(|most| *most > 0);
-        let ratio = self.mounts as f64 / most.unwrap_or(DEFAULT) as f64;
-        if self.mounts >= MANY || ratio >= 1.0 / 3.0 {
+        let is_near = self.mounts as f64 / most.unwrap_or(DEFAULT) as f64 >= 1.0 / 3.0;
+        let severity = if is_near { Severity::Critical } else { Severity::Warning };
+        let is_many = is_near || self.mounts >= MANY;
+        let stacked = self.most_stacked.as_ref().filter(|(_, number)| *number >= STACKED);
+        // where most of them lie on one mount point, that is the fault
+        let is_stack = stacked.is_some_and(|(_, number)| *number > self.mounts / 2);
+        if is_many && !is_stack {
             let of = most.map_or(String::new(), |most| format!("; the kernel allows {most}"));
-            let severity = if ratio >= 1.0 / 3.0 { Severity::Critical } else { Severity::Warning };
             problems.add(severity, "disks", format!("there are {} mounts{of}", self.mounts));
         }
-        if let Some((point, number)) = self.most_stacked.as_ref().filter(|(_, number)| *number >= STACKED) {
-            problems.warning("disks", format!("one mount point is mounted {number} times: {point}"));
+        if let Some((point, number)) = stacked {
+            let severity = if is_many && is_stack { severity } else { Severity::Warning };
+            problems.add(severity, "disks", format!("one mount point is mounted {number} times: {point}"));
         }
     }
 
@@ -313,7 +319,7 @@ fn ask(
     gone: &dyn Fn() -> bool,
 ) -> Vec<Option<io::Result<Statfs>>> {
     let mut answers: Vec<Option<io::Result<Statfs>>> = vec![];
-    // whoever looks at a snapshot of ZFS keeps it mounted
+    // asking for a snapshot of ZFS would keep it mounted
     let is_asked = |one: &Mounted| {
         let is_snapshot = one.kind == Kind::Image && one.mount.fs_type == b"zfs";
         one.kind != Kind::Pseudo && (all || !is_snapshot)
@@ -602,5 +608,9 @@ pub(super) mod tests {
         assert_eq!(with(900, Some(1000), 1)[0].0, Severity::Critical);
         assert_eq!(with(10_000, None, 1)[0].1, "there are 10000 mounts");
         assert_eq!(with(900, None, 800)[0].1, "one mount point is mounted 800 times: /srv/d");
+        let stack = "one mount point is mounted 32768 times: /srv/d".to_owned();
+        assert_eq!(with(32_800, Some(100_000), 32_768), [(Severity::Warning, stack.clone())]);
+        assert_eq!(with(32_800, Some(50_000), 32_768), [(Severity::Critical, stack)]);
+        assert_eq!(with(90_000, None, 32_768).len(), 2);
     }
 }

@@ -8,7 +8,7 @@ use crate::gap::Reader;
 /// What the kernel knows of a filesystem's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Errors found since it was last checked, whoever had it mounted then: they stand in its superblock.
+    /// Errors found since it was last checked. The count stands in its superblock, so that it outlasts a restart.
     Errors(u64),
     /// It is marked to be checked.
     NeedsCheck,
@@ -68,19 +68,16 @@ mod tests {
 
     #[test]
     fn ext4_counts_and_f2fs_is_marked() {
-        let tree = Tree::new(
-            "health",
-            &[
-                ("sys/fs/ext4/features/lazy_itable_init", "supported\n"),
-                ("sys/fs/ext4/sda1/errors_count", "0\n"),
-                ("sys/fs/ext4/dm-0/errors_count", "3\n"),
-                ("sys/fs/f2fs/mmcblk0p2/stat/sb_status", "0\n"),
-                ("sys/fs/f2fs/mmcblk0p2/stat/cp_status", "cd\n"),
-                ("sys/fs/f2fs/mmcblk0p3/stat/sb_status", "8c\n"),
-                ("sys/fs/f2fs/mmcblk0p4/stat/cp_status", "45\n"),
-                ("sys/fs/f2fs/mmcblk0p5/dirty_segments", "1\n"),
-            ],
-        );
+        let tree = Tree::new(&[
+            ("sys/fs/ext4/features/lazy_itable_init", "supported\n"),
+            ("sys/fs/ext4/sda1/errors_count", "0\n"),
+            ("sys/fs/ext4/dm-0/errors_count", "3\n"),
+            ("sys/fs/f2fs/mmcblk0p2/stat/sb_status", "0\n"),
+            ("sys/fs/f2fs/mmcblk0p2/stat/cp_status", "cd\n"),
+            ("sys/fs/f2fs/mmcblk0p3/stat/sb_status", "8c\n"),
+            ("sys/fs/f2fs/mmcblk0p4/stat/cp_status", "45\n"),
+            ("sys/fs/f2fs/mmcblk0p5/dirty_segments", "1\n"),
+        ]);
         let found = tree.whole(|reader| {
             read(reader)
                 .into_iter()

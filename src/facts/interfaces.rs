@@ -255,13 +255,13 @@ impl<'a> Interfaces<'a> {
                 port.strip_prefix('c').map_or(&*port, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
             port.starts_with("pf")
         };
-        let is_ethernet = self.number::<u32>(name, "type") == Some(1);
+        let link_type = self.number::<u32>(name, "type");
         let made = ["bridge", "bonding", "tun_flags"].iter().any(|file| self.has(name, file));
         Link {
             name: name.to_owned(),
             device,
             index: self.number(name, "ifindex"),
-            other_end: self.number(name, "iflink").filter(|_| device || (is_ethernet && !made)),
+            other_end: self.number(name, "iflink").filter(|_| device || (link_type == Some(1) && !made)),
             master: self.master(name),
             lowers: self.lowers(name),
             // a switch's port for a virtual function, and the machine's end of a Xen guest's interface
@@ -269,6 +269,8 @@ impl<'a> Interfaces<'a> {
                 && (self.word(name, "phys_port_name").is_some_and(is_function)
                     || self.link(name, "device/subsystem").as_deref() == Some("xen-backend")),
             is_made: made || self.devtype(name).is_some_and(|devtype| outer::is_made(&devtype)),
+            // PPP, and what has no link layer
+            is_tunnel: matches!(link_type, Some(512 | 65534)) || self.has(name, "tun_flags"),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::{failure::Failure, gap::Reader, proc::Place};
 
 /// How far a table was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
+pub(super) enum Extent {
     /// To its end.
     Whole,
     /// It is not there.
@@ -14,7 +14,7 @@ pub(super) enum Table {
 }
 
 /// Calls `each` with every line of the table. False from it: the line makes no sense, and the first such line is a gap.
-pub(super) fn read(reader: &Reader<'_>, path: &str, mut each: impl FnMut(&[u8]) -> bool) -> Table {
+pub(super) fn read(reader: &Reader<'_>, path: &str, mut each: impl FnMut(&[u8]) -> bool) -> Extent {
     let (mut number, mut odd) = (0, None);
     let result = reader.root().lines(path, |line| {
         number += 1;
@@ -26,8 +26,8 @@ pub(super) fn read(reader: &Reader<'_>, path: &str, mut each: impl FnMut(&[u8]) 
         reader.odd(path, format!("cannot read {}", Place::Line(number)));
     }
     match reader.keep(path, Failure::absent(result)) {
-        Some(Some(())) => Table::Whole,
-        Some(None) => Table::Absent,
-        None => Table::Broken,
+        Some(Some(())) => Extent::Whole,
+        Some(None) => Extent::Absent,
+        None => Extent::Broken,
     }
 }

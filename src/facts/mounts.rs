@@ -380,7 +380,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::proc::mountinfo;
+    use crate::{facts::tree::Tree, gap::Gaps, proc::mountinfo};
 
     thread_local! {
         pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
@@ -546,6 +546,20 @@ mod tests {
         let table = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n".to_owned() + &(0..10_000).map(line).collect::<String>();
         assert!(table.len() > 4 << 20);
         assert_eq!(points(&table), [one("/", 10_001)]);
+    }
+
+    #[test]
+    fn an_odd_line_and_a_missing_table_are_gaps() {
+        let table = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 8:x / /a rw\n22 20 8:2 / /b rw - ext4 /dev/sda2 rw\n";
+        let tree = Tree::new(&[("proc/1/mountinfo", table)]);
+        let (mounts, gaps) = tree.read(|reader| Mounts::read(reader, true));
+        let files = |gaps: &Gaps| gaps.rows().iter().map(|gap| gap.file.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            (mounts.total, mounts.filesystems.len(), files(&gaps)),
+            (2, 2, vec!["/proc/1/mountinfo".to_owned()])
+        );
+        let (mounts, gaps) = Tree::new(&[]).read(|reader| Mounts::read(reader, true));
+        assert_eq!((mounts, files(&gaps)), (Mounts::default(), vec!["/proc/1/mountinfo".to_owned()]));
     }
 
     #[test]

@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_degraded_array_names_what_failed_or_which_slot_is_empty() {
-        let said = |name, devices, counts| said(name, &array("raid5", devices, counts), &[]);
+        let said = |devices, counts| said(&array("raid5", devices, counts), &[]);
         let failed = "RAID array md7 is degraded: 2 of 3 devices work, sdc1 has failed";
         assert_eq!(said("sdc1[2](F) sdb1[1] sda1[0]", "[3/2] [UU_]"), one(Severity::Critical, failed));
         let gone = "RAID array md7 is degraded: 2 of 3 devices work, slot 0 without a device";
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_mirror_made_with_slots_to_spare_is_worth_a_notice_and_one_of_one_device_is_degraded() {
-        let said = |name, devices, counts| said(name, &array("raid1", devices, counts), &[]);
+        let said = |devices, counts| said(&array("raid1", devices, counts), &[]);
         let spare = "RAID array md7: 2 of 6 devices work; its other slots were perhaps never filled";
         assert_eq!(said("sdb1[1] sda1[0]", "[6/2] [UU____]"), one(Severity::Notice, spare));
         assert_eq!(said("sdb1[3] sda1[0]", "[6/2] [U__U__]"), one(Severity::Notice, spare));
@@ -319,14 +319,14 @@ mod tests {
     #[test]
     fn what_a_check_found_counts_until_it_is_repaired() {
         let parity = array("raid6", "sdd1[3] sdc1[2] sdb1[1] sda1[0]", "[4/4] [UUUU]");
-        let with = |name, level: &str, action: &str| {
+        let with = |level: &str, action: &str| {
             let files = [("sys/block/md7/md/mismatch_cnt", "256\n"), ("sys/block/md7/md/last_sync_action", action)];
-            said(name, &parity.replace("raid6", level), &files)
+            said(&parity.replace("raid6", level), &files)
         };
         let differ = "RAID array md7: its devices differed in 128.0 KiB at the last check";
-        assert_eq!(with("m1", "raid6", "check\n"), one(Severity::Warning, differ));
-        assert_eq!(with("m2", "raid10", "check\n"), one(Severity::Notice, differ));
-        assert_eq!(with("m3", "raid6", "repair\n"), []);
+        assert_eq!(with("raid6", "check\n"), one(Severity::Warning, differ));
+        assert_eq!(with("raid10", "check\n"), one(Severity::Notice, differ));
+        assert_eq!(with("raid6", "repair\n"), []);
         let old = said(&parity, &[("sys/block/md7/md/mismatch_cnt", "8\n")]);
         assert_eq!(old.len(), 1);
     }

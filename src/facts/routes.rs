@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use super::lines::{self, Table};
+use super::lines::{self, Extent};
 use crate::{
     gap::Reader,
     proc::{ipv6_route, route},
@@ -69,7 +69,7 @@ pub fn read(reader: &Reader<'_>, wanted: Wanted<'_>) -> Routes {
         route::is_heading(line)
             || route::Route::parse(line).map(|route| routes.v4(&route, wanted, &mut total)).is_some()
     });
-    if four == Table::Absent {
+    if four == Extent::Absent {
         reader.missing(&v4, None);
     }
     let six = lines::read(reader, &format!("{own}/net/ipv6_route"), |line| {
@@ -77,7 +77,7 @@ pub fn read(reader: &Reader<'_>, wanted: Wanted<'_>) -> Routes {
             || ipv6_route::Route::parse(line).map(|route| routes.v6(&route, wanted, &mut total)).is_some()
     });
     // without IPv6 there is no such table
-    routes.others_total = (four == Table::Whole && six != Table::Broken).then_some(total);
+    routes.others_total = (four == Extent::Whole && six != Extent::Broken).then_some(total);
     routes.default.sort_by_key(|route| (route.destination.is_ipv6(), route.metric));
     routes
 }

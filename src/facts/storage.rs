@@ -99,3 +99,42 @@ fn numbers(window: &Window) -> HashMap<&str, (u32, u32)> {
     let disks = window.now.disks.iter().flatten();
     disks.map(|disk| (&*disk.name, (disk.major, disk.minor))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::filesystems::tests::filesystems;
+
+    /// A btrfs of two devices, of which only one is there.
+    fn degraded(uuid: &str, block: &str) -> Btrfs {
+        let device = |id, missing| btrfs::Device { id, missing: Some(missing), errors: None };
+        let devices = vec![device(1, false), device(2, true)];
+        Btrfs { uuid: uuid.to_owned(), label: None, blocks: vec![block.to_owned()], devices }
+    }
+
+    fn said(storage: &Storage) -> Vec<String> {
+        let mut problems = Problems::default();
+        storage.problems(&mut problems);
+        problems.sorted().into_iter().map(|problem| problem.what).collect()
+    }
+
+    #[test]
+    fn a_btrfs_is_named_by_its_place_or_by_what_there_is() {
+        let one = [("20 1 0:40 / /data rw - btrfs /dev/mapper/data rw", 10, 9)];
+        let two =
+            [("20 1 0:40 / /data rw - btrfs /dev/sdb rw", 10, 9), ("21 1 0:41 / /more rw - btrfs /dev/sdc rw", 10, 9)];
+        let with = |table: &[(&str, u64, u64)], btrfs: Vec<Btrfs>| {
+            said(&Storage { filesystems: filesystems(table), btrfs, ..Storage::default() })
+        };
+        assert_eq!(with(&one, vec![degraded("a", "dm-0")]), ["btrfs /data: 1 of 2 devices is missing"]);
+        let both = with(&two, vec![degraded("a", "sdc"), degraded("b", "sdd")]);
+        assert_eq!(both, ["btrfs /more: 1 of 2 devices is missing", "btrfs b: 1 of 2 devices is missing"]);
+    }
+
+    #[test]
+    fn errors_of_a_filesystem_that_is_mounted_elsewhere_are_told_by_its_device() {
+        let unseen = vec![("sdb1".to_owned(), Health::Errors(3)), ("sdb2".to_owned(), Health::Errors(0))];
+        let what = "filesystem on sdb1: the kernel has recorded 3 errors in it; check it";
+        assert_eq!(said(&Storage { unseen, ..Storage::default() }), [what]);
+    }
+}

@@ -21,7 +21,7 @@ mod tests {
 
     #[test]
     fn what_happened_since_boot_is_no_problem_and_what_happens_now_is() {
-        let tree = Tree::new(&[]);
+        let tree = Tree::new(&[("proc/stat", "cpu  1 1 1 1\ncpu0 1 1 1 1\n")]);
         let count = |core: u64, package: u64| {
             let file = |part| format!("sys/devices/system/cpu/cpu0/thermal_throttle/{part}_throttle_count");
             tree.write(&file("core"), &core.to_string());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::lines::{self, Table};
+use super::lines::{self, Extent};
 use crate::{
     gap::Reader,
     proc::{
@@ -28,8 +28,8 @@ pub struct Topology {
 pub fn cpuinfo(reader: &Reader<'_>) -> Cpuinfo {
     let mut lines = Lines::default();
     match lines::read(reader, "proc/cpuinfo", |line| lines.line(line)) {
-        Table::Whole | Table::Broken => (),
-        Table::Absent => reader.missing("proc/cpuinfo", None),
+        Extent::Whole | Extent::Broken => (),
+        Extent::Absent => reader.missing("proc/cpuinfo", None),
     }
     lines.cpuinfo()
 }

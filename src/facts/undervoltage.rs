@@ -10,9 +10,9 @@ const THROTTLED: u32 = 0x4;
 const SOFT_LIMIT: u32 = 0x8;
 const HAS_BEEN: u32 = 16;
 
-/// What the firmware says; nothing on other machines.
+/// What the firmware says; nothing where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Supply {
+pub struct Firmware {
     /// The voltage was too low when the kernel last looked.
     pub alarm: bool,
     /// The bits of `get_throttled`, in Raspberry Pi's own kernels.
@@ -20,7 +20,7 @@ pub struct Supply {
 }
 
 /// Asks it.
-pub fn read(machine: &Machine, reader: &Reader<'_>) -> Supply {
+pub fn read(machine: &Machine, reader: &Reader<'_>) -> Firmware {
     let chips = reader.names("sys/class/hwmon").into_iter().map(|chip| format!("sys/class/hwmon/{chip}"));
     let is_it = |chip: &String| reader.word(&format!("{chip}/name")).as_deref() == Some("rpi_volt");
     let firmware = "sys/bus/platform/drivers/raspberrypi-firmware";
@@ -31,11 +31,11 @@ pub fn read(machine: &Machine, reader: &Reader<'_>) -> Supply {
         found.push(usual.to_owned());
     }
     let devices = chips.filter(is_it).chain(found).collect();
-    let told = machine.ask_devices(reader, devices, |reader, device| Supply {
+    let told = machine.ask_devices(reader, devices, |reader, device| Firmware {
         alarm: reader.number::<u32>(&format!("{device}/in0_lcrit_alarm")) == Some(1),
         throttled: reader.word(&format!("{device}/get_throttled")).and_then(|word| hexadecimal(&word)),
     });
-    told.into_iter().fold(Supply::default(), |all, one| Supply {
+    told.into_iter().fold(Firmware::default(), |all, one| Firmware {
         alarm: all.alarm || one.alarm,
         throttled: all.throttled.or(one.throttled),
     })
@@ -47,7 +47,7 @@ fn hexadecimal(word: &str) -> Option<u32> {
 
 /// One problem for the supply, and one for heat.
 pub fn watch(machine: &Machine, reader: &Reader<'_>, problems: &mut Problems) {
-    let Supply { alarm, throttled } = read(machine, reader);
+    let Firmware { alarm, throttled } = read(machine, reader);
     let throttled = throttled.unwrap_or(0);
     let now = |bits: u32| throttled & bits != 0;
     if alarm || now(UNDER_VOLTAGE) {

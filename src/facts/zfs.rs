@@ -71,16 +71,13 @@ mod tests {
 
     #[test]
     fn every_state_but_online_is_a_problem() {
-        let tree = Tree::new(
-            "zfs",
-            &[
-                ("proc/spl/kstat/zfs/arcstats", "size 4 1\n"),
-                ("proc/spl/kstat/zfs/a/state", "ONLINE\n"),
-                ("proc/spl/kstat/zfs/b/state", "SUSPENDED\n"),
-                ("proc/spl/kstat/zfs/c/state", "RESTING\n"),
-                ("proc/spl/kstat/zfs/d/txgs", "\n"),
-            ],
-        );
+        let tree = Tree::new(&[
+            ("proc/spl/kstat/zfs/arcstats", "size 4 1\n"),
+            ("proc/spl/kstat/zfs/a/state", "ONLINE\n"),
+            ("proc/spl/kstat/zfs/b/state", "SUSPENDED\n"),
+            ("proc/spl/kstat/zfs/c/state", "RESTING\n"),
+            ("proc/spl/kstat/zfs/d/txgs", "\n"),
+        ]);
         let pools = tree.whole(read).unwrap();
         let mut problems = Problems::default();
         pools.iter().for_each(|pool| pool.problems(&mut problems));

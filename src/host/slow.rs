@@ -68,7 +68,7 @@ impl Devices {
         {
             left.retain(|one| *one != device);
             values.push(value);
-            reader.add(&gaps);
+            reader.add(&gaps, &["/"]);
         }
         for device in &left {
             if lock(&self.asked).contains_key(device) {

@@ -149,7 +149,7 @@ impl Lines {
         Some(())
     }
 
-    /// All of them.
+    /// The CPUs that these lines tell of.
     pub fn cpuinfo(self) -> Cpuinfo {
         Cpuinfo {
             logical: some(self.processors.len()),

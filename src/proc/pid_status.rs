@@ -3,7 +3,7 @@
 use super::{Malformed, kibibytes, lines, number};
 
 /// One process in depth. A line that is missing or makes no sense is `None`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PidStatus {
     /// `Tgid`: the process this is a thread of.
     pub tgid: Option<u32>,

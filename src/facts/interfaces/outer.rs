@@ -21,6 +21,8 @@ pub(super) struct Link {
     pub(super) is_guests: bool,
     /// A bridge, a bond or a tunnel: made in software.
     pub(super) is_made: bool,
+    /// A tunnel, or a line to one other machine.
+    pub(super) is_tunnel: bool,
 }
 
 /// Whether a `DEVTYPE` is that of an interface whose bytes pass another one as well, or none.
@@ -35,24 +37,31 @@ pub(super) fn is_made(devtype: &str) -> bool {
 ///    a master that is a device itself (a virtual function below Hyper-V's synthetic interface).
 /// 2. Else, as in a container, the ends of what leads into another namespace.
 /// 3. Else all that is not known, by what it is or by its name, to be stacked.
+/// 4. Else ends that are called as those of guests are, and tunnels: something must lead out.
 pub(super) fn of(links: &[Link]) -> BTreeSet<&str> {
-    let by_name: HashMap<&str, &Link> = links.iter().map(|link| (&*link.name, link)).collect();
     if links.iter().any(|link| link.device) {
+        let by_name: HashMap<&str, &Link> = links.iter().map(|link| (&*link.name, link)).collect();
         let indices: BTreeSet<u32> = links.iter().filter(|link| link.device).filter_map(|link| link.index).collect();
         let alone = |link: &&Link| link.device && !link.is_guests && stands_alone(link, &by_name, &indices);
         return names(links.iter().filter(alone));
     }
     let ends = ends(links);
-    let own: Vec<_> = ends.iter().copied().filter(|link| !net_dev::is_guests(&link.name)).collect();
-    if !ends.is_empty() {
-        return names(if own.is_empty() { ends } else { own });
+    let own = names(ends.iter().copied().filter(|link| !net_dev::is_guests(&link.name)));
+    if !own.is_empty() {
+        return own;
     }
-    let plain = |link: &&Link| {
-        let name = &*link.name;
-        let by_name = name == "lo" || net_dev::is_guests(name) || net_dev::is_stacked(name);
-        !(by_name || link.is_made || !link.lowers.is_empty())
-    };
-    names(links.iter().filter(plain))
+    let plain = names(links.iter().filter(is_plain));
+    if !plain.is_empty() {
+        return plain;
+    }
+    let tunnels = links.iter().filter(|link| link.is_tunnel && link.master.is_none());
+    names(ends.iter().copied().chain(tunnels))
+}
+
+fn is_plain(link: &&Link) -> bool {
+    let name = &*link.name;
+    let by_name = name == "lo" || net_dev::is_guests(name) || net_dev::is_stacked(name);
+    !(by_name || link.is_made || !link.lowers.is_empty())
 }
 
 fn names<'a>(links: impl IntoIterator<Item = &'a Link>) -> BTreeSet<&'a str> {
@@ -126,6 +135,7 @@ mod tests {
     fn an_own_end_may_be_called_as_guests_are() {
         assert_eq!(outer(&[end("lo", 1, 1), end("veth0", 2, 9)]), ["veth0"]);
         assert_eq!(outer(&[end("lo", 1, 1), end("veth0", 2, 9), end("host0", 3, 4)]), ["host0"]);
+        assert_eq!(outer(&[end("lo", 1, 1), end("veth0", 2, 9), end("venet0", 3, 3)]), ["venet0"]);
     }
 
     #[test]
@@ -133,6 +143,9 @@ mod tests {
         let made = |name: &str| Link { is_made: true, ..end(name, 5, 5) };
         let links = [end("lo", 1, 1), end("venet0", 2, 2), made("lan"), end("ifb0", 3, 3), end("tap7", 4, 4)];
         assert_eq!(outer(&links), ["venet0"]);
+        let tunnel = |name: &str| Link { is_tunnel: true, ..made(name) };
+        assert_eq!(outer(&[end("lo", 1, 1), made("docker0"), tunnel("tap0")]), ["tap0"]);
+        assert_eq!(outer(&[end("venet0", 2, 2), tunnel("wg0")]), ["venet0"]);
         assert_eq!(outer(&[]), [] as [&str; 0]);
     }
 }

@@ -201,6 +201,7 @@ impl Tool for Disks {
 
 fn read(machine: &Arc<Machine>, window: &Window, all: bool, page: &Page<Rank>, gone: &dyn Fn() -> bool) -> Report {
     let reader = Reader::new(&machine.root);
+    reader.add(&window.now.gaps, &["/proc/diskstats", "/sys/block"]);
     let place = Place::of(&reader);
     let storage = Storage::read(machine, &reader, window, all, gone);
     let mut problems = Problems::default();

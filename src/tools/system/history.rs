@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     failure::Failure,
-    gap::Reader,
+    gap::{Gaps, Reader},
     host::{self, Covered, Machine, Place, Summary, Whose},
     lane::Lane,
     page::{Limit, Page},
@@ -73,6 +73,9 @@ pub(crate) struct Report {
     pub available: usize,
     pub series: Table<Row>,
     pub next_cursor: Option<String>,
+    /// Files that could not be read, and why.
+    #[serde(skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
 }
 
 /// Figures are in `unit`, to five digits; null where the window has no value.
@@ -114,8 +117,10 @@ impl Tool for History {
         let past = turn.host().clone();
         // files are read before the history is looked at: the sampler waits for whoever looks
         turn.read(move |machine| {
-            let place = Place::of(&Reader::new(&machine.root));
-            past.history(|history| read(machine, &place, history, &asked))
+            let reader = Reader::new(&machine.root);
+            let place = Place::of(&reader);
+            let report = past.history(|history| read(machine, &place, history, &asked))?;
+            Ok(Report { gaps: reader.gaps(), ..report })
         })
         .await
     }
@@ -159,6 +164,7 @@ fn read(machine: &Machine, place: &Place, history: &host::History, asked: &Asked
         available: history.names().count(),
         series: Table::default(),
         next_cursor: None,
+        gaps: Gaps::default(),
     };
     // a server that has only just begun has no series yet, whatever is asked for
     let Some(covered) = history.covered(asked.window) else { return Ok(report) };

@@ -189,6 +189,7 @@ fn read(
     page: &Page<interfaces::Place>,
 ) -> Result<Report, Failure> {
     let reader = Reader::new(&machine.root);
+    reader.add(&window.now.gaps, &["/proc/self/net/", "/proc/1/net/"]);
     let name = request.name.as_deref();
     let wanted = all_routes::Wanted { interface: name, most: page.limit().max(20) };
     let routes = all_routes::read(&reader, wanted);

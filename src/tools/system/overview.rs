@@ -19,6 +19,7 @@ use crate::{
         memory, os,
         problem::{Problem, Problems},
         storage::Storage,
+        throttling,
         traffic::Traffic,
     },
     failure::Failure,
@@ -234,6 +235,7 @@ fn read(
     storage.problems(&mut problems);
     memory.problems(window, &place, &mut problems);
     problems::find(&report, &place, window, containers.unwrap_or_default(), &mut problems);
+    throttling::problems(window, &mut problems);
     for watch in facts::WATCHED {
         watch(machine, &reader, &mut problems);
     }

@@ -243,8 +243,10 @@ fn read(machine: &Machine, pid: u32, scan: &Scan, earlier: Option<&Scan>) -> Res
     let stat = PidStat::parse(&buffer)?;
     let at = machine.kernel.since_boot(&machine.root);
     let reader = Reader::new(&machine.root);
-    let status = PidStatus::parse(&bytes(&dir, "status").map_err(named)?);
-    let status = reader.lenient(&format!("proc/{pid}/status"), status);
+    let path = format!("proc/{pid}/status");
+    // whether the process itself is gone is seen at the end
+    let status = reader.keep(&path, bytes(&dir, "status"));
+    let status = status.map(|text| reader.lenient(&path, PidStatus::parse(&text))).unwrap_or_default();
     if let Some(whose) = status.tgid.filter(|tgid| *tgid != pid) {
         return Err(Failure::Invalid(format!("{pid} is a thread of process {whose}; ask for {whose}")));
     }

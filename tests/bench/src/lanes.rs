@@ -71,6 +71,8 @@ pub fn run(options: &Options) {
 }
 
 fn p99(options: &Options, server: &Server) -> f64 {
+    // the first one gives the file server that hangs its second
+    let _ = server.call("overview", json!({}));
     let pace = Pace::Every(Duration::from_millis(100));
     let outcome = load::run(server, "overview", 10, pace, options.wait(options.seconds));
     assert_eq!(outcome.failed, 0, "another caller is not answered");
