@@ -10,9 +10,11 @@
 //!               └──────────────► server (MCP) ◄──────────┘                  |
 //!                                     |                                     |
 //!                                    gate ◄─────────────────────────────────┘
-//!             find → scope → limits → [aim → audit(attempt)] → run → shape → audit(result)
+//!             find → scope → lane → [aim → audit(attempt)] → run → shape → audit(result)
 //!                                     |
 //!                                 tools/…    one file each: request struct, report struct, a pure function
+//!                                     |
+//!                                 facts/…    one file each: a figure, or the gap and its reason; also what is wrong with it
 //!                                     |
 //!             host: Machine (Root, Kernel) · samples · History · scans · meters · Docker · Jail
 //! ```
@@ -26,7 +28,7 @@
 //! And before both, where there is nothing else, the first process of a container ([`init`]).
 //!
 //! A new tool is one file below `tools/`, one `mod` line and one line in [`tools::TOOLS`]. Its doc comments are what the model reads, its
-//! types are the schemas, the list is the README's table.
+//! types are the schemas, the list is the README's table. Its figures come from [`facts`], which tools share; no tool imports another.
 //!
 //! # Invariants
 //! Held by lints and tests; whoever breaks one breaks the promise this program makes.
