@@ -1,6 +1,6 @@
 //! The lanes: calls of one kind run in places and on threads of their own, so that a kind that hangs or floods stops no other.
 //!
-//! [`TABLE`] has one line for each lane. The gate, the configuration and the number of threads follow from it.
+//! One table has one line for each lane. The gate, the configuration and the number of threads follow from it.
 
 use std::ops::{Index, IndexMut};
 
