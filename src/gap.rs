@@ -87,13 +87,9 @@ impl<'a> Reader<'a> {
         self.keep(path, Failure::absent(self.root.bytes(path))).flatten()
     }
 
-    /// The file as text; its absence is a gap. `since`: the kernel that brought it, in words.
-    pub fn expected(&self, path: &str, since: Option<&str>) -> Option<String> {
-        let text = self.text(path);
-        if text.is_none() {
-            self.missing(path, since);
-        }
-        text
+    /// The file as text; its absence is a gap. Of a file that came with a later kernel say that yourself: [`Reader::missing`].
+    pub fn expected(&self, path: &str) -> Option<String> {
+        self.keep(path, self.root.text(path))
     }
 
     /// A file of one word, as [`Root::word`].
@@ -157,11 +153,6 @@ impl<'a> Reader<'a> {
         self.gap(path, Why::Odd, Some(what.into()));
     }
 
-    /// Says that the server has not the right to read `path`.
-    pub fn denied(&self, path: &str) {
-        self.gap(path, Why::Denied, None);
-    }
-
     fn gap(&self, path: &str, why: Why, detail: Option<String>) {
         let mut found = self.found.borrow_mut();
         let file = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
@@ -216,7 +207,8 @@ mod tests {
         assert_eq!(reader.text("proc/away"), None);
         assert_eq!(reader.names("proc/none"), [] as [&str; 0]);
         assert!(reader.found.borrow().gaps.is_empty());
-        assert_eq!(reader.expected("proc/pressure/io", Some("since Linux 4.20")), None);
+        assert_eq!(reader.expected("proc/stat"), None);
+        reader.missing("proc/pressure/io", Some("since Linux 4.20"));
         assert_eq!(reader.word("proc/shut"), None);
         assert_eq!(reader.parsed::<()>("proc/here", Err(Malformed::field("here", "Seven"))), None);
         reader.odd("proc/here", "told once");
@@ -225,6 +217,7 @@ mod tests {
         assert_eq!(
             reader.gaps().rows(),
             [
+                gap("/proc/stat", Why::Missing, None),
                 gap("/proc/pressure/io", Why::Missing, Some("since Linux 4.20")),
                 gap("/proc/shut", Why::Denied, None),
                 gap("/proc/here", Why::Odd, Some("cannot read the field Seven")),
@@ -238,7 +231,7 @@ mod tests {
         let root = Root::open(std::path::Path::new("/")).unwrap();
         let reader = Reader::new(&root);
         for number in 0..MOST + 3 {
-            reader.denied(&format!("proc/{number}/io"));
+            reader.odd(&format!("proc/{number}/io"), "cut");
         }
         let gaps = reader.gaps();
         assert_eq!((gaps.rows().len(), gaps.rows()[MOST].file.as_str()), (MOST + 1, "3 more"));

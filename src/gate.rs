@@ -228,9 +228,13 @@ impl Gate {
         let key = tool.shared.then(|| share::Key::new(tool.name, more, &call.arguments)).flatten();
         let enter = || self.turn(tool, call.caller);
         let read = |turn: Turn| async move {
-            let turn = turn.telling(call.steps.clone()).ending_by(until);
-            // others may wait for a shared answer when the first who asked is gone
-            let turn = if tool.shared { turn } else { turn.stopped_by(stop.clone()) };
+            let turn = turn.telling(call.steps.clone());
+            // others may wait for a shared answer when the first who asked is gone, and have more time than it has left
+            let turn = if tool.shared {
+                turn.ending_by(Instant::now() + self.limits().deadline)
+            } else {
+                turn.ending_by(until).stopped_by(stop.clone())
+            };
             shaped(tool, &turn, call.arguments.clone()).await
         };
         match key {

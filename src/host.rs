@@ -196,7 +196,8 @@ impl Host {
         &self,
         read: impl FnOnce(&Arc<Machine>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        self.read_on(&self.inner.threads, read).await
+        let machine = Arc::clone(&self.inner.machine);
+        self.inner.threads.read(move || read(&machine)).await?
     }
 
     /// Runs a blocking read on one of these threads.

@@ -58,6 +58,21 @@ impl Threads {
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
         let (reply, answer) = oneshot::channel();
         self.inner.give(Box::new(move || drop(reply.send(catch_unwind(AssertUnwindSafe(work))))))?;
+        Self::answered(answer).await
+    }
+
+    /// The same of work that changes nothing: if this future is dropped before a thread has come to it, it is not done.
+    pub async fn read<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.give(Box::new(move || {
+            if !reply.is_closed() {
+                drop(reply.send(catch_unwind(AssertUnwindSafe(work))));
+            }
+        }))?;
+        Self::answered(answer).await
+    }
+
+    async fn answered<T>(answer: oneshot::Receiver<thread::Result<T>>) -> Result<T, Failure> {
         match answer.await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(panic)) => resume_unwind(panic),
@@ -207,6 +222,24 @@ mod tests {
             let _ = futures_util::poll!(&mut work);
         }
         is_done.recv().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_nobody_waits_for_is_not_begun() {
+        let threads = Threads::new("test", 1);
+        let (release, held) = mpsc::channel::<()>();
+        let mut first = Box::pin(threads.read(move || held.recv().ok()));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        let (done, is_done) = mpsc::channel();
+        {
+            let mut abandoned = Box::pin(threads.read(move || done.send(()).ok()));
+            assert!(futures_util::poll!(&mut abandoned).is_pending());
+        }
+        release.send(()).unwrap();
+        first.await.unwrap();
+        // its sender went with it
+        threads.run(|| ()).await.unwrap();
+        assert!(is_done.recv().is_err());
     }
 
     #[tokio::test]

@@ -46,6 +46,11 @@ impl Docker {
         }
     }
 
+    /// Whether the last glance found that the Engine does not answer within a second.
+    pub fn is_slow(&self) -> bool {
+        self.pulse.lock().is_slow
+    }
+
     fn ask_beside(&self) {
         let mut pulse = self.pulse.lock();
         if pulse.asking.as_ref().is_some_and(|asking| !asking.is_finished()) {

@@ -370,11 +370,12 @@ impl Rates {
         let reads = now.reads.completed.checked_sub(before.reads.completed)?;
         let writes = now.writes.completed.checked_sub(before.writes.completed)?;
         let busy = milliseconds(before.busy_ms, now.busy_ms)?;
-        let mut waited = milliseconds(before.reads.ms, now.reads.ms)? + milliseconds(before.writes.ms, now.writes.ms)?;
-        let mut requests = reads + writes;
+        let (read_ms, write_ms) = (before.reads.ms, before.writes.ms);
+        let mut waited = milliseconds(read_ms, now.reads.ms)?.saturating_add(milliseconds(write_ms, now.writes.ms)?);
+        let mut requests = reads.saturating_add(writes);
         if let (Some(before), Some(now)) = (before.discards, now.discards) {
-            waited += milliseconds(before.ms, now.ms)?;
-            requests += now.completed.checked_sub(before.completed)?;
+            waited = waited.saturating_add(milliseconds(before.ms, now.ms)?);
+            requests = requests.saturating_add(now.completed.checked_sub(before.completed)?);
         }
         let rate = |count: u64| count as f64 / seconds;
         Some(Self {
@@ -390,7 +391,8 @@ impl Rates {
 
 /// What passed between two readings of a counter that the kernel prints in 32 bits: after 49 days it starts again.
 fn milliseconds(before: u64, now: u64) -> Option<u64> {
-    now.checked_sub(before).or_else(|| (now + (1 << 32)).checked_sub(before).filter(|_| before < 1 << 32))
+    let wrapped = || now.checked_add(1 << 32)?.checked_sub(before).filter(|_| before < 1 << 32);
+    now.checked_sub(before).or_else(wrapped)
 }
 
 #[cfg(test)]

@@ -343,10 +343,12 @@ fn ask(
         std::thread::scope(|scope| {
             let asking = some.iter().map(|at| {
                 let point = &found[*at].mount.mount_point;
-                (*at, scope.spawn(move || machine.statfs(point, true)))
+                let thread = std::thread::Builder::new().name("statfs".to_owned());
+                (*at, thread.spawn_scoped(scope, move || machine.statfs(point, true)))
             });
             for (at, asked) in asking.collect::<Vec<_>>() {
-                answers[at] = asked.join().ok();
+                // the system may start no more threads
+                answers[at] = asked.map_or_else(|_| Some(Err(not_asked())), |asked| asked.join().ok());
             }
         });
     }
@@ -425,7 +427,7 @@ impl fmt::Display for Note {
             Self::Denied => f.write_str("denied"),
             Self::Elsewhere => f.write_str("not visible to this server"),
             Self::Silent => f.write_str("no answer"),
-            Self::NotAsked => f.write_str("not asked: too many others do not answer"),
+            Self::NotAsked => f.write_str("not asked: the others took all the time"),
             Self::Failing(why) => write!(f, "error: {why}"),
             Self::ReadOnlySinceError => f.write_str("read-only since an error"),
             Self::ShutDown => f.write_str("shut down since an error"),

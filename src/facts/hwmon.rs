@@ -116,6 +116,11 @@ struct Sensor<'a> {
 }
 
 impl Sensor<'_> {
+    /// Whether it sits on a memory module. The maximum of such a sensor is its maker's default, 55 °C, which a module passes under load.
+    fn is_memory_module(&self) -> bool {
+        ["spd5118", "jc42"].contains(&self.chip)
+    }
+
     /// Whether the chip has this file.
     fn has(&self, attribute: &str) -> bool {
         self.files.contains(&format!("{}{}_{attribute}", self.kind, self.number))
@@ -182,7 +187,7 @@ impl Sensor<'_> {
             // a bit may stay set after the heat is gone
             (self.is_set("alarm") || self.is_set("max_alarm")) && limit.is_none_or(|_| above("max").is_some())
         };
-        if may_be_hot && is_over() {
+        if may_be_hot && !self.is_memory_module() && is_over() {
             return hot(Severity::Warning, above("max"), "maximum");
         }
         let is_faulty = now.is_some_and(|now| now != 0) && self.is_set("fault");
@@ -296,6 +301,16 @@ mod tests {
             ("pwm1_enable", "1"),
         ];
         assert_eq!(said("coretemp", &files), []);
+    }
+
+    #[test]
+    fn a_memory_module_above_its_default_maximum_is_well() {
+        let warm =
+            [("temp1_input", "58000"), ("temp1_max", "55000"), ("temp1_max_alarm", "1"), ("temp1_crit", "85000")];
+        assert_eq!(said("spd5118", &warm), []);
+        assert_eq!(said("coretemp", &warm).len(), 1);
+        let hot = [("temp1_input", "86000"), ("temp1_max", "55000"), ("temp1_crit", "85000")];
+        assert_eq!(said("spd5118", &hot)[0].0, Severity::Critical);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn os(reader: &Reader<'_>) -> Option<Os> {
 
 /// Since when the machine or the container runs.
 pub fn started(machine: &Machine, place: &Place, reader: &Reader<'_>) -> Option<Started> {
-    let text = reader.expected("proc/uptime", None)?;
+    let text = reader.expected("proc/uptime")?;
     let up = reader.parsed("proc/uptime", Uptime::parse(&text))?.up;
     let scope = place.whose("uptime");
     let boot_time = match scope {

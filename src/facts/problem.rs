@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+/// Problems that one answer lists.
+const MOST: usize = 50;
+
 /// Something that an operator would call wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
@@ -51,9 +54,15 @@ impl Problems {
         self.0.push(Problem { severity, what: what.into(), see });
     }
 
-    /// All of them, worst first.
+    /// All of them, worst first; of very many the worst [`MOST`] and how many more there are.
     pub fn sorted(mut self) -> Vec<Problem> {
         self.0.sort_by_key(|problem| problem.severity);
+        let more = self.0.len().saturating_sub(MOST);
+        if let Some(first) = self.0.get(MOST).cloned() {
+            self.0.truncate(MOST);
+            let what = format!("{more} more problems of this severity or less");
+            self.0.push(Problem { what, ..first });
+        }
         self.0
     }
 }
@@ -90,6 +99,18 @@ pub fn first_of(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_very_many_the_worst_are_told_and_the_rest_are_counted() {
+        let mut problems = Problems::default();
+        (0..MOST).for_each(|_| problems.warning("disks", "full"));
+        problems.critical("disks", "dead");
+        problems.notice("cpu", "old");
+        let told = problems.sorted();
+        assert_eq!((told.len(), told[0].what.as_str()), (MOST + 1, "dead"));
+        let last = (told[MOST].severity, told[MOST].what.as_str());
+        assert_eq!(last, (Severity::Warning, "2 more problems of this severity or less"));
+    }
 
     #[test]
     fn a_size_has_the_unit_that_fits_it() {

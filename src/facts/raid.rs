@@ -138,7 +138,12 @@ impl Array {
         let counts = self.md.present.zip(self.md.wanted);
         let counts = counts.map_or(String::new(), |(working, wanted)| format!(": {working} of {wanted} devices work"));
         if failed.is_empty() && self.is_as_made() {
-            problems.notice("disks", format!("RAID array {name}{counts}; its other slots were perhaps never filled"));
+            // where fewer are empty than filled, a device may as well have been lost
+            let is_mostly_empty =
+                self.md.present.zip(self.md.wanted).is_some_and(|(working, wanted)| wanted > 2 * working);
+            let severity = if is_mostly_empty { Severity::Notice } else { Severity::Warning };
+            let what = format!("RAID array {name}{counts}; its other slots were perhaps never filled");
+            problems.add(severity, "disks", what);
             return;
         }
         let which = match (failed, self.empty_slots()) {
@@ -282,7 +287,9 @@ mod tests {
         assert_eq!(said("sdb1[1] sda1[0]", "[6/2] [UU____]"), one(Severity::Notice, spare));
         assert_eq!(said("sdb1[3] sda1[0]", "[6/2] [U__U__]"), one(Severity::Notice, spare));
         let last = "RAID array md7: 7 of 8 devices work; its other slots were perhaps never filled";
-        assert_eq!(said("sda1[0]", "[8/7] [UUUUUUU_]"), one(Severity::Notice, last));
+        assert_eq!(said("sda1[0]", "[8/7] [UUUUUUU_]"), one(Severity::Warning, last));
+        let third = "RAID array md7: 2 of 3 devices work; its other slots were perhaps never filled";
+        assert_eq!(said("sdb1[1] sda1[0]", "[3/2] [UU_]"), one(Severity::Warning, third));
         let alone = "RAID array md7 is degraded: 1 of 2 devices work, slot 1 without a device";
         assert_eq!(said("sda1[0]", "[2/1] [U_]"), one(Severity::Critical, alone));
         let lost = "RAID array md7 is degraded: 2 of 3 devices work, slot 0 without a device";

@@ -81,7 +81,7 @@ impl<'a> Shared<'a> {
     /// `None`: it shares with nobody, as far as can be told.
     fn on_server(one: &'a Filesystem, space: &Space, known: &HashMap<Self, usize>) -> Option<Self> {
         let mount = &one.mounted.mount;
-        if mount.major != 0 || space.size == 0 || matches!(one.mounted.kind, Kind::Memory | Kind::Overlay) {
+        if mount.major != 0 || space.size == 0 || one.mounted.kind != Kind::Remote {
             return None;
         }
         let available = ((space.available.max(1 << 20) as f64).log2() * 64.0) as u64;

@@ -68,7 +68,7 @@ impl Sample {
         let root = &machine.root;
         let own = root.own();
         let reader = Reader::new(root);
-        let file = |path: &str| reader.expected(path, None).map(|text| (path.to_owned(), text));
+        let file = |path: &str| reader.expected(path).map(|text| (path.to_owned(), text));
         let pressure = |resource: &str| {
             let path = format!("proc/pressure/{resource}");
             let text = reader.text(&path)?;
@@ -118,7 +118,7 @@ impl Sample {
             // sysfs writes the slash of cciss/c0d0 as an exclamation mark
             blocks.iter().any(|block| block.replace('!', "/") == disk.name)
         });
-        let idle = disk.reads.completed + disk.writes.completed == 0;
+        let idle = disk.requests() == 0;
         let is = |kinds: &[&str]| kinds.iter().any(|kind| disk.name.starts_with(kind));
         whole && !is(&["loop", "ram"]) && !(idle && is(&["zram", "fd", "sr"]))
     }

@@ -15,8 +15,6 @@ pub struct Meminfo {
     pub buffers: Option<u64>,
     /// `Cached`: the page cache of files, tmpfs and shared memory included.
     pub cached: Option<u64>,
-    /// `SReclaimable`: the part of `slab` the kernel can give back, since Linux 2.6.19.
-    pub reclaimable: Option<u64>,
     /// `Slab`: the kernel's own objects.
     pub slab: Option<u64>,
     /// `Shmem`: tmpfs and shared memory, since Linux 2.6.32.
@@ -35,8 +33,6 @@ pub struct Meminfo {
     pub huge_pages_free: Option<u64>,
     /// `Hugepagesize`: bytes of one such page.
     pub huge_page_size: Option<u64>,
-    /// `Hugetlb`: bytes in the pools of all sizes, since Linux 4.16.
-    pub hugetlb: Option<u64>,
     /// `HardwareCorrupted`: taken out of use after memory errors, since Linux 2.6.32 with memory-failure handling.
     pub hardware_corrupted: Option<u64>,
 }
@@ -68,7 +64,6 @@ impl Meminfo {
             "MemAvailable" => bytes(&mut self.available),
             "Buffers" => bytes(&mut self.buffers),
             "Cached" => bytes(&mut self.cached),
-            "SReclaimable" => bytes(&mut self.reclaimable),
             "Slab" => bytes(&mut self.slab),
             "Shmem" => bytes(&mut self.shmem),
             "Dirty" => bytes(&mut self.dirty),
@@ -78,7 +73,6 @@ impl Meminfo {
             "HugePages_Total" => Some((&mut self.huge_pages_total, true)),
             "HugePages_Free" => Some((&mut self.huge_pages_free, true)),
             "Hugepagesize" => bytes(&mut self.huge_page_size),
-            "Hugetlb" => bytes(&mut self.hugetlb),
             "HardwareCorrupted" => bytes(&mut self.hardware_corrupted),
             _ => None,
         }

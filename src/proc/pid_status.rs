@@ -40,7 +40,7 @@ pub struct Ids {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// `VmSize`: address space.
-    pub size: u64,
+    pub size: Option<u64>,
     /// `VmHWM`: the most RAM so far.
     pub high_water: Option<u64>,
     /// `VmRSS`: in RAM.
@@ -81,16 +81,16 @@ impl Ids {
 
 impl Memory {
     fn parse(fields: &mut Fields<'_>) -> Option<Self> {
-        let size = fields.optional("VmSize", size)?;
-        let mut field = |name| fields.optional(name, self::size);
-        Some(Self {
-            size,
+        let mut field = |name| fields.optional(name, size);
+        let memory = Self {
+            size: field("VmSize"),
             high_water: field("VmHWM"),
             resident: field("VmRSS"),
             anonymous: field("RssAnon"),
             shmem: field("RssShmem"),
             swap: field("VmSwap"),
-        })
+        };
+        (memory.size.is_some() || memory.resident.is_some()).then_some(memory)
     }
 }
 

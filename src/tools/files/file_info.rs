@@ -365,6 +365,8 @@ fn checksum(found: &Found, mut file: File, patience: &Patience) -> Result<Checks
         if patience.is_over() {
             return Ok(Checksum { sha256: None, read_bytes });
         }
+        // it keeps a processor busy, and would cost every other call some milliseconds
+        std::thread::yield_now();
         match file.read(&mut block) {
             Ok(0) => break,
             Ok(read) => {

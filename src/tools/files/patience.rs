@@ -25,10 +25,8 @@ impl Patience {
         Self { until: Instant::now() + time, stop: stop.clone() }
     }
 
-    /// Whether it is time to end. Asked often by what keeps a processor busy, so it lets others have that first: a checksum would else cost every
-    /// other call some milliseconds.
+    /// Whether it is time to end.
     pub(crate) fn is_over(&self) -> bool {
-        std::thread::yield_now();
         self.stop.is_cancelled() || Instant::now() >= self.until
     }
 }

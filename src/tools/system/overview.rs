@@ -187,7 +187,7 @@ impl Tool for Overview {
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let host = turn.host();
         let may_read = Self::TELLS_MORE.is_none_or(|scope| turn.caller().scopes.contain(scope));
-        let containers = async { if may_read { containers(host.docker()).await } else { None } };
+        let containers = async { if may_read { containers(host.docker()).await } else { Ok(None) } };
         let machine = async {
             let window = host.window().await?;
             Ok::<_, Failure>((window, host.scan().await?))
@@ -196,25 +196,31 @@ impl Tool for Overview {
         let (window, scan) = machine?;
         let (stop, until) = (turn.stop().clone(), Instant::now() + turn.time(ASKED_FOR));
         let gone = move || stop.is_cancelled() || Instant::now() >= until;
-        turn.read(move |machine| read(machine, &window, &scan, containers.as_deref(), &gone)).await
+        turn.read(move |machine| read(machine, &window, &scan, containers, &gone)).await
     }
 }
 
-/// All containers. Without an Engine, or without its answer, none are spoken of: `containers` says what is the matter with it.
-async fn containers(docker: &Docker) -> Option<Vec<Summary>> {
+/// An Engine that hangs.
+struct Hangs;
+
+/// All containers. Without an Engine, or where it refuses, none are spoken of: `containers` says what is the matter with it.
+async fn containers(docker: &Docker) -> Result<Option<Vec<Summary>>, Hangs> {
     if !docker.is_there() {
-        return None;
+        return Ok(None);
     }
-    docker.glance().await
+    let listed = docker.glance().await;
+    if listed.is_none() && docker.is_slow() { Err(Hangs) } else { Ok(listed) }
 }
 
 fn read(
     machine: &Arc<Machine>,
     window: &Window,
     scan: &Scan,
-    containers: Option<&[Summary]>,
+    listed: Result<Option<Vec<Summary>>, Hangs>,
     gone: &dyn Fn() -> bool,
 ) -> Result<Report, Failure> {
+    let hangs = listed.is_err();
+    let containers = listed.ok().flatten();
     let reader = Reader::new(&machine.root);
     reader.add(&window.now.gaps, &["/"]);
     let place = Place::of(&reader);
@@ -228,13 +234,16 @@ fn read(
         disks: space(&storage, &place),
         network: network(machine, window, &place, &reader),
         processes: processes(scan, window, &place),
-        containers: containers.map(counts),
+        containers: containers.as_deref().map(counts),
         gaps: Gaps::default(),
     };
     let mut problems = Problems::default();
     storage.problems(&mut problems);
     memory.problems(window, &place, &mut problems);
-    problems::find(&report, &place, window, containers.unwrap_or_default(), &mut problems);
+    if hangs {
+        problems.warning("containers", "the Docker Engine does not answer within 1 s: its containers are not counted");
+    }
+    problems::find(&report, &place, window, containers.as_deref().unwrap_or_default(), &mut problems);
     throttling::problems(window, &mut problems);
     for watch in facts::WATCHED {
         watch(machine, &reader, &mut problems);

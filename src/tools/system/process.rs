@@ -139,7 +139,7 @@ pub(crate) struct Memory {
     /// Resident shared memory and tmpfs. Since Linux 4.5.
     pub shared_bytes: Option<u64>,
     /// Address space, touched or not.
-    pub virtual_bytes: u64,
+    pub virtual_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -217,7 +217,8 @@ impl Tool for Process {
     const SCOPE: Scope = Scope::SystemRead;
     const LANE: Lane = Lane::Machine;
     const SHARED: bool = true;
-    const UNTRUSTED: Option<&'static str> = Some("name, command, parent_name, executable, directory, cgroup, children");
+    const UNTRUSTED: Option<&'static str> =
+        Some("name, command, parent_name, executable, directory, cgroup, children, gaps");
     const AUDITED: &'static [&'static str] = &["pid"];
     type Output = Report;
 
