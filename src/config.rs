@@ -287,7 +287,7 @@ mod tests {
         let all = serde_json::to_value(Written { tls: Some(tls), ..Written::default() }).unwrap();
         let mut names = Vec::new();
         keys(&all, &mut names);
-        assert_eq!(names.len(), 62);
+        assert_eq!(names.len(), 65);
         for name in names {
             assert!(EXAMPLE.contains(&format!("{name}: ")), "{name}");
         }
@@ -364,7 +364,7 @@ mod tests {
             ("(\n log: info)", (2, 7), "Error, Warn, Info, Debug, Trace"),
             ("(\n plain_text: 1)", (2, 14), "true or false"),
             ("(\n lisen: [])", (2, 2), "listen, tls, plain_text"),
-            ("(\n limits: (machin: (running: 1)))", (2, 11), "machine, docker, files"),
+            ("(\n limits: (machin: (running: 1)))", (2, 11), "machine, process, docker, files"),
             ("(\n tls: (certificate: \"/c\"))", (2, 25), "key key"),
             ("(\n log: Info,\n log: Info)", (3, 2), "second time"),
             ("(\n audit: File(\"a\"))", (2, 14), "absolute path"),

@@ -9,6 +9,8 @@ use std::ops::{Index, IndexMut};
 pub enum Lane {
     /// Reads the kernel's files.
     Machine,
+    /// Reads what processes themselves hold, such as their arguments: one that is stuck keeps its reader.
+    Process,
     /// Asks the Docker Engine.
     Docker,
     /// Looks at files of callers' directories, for a moment.
@@ -34,9 +36,10 @@ pub enum Lane {
 ///
 /// One more lane is a variant of [`Lane`], a line here, and a key of `limits` in the configuration.
 #[rustfmt::skip]
-const TABLE: [Spec; 10] = [
+const TABLE: [Spec; 11] = [
     //   lane           key        what runs in it                         running waiting parts a minute
     spec(Lane::Machine, "machine", "readings of the machine",                   32,  1024,   4,  None,      ENDS),
+    spec(Lane::Process, "process", "readings of processes",                      8,   256,   4,  None,      HANGS),
     spec(Lane::Docker,  "docker",  "questions to the Docker Engine",            32,   512,   4,  None,      ENDS),
     spec(Lane::Files,   "files",   "readings of files",                         16,   256,   4,  None,      HANGS),
     spec(Lane::Bulk,    "bulk",    "long readings of files",                     4,   128,   2,  None,      HANGS),

@@ -115,6 +115,7 @@ pub(super) enum WrittenSink {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WrittenLimits {
     machine: InLane<{ Lane::Machine as usize }>,
+    process: InLane<{ Lane::Process as usize }>,
     docker: InLane<{ Lane::Docker as usize }>,
     files: InLane<{ Lane::Files as usize }>,
     bulk: InLane<{ Lane::Bulk as usize }>,
@@ -176,6 +177,7 @@ impl Default for WrittenLimits {
     fn default() -> Self {
         Self {
             machine: InLane::default(),
+            process: InLane::default(),
             docker: InLane::default(),
             files: InLane::default(),
             bulk: InLane::default(),
@@ -309,6 +311,7 @@ impl WrittenLimits {
         Limits {
             lanes: PerLane::of(|lane| match lane {
                 Lane::Machine => self.machine.room,
+                Lane::Process => self.process.room,
                 Lane::Docker => self.docker.room,
                 Lane::Files => self.files.room,
                 Lane::Bulk => self.bulk.room,

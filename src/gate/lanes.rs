@@ -73,6 +73,14 @@ mod tests {
     }
 
     #[test]
+    fn what_reads_a_process_s_own_memory_may_hang_with_it() {
+        // the arguments of a process that waits for a dead file server cannot be read before that answers
+        for tool in TOOLS.iter().filter(|tool| tool.name.starts_with("process")) {
+            assert!(tool.lane.spec().hangs, "{}", tool.name);
+        }
+    }
+
+    #[test]
     fn what_changes_something_is_refused_and_not_kept_waiting() {
         for tool in TOOLS {
             let spec = tool.lane.spec();

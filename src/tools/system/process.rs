@@ -215,7 +215,7 @@ impl Tool for Process {
     const NAME: &'static str = "process";
     const TITLE: &'static str = "One process";
     const SCOPE: Scope = Scope::SystemRead;
-    const LANE: Lane = Lane::Machine;
+    const LANE: Lane = Lane::Process;
     const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> =
         Some("name, command, parent_name, executable, directory, cgroup, children, gaps");

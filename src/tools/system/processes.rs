@@ -135,7 +135,7 @@ impl Tool for Processes {
     const NAME: &'static str = "processes";
     const TITLE: &'static str = "Processes";
     const SCOPE: Scope = Scope::SystemRead;
-    const LANE: Lane = Lane::Machine;
+    const LANE: Lane = Lane::Process;
     const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> = Some("name, command");
     const AUDITED: &'static [&'static str] =
