@@ -54,7 +54,7 @@ impl Problems {
         self.0.push(Problem { severity, what: what.into(), see });
     }
 
-    /// All of them, worst first; of very many the worst [`MOST`] and how many more there are.
+    /// All of them, worst first; of very many the worst 50 and how many more there are.
     pub fn sorted(mut self) -> Vec<Problem> {
         self.0.sort_by_key(|problem| problem.severity);
         let more = self.0.len().saturating_sub(MOST);
