@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes over those gaps that were found before, such as those of a sample, in which one of `files` lies: whole paths or their beginnings,
-    /// such as `/proc/pressure/`.
+    /// such as `/proc/pressure/`. What was counted and not listed there is not taken over: nobody knows which files these were.
     pub fn add(&self, gaps: &Gaps, files: &[&str]) {
         for gap in gaps.rows().iter().filter(|gap| files.iter().any(|file| gap.file.starts_with(file))) {
             self.gap(&gap.file, gap.why, gap.detail.clone());

@@ -35,11 +35,11 @@ pub struct Block {
 /// What a block device is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A device with hardware, or a server, behind it.
+    /// A device with hardware behind it, or a server that the kernel asks by itself.
     Disk,
     /// It stands on other block devices, which count its bytes: device-mapper, md, bcache, drbd.
     Stacked,
-    /// It stands on a file, on memory or on a pool: loop, zram, zvol, nbd.
+    /// It stands on a file, on memory, on a pool or on a program that may read a disk of this machine: loop, zram, zvol, nbd.
     Virtual,
     /// One way to a disk that has a name of its own.
     Path,

@@ -3,10 +3,12 @@
 use super::problem::Problems;
 use crate::host::Window;
 
-/// Says so if it happened in this window.
+/// Says so if it happened in this window. A CPU that came online in it brings what it counted before.
 pub fn problems(window: &Window, problems: &mut Problems) {
-    let grown = window.earlier.throttled.zip(window.now.throttled).is_some_and(|(before, now)| now > before);
-    if grown {
+    let (earlier, now) = (&window.earlier, &window.now);
+    let are_the_same = earlier.stat.cpus.keys().eq(now.stat.cpus.keys());
+    let grown = earlier.throttled.zip(now.throttled).is_some_and(|(before, after)| after > before);
+    if grown && are_the_same {
         let seconds = window.seconds();
         problems.warning("cpu", format!("CPUs were slowed down for their heat in the last {seconds:.0} s"));
     }
@@ -41,5 +43,13 @@ mod tests {
         count(70_000, 90_001);
         let now = tree.sample(10);
         assert_eq!((said(&before, &now), said(&now, &before)), (1, 0));
+        // another CPU, with a past of its own
+        tree.write("proc/stat", "cpu  1 1 1 1\ncpu0 1 1 1 1\ncpu1 1 1 1 1\n");
+        for part in ["core", "package"] {
+            tree.write(&format!("sys/devices/system/cpu/cpu1/thermal_throttle/{part}_throttle_count"), "9");
+        }
+        let plugged = tree.sample(15);
+        assert!(plugged.throttled > now.throttled);
+        assert_eq!(said(&now, &plugged), 0);
     }
 }

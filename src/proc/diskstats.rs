@@ -9,7 +9,7 @@ pub struct Disk {
     pub major: u32,
     /// Device number, minor.
     pub minor: u32,
-    /// The kernel's name: `sda`, `nvme0n1p2`. A `/` in it is written `!`, as in /sys.
+    /// The kernel's name: `sda`, `nvme0n1p2`. A `/` in it, as in `cciss/c0d0`, is written `!` in /sys only.
     pub name: String,
     /// Reads.
     pub reads: Operations,
