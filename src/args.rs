@@ -19,9 +19,10 @@ use crate::{
     auth::store::{self, Network},
     config::{Directory, Flags, Source},
     docker::{self, registries::Registries},
+    grant::{Grant, Grants},
     guard,
     jail::{Access, Allowed},
-    scope::Scopes,
+    scope::Scope,
 };
 
 /// The exit code of a command line that makes no sense (EX_USAGE).
@@ -37,7 +38,7 @@ pub enum Command {
         /// Where settings come from.
         source: Source,
         /// What the client may do: whoever starts the program says so, whatever its settings are.
-        scopes: Scopes,
+        grants: Grants,
     },
     /// Call one tool and print its answer.
     Call {
@@ -50,7 +51,7 @@ pub enum Command {
         /// Where settings come from.
         source: Source,
         /// What may be done.
-        scopes: Scopes,
+        grants: Grants,
     },
     /// List the tools.
     Tools {
@@ -64,7 +65,7 @@ pub enum Command {
         /// What its owner calls it.
         name: String,
         /// What it may do.
-        scopes: Scopes,
+        grants: Grants,
         /// How long it lives; `None` is for ever.
         lifetime: Option<Duration>,
         /// Where it may come from; none means anywhere.
@@ -176,7 +177,10 @@ const CONFIG: &[Flag] =
     &[flag("config", "FILE", "read the settings there; default: /etc/systemmanager-mcp/config.ron if it is there")];
 
 /// Of a trial's token; or of whoever starts the program to speak to it, beside any other settings.
-const SCOPES: &[Flag] = &[flag("scopes", "LIST", "what may be done, separated by commas; default: all that only read")];
+const GRANTS: &[Flag] = &[
+    flag("scopes", "LIST", "what may be done: scopes, separated by commas; default: all that only read"),
+    repeated("allow", "GRANT", "what may be done, like \"docker:control(restart)=web-*\"; can be repeated"),
+];
 
 /// Instead of a configuration file.
 const TRIAL: &[Flag] = &[
@@ -204,27 +208,27 @@ const COMMANDS: &[Spec] = &[
     Spec {
         words: &["serve"],
         operands: &[],
-        flags: &[CONFIG, SCOPES, TRIAL],
+        flags: &[CONFIG, GRANTS, TRIAL],
         about: "answer MCP clients over HTTP; without a configuration, a trial on loopback",
         build: |given| Ok(Command::Serve(given.source()?)),
     },
     Spec {
         words: &["stdio"],
         operands: &[],
-        flags: &[SCOPES, CONFIG, TRIAL],
+        flags: &[GRANTS, CONFIG, TRIAL],
         about: "answer the one MCP client that started this program",
-        build: |given| Ok(Command::Stdio { source: given.settings(None)?, scopes: given.local_scopes()? }),
+        build: |given| Ok(Command::Stdio { source: given.settings(None)?, grants: given.local_grants()? }),
     },
     Spec {
         words: &["call"],
         operands: &[needed("TOOL"), optional("JSON")],
-        flags: &[&[switch("json", "print the structured answer instead of the text")], SCOPES, CONFIG, TRIAL],
+        flags: &[&[switch("json", "print the structured answer instead of the text")], GRANTS, CONFIG, TRIAL],
         about: "call one tool with these arguments and print its answer",
         build: |given| {
             let tool = given.word("TOOL")?;
             let arguments = given.operand().map_or(Ok(Map::new()), json_object)?;
-            let (source, scopes) = (given.settings(None)?, given.local_scopes()?);
-            Ok(Command::Call { tool, arguments, json: given.has("json"), source, scopes })
+            let (source, grants) = (given.settings(None)?, given.local_grants()?);
+            Ok(Command::Call { tool, arguments, json: given.has("json"), source, grants })
         },
     },
     Spec {
@@ -246,10 +250,10 @@ const COMMANDS: &[Spec] = &[
         operands: &[needed("NAME")],
         flags: &[
             &[
-                flag("scopes", "LIST", "what it may do, separated by commas; default: all that only read"),
                 flag("expires", "TIME|never", "how long it lives; default: 90d"),
                 repeated("source", "CIDR", "a network it may come from; can be repeated; default: anywhere"),
             ],
+            GRANTS,
             TOKEN_FILE,
         ],
         about: "make a token and print it, this once",
@@ -257,7 +261,7 @@ const COMMANDS: &[Spec] = &[
             let sources = given.all("source").into_iter().map(|text| parsed("--source", text));
             Ok(Command::TokenNew {
                 name: given.word("NAME")?,
-                scopes: given.local_scopes()?,
+                grants: given.local_grants()?,
                 sources: sources.collect::<Result<_, _>>()?,
                 lifetime: given.one("expires").map_or(Ok(Some(store::LIFETIME)), lifetime)?,
                 file: given.token_file()?,
@@ -281,7 +285,7 @@ const COMMANDS: &[Spec] = &[
     Spec {
         words: &["doctor"],
         operands: &[],
-        flags: &[CONFIG, SCOPES, TRIAL],
+        flags: &[CONFIG, GRANTS, TRIAL],
         about: "say what works on this machine, and what to do about the rest",
         build: |given| Ok(Command::Doctor(given.source()?)),
     },
@@ -465,24 +469,35 @@ impl Given {
         self.needed(name).and_then(|value| utf8(name, value))
     }
 
-    fn scopes(&self) -> Result<Option<Scopes>, UsageError> {
-        self.one("scopes").map(|list| parsed("--scopes", list)).transpose()
-    }
-
-    /// The scopes of whoever speaks to this very process, or of a token that is made.
-    fn local_scopes(&self) -> Result<Scopes, UsageError> {
-        Ok(self.scopes()?.unwrap_or_else(Scopes::read_only))
-    }
-
-    /// The settings of a command whose scopes are those of a trial's token.
-    fn source(&self) -> Result<Source, UsageError> {
-        if self.has("config") && self.has("scopes") {
-            return Err(UsageError("--scopes cannot stand beside --config: there each token has its own".into()));
+    /// What `--scopes` and `--allow` say together, if either is given.
+    fn grants(&self) -> Result<Option<Grants>, UsageError> {
+        if !self.has("scopes") && !self.has("allow") {
+            return Ok(None);
         }
-        self.settings(self.scopes()?)
+        let scopes = self.one("scopes").map(|list| utf8("--scopes", list)).transpose()?.unwrap_or_default();
+        let scopes = scopes.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let scopes = scopes.map(|name| {
+            name.parse::<Scope>().map(Grant::from).map_err(|error| UsageError(format!("--scopes: {error}")))
+        });
+        let allowed = self.all("allow").into_iter().map(|grant| parsed("--allow", grant));
+        let all: Vec<Grant> = scopes.chain(allowed).collect::<Result<_, _>>()?;
+        Grants::new(all).map(Some).map_err(|error| UsageError(format!("--allow: {error}")))
     }
 
-    fn settings(&self, scopes: Option<Scopes>) -> Result<Source, UsageError> {
+    /// The grants of whoever speaks to this very process, or of a token that is made.
+    fn local_grants(&self) -> Result<Grants, UsageError> {
+        Ok(self.grants()?.unwrap_or_else(Grants::read_only))
+    }
+
+    /// The settings of a command whose grants are those of a trial's token.
+    fn source(&self) -> Result<Source, UsageError> {
+        if let Some(name) = ["scopes", "allow"].into_iter().find(|name| self.has("config") && self.has(name)) {
+            return Err(UsageError(format!("--{name} cannot stand beside --config: there each token has its own")));
+        }
+        self.settings(self.grants()?)
+    }
+
+    fn settings(&self, grants: Option<Grants>) -> Result<Source, UsageError> {
         if let Some(file) = self.one("config") {
             let other = TRIAL.iter().find(|flag| self.has(flag.name));
             return other.map_or(Ok(Source::File(file.into())), |flag| {
@@ -497,7 +512,7 @@ impl Given {
             listen: texts("listen").map(parsed_address).collect::<Result<_, _>>()?,
             root: self.one("root").map(PathBuf::from),
             token_file: self.one("token-file").map(PathBuf::from),
-            scopes,
+            grants,
             allow_hosts: texts("allow-host").map(|name| utf8("--allow-host", name)).collect::<Result<_, _>>()?,
             plain_text: self.has("plain-text"),
             audit: self.sink(),
@@ -664,7 +679,7 @@ mod tests {
             listen: vec!["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()],
             root: Some("/r".into()),
             token_file: Some("/t".into()),
-            scopes: Some(Scopes::all()),
+            grants: Some(Grants::all()),
             allow_hosts: vec!["a".into(), "b:1".into()],
             plain_text: true,
             audit: Some(Sink::Stderr),
@@ -677,13 +692,13 @@ mod tests {
         let line = format!(
             "--listen 127.0.0.1:1 --listen=[::1]:2 --root=/r --token-file /t --scopes={} --allow-host a --allow-host=b:1 \
              --plain-text --audit stderr --docker /d --files /f --files=/g:rw",
-            Scopes::all()
+            Grants::all()
         );
         assert_eq!(read(&format!("serve {line}")), Ok(Command::Serve(Source::Flags(expected.clone()))));
         assert_eq!(read(&format!("doctor {line}")), Ok(Command::Doctor(Source::Flags(expected.clone()))));
         // these are of who starts it, and no setting
-        let source = Source::Flags(Flags { scopes: None, ..expected });
-        assert_eq!(read(&format!("stdio {line}")), Ok(Command::Stdio { source, scopes: Scopes::all() }));
+        let source = Source::Flags(Flags { grants: None, ..expected });
+        assert_eq!(read(&format!("stdio {line}")), Ok(Command::Stdio { source, grants: Grants::all() }));
     }
 
     #[test]
@@ -698,13 +713,13 @@ mod tests {
 
     #[test]
     fn who_starts_it_says_what_may_be_done_beside_any_config_file() {
-        let (source, scopes) = (Source::File("/c".into()), Scopes::all());
+        let (source, scopes) = (Source::File("/c".into()), Grants::all());
         let line = format!("--config /c --scopes {scopes}");
-        let stdio = Command::Stdio { source: source.clone(), scopes };
+        let stdio = Command::Stdio { source: source.clone(), grants: scopes.clone() };
         assert_eq!(read(&format!("stdio {line}")), Ok(stdio));
         let call = read(&format!("call memory {line}"));
-        assert!(matches!(call, Ok(Command::Call { source: at, scopes: of, .. }) if (&at, &of) == (&source, &scopes)));
-        assert_eq!(read("stdio --config /c"), Ok(Command::Stdio { source, scopes: Scopes::read_only() }));
+        assert!(matches!(call, Ok(Command::Call { source: at, grants: of, .. }) if (&at, &of) == (&source, &scopes)));
+        assert_eq!(read("stdio --config /c"), Ok(Command::Stdio { source, grants: Grants::read_only() }));
     }
 
     #[test]
@@ -738,8 +753,8 @@ mod tests {
     fn a_call_takes_its_arguments_as_an_object() {
         let json = OsString::from("{\"limit\": 5}");
         let call = parse(["call".into(), "overview".into(), json, "--json".into()]).unwrap();
-        let Command::Call { tool, arguments, json, source, scopes } = call else { panic!() };
-        assert_eq!(scopes, Scopes::read_only());
+        let Command::Call { tool, arguments, json, source, grants: scopes } = call else { panic!() };
+        assert_eq!(scopes, Grants::read_only());
         assert_eq!((tool.as_str(), json, source), ("overview", true, Source::Flags(Flags::default())));
         assert_eq!(arguments["limit"], 5);
         for wrong in ["[]", "5", "{", "nonsense"] {
@@ -751,12 +766,12 @@ mod tests {
 
     #[test]
     fn tokens_are_made_listed_and_revoked() {
-        let Ok(Command::TokenNew { name, scopes, lifetime, sources, file }) =
+        let Ok(Command::TokenNew { name, grants: scopes, lifetime, sources, file }) =
             read("token new laptop --source 192.0.2.0/24 --source=::1 --expires 12h --token-file /t")
         else {
             panic!()
         };
-        assert_eq!((name.as_str(), scopes, sources.len()), ("laptop", Scopes::read_only(), 2));
+        assert_eq!((name.as_str(), scopes, sources.len()), ("laptop", Grants::read_only(), 2));
         assert_eq!((lifetime, file), (Some(Duration::from_secs(12 * 3600)), TokenFile::At("/t".into())));
         let lives = |line: &str| match read(line) {
             Ok(Command::TokenNew { lifetime, .. }) => lifetime,

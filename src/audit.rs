@@ -1,7 +1,7 @@
 //! Who asked for what, from where, and what became of it: one JSON line per record.
 //!
 //! Fields, always in this order, absent ones left out: `v`, `run`, `seq`, `time`, `request`, `caller`, `auth`, `token`, `peer`,
-//! `client`, `tool`, `args`, `target`, `decision`, `phase`, `outcome`, `kind`, `suppressed`, `bytes`, `ms`. `seq` counts
+//! `client`, `tool`, `args`, `grant`, `target`, `decision`, `phase`, `outcome`, `kind`, `suppressed`, `bytes`, `ms`. `seq` counts
 //! the records of one `run` (process) in one file without a gap: a record that could not be written takes no number. The names
 //! `prev` and `mac` are kept for a chain; they will stand last, so that a MAC can cover every byte before it.
 //!
@@ -152,6 +152,8 @@ pub struct Record<'a> {
     pub tool: Option<&'a str>,
     /// Its allow-listed arguments.
     pub args: Option<&'a Map<String, Value>>,
+    /// The grant that let it pass; of a call about no one target all that could have.
+    pub grant: Option<String>,
     /// What was acted on, once resolved.
     pub target: Option<&'a str>,
     /// Whether it was let through.
@@ -180,6 +182,7 @@ impl Record<'_> {
             client: None,
             tool: None,
             args: None,
+            grant: None,
             target: None,
             decision,
             phase: Phase::Result,

@@ -26,7 +26,7 @@ use self::{
     store::{Hash, Network, Store},
     token::Token,
 };
-use crate::{failure::Failure, scope::Scopes, threads::Threads};
+use crate::{failure::Failure, grant::Grants, threads::Threads};
 
 pub mod store;
 pub mod token;
@@ -80,24 +80,24 @@ pub struct Caller {
     /// What its owner calls it.
     pub name: Arc<str>,
     /// What it may do.
-    pub scopes: Scopes,
+    pub grants: Grants,
     /// How it was told from others.
     pub auth: Method,
 }
 
 impl Caller {
     /// Whoever started this process as its MCP server.
-    pub fn stdio(scopes: Scopes) -> Self {
-        Self::by(Method::Stdio, scopes)
+    pub fn stdio(grants: Grants) -> Self {
+        Self::by(Method::Stdio, grants)
     }
 
     /// Whoever runs `call` on this machine.
-    pub fn local(scopes: Scopes) -> Self {
-        Self::by(Method::Local, scopes)
+    pub fn local(grants: Grants) -> Self {
+        Self::by(Method::Local, grants)
     }
 
-    fn by(auth: Method, scopes: Scopes) -> Self {
-        Self { id: auth.name().into(), name: auth.name().into(), scopes, auth }
+    fn by(auth: Method, grants: Grants) -> Self {
+        Self { id: auth.name().into(), name: auth.name().into(), grants, auth }
     }
 }
 
@@ -217,9 +217,9 @@ impl Auth {
     }
 
     /// Lets in one token, which is never hashed by argon2: nothing of it is stored, and its keyed digest stays in memory.
-    pub fn trial(token: &Token, scopes: Scopes) -> Result<Self, Failure> {
+    pub fn trial(token: &Token, grants: Grants) -> Result<Self, Failure> {
         let mut auth = Self::new(&Store::default())?;
-        let caller = Caller { id: token.id().into(), name: "trial".into(), scopes, auth: Method::Trial };
+        let caller = Caller { id: token.id().into(), name: "trial".into(), grants, auth: Method::Trial };
         auth.trial = Some(Trial { digest: hmac::sign(&auth.key, token.expose().as_bytes()), caller });
         Ok(auth)
     }
@@ -377,7 +377,7 @@ impl Known {
             let caller = Caller {
                 id: Arc::clone(&id),
                 name: record.name.as_str().into(),
-                scopes: record.scopes,
+                grants: record.scopes.clone(),
                 auth: Method::Token,
             };
             let entry = Entry {
@@ -465,7 +465,7 @@ mod tests {
         Record {
             id: token.id().into(),
             name: "laptop".into(),
-            scopes: Scopes::all(),
+            scopes: Grants::all(),
             created: Time::new(now()).unwrap(),
             expires: Time::new(now() + Duration::from_secs(3600)),
             sources: vec![],
@@ -699,7 +699,7 @@ mod tests {
     #[tokio::test]
     async fn a_trials_token_is_let_in_without_argon2_and_survives_a_reload() {
         let token = Token::generate().unwrap();
-        let auth = Auth::trial(&token, Scopes::read_only()).unwrap();
+        let auth = Auth::trial(&token, Grants::read_only()).unwrap();
         auth.argon2.close();
         auth.reload(&Store::default());
         let caller = ask(&auth, &token).await.unwrap();

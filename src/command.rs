@@ -91,8 +91,8 @@ fn dispatch(command: Command, idle: fn()) -> Result<(), Error> {
             Settings::read(&file, &environment)?;
             say("ok")
         }
-        Command::TokenNew { name, scopes, lifetime, sources, file } => {
-            token::new(&token_file(file, &environment)?, Wanted { name, scopes, lifetime, sources })
+        Command::TokenNew { name, grants, lifetime, sources, file } => {
+            token::new(&token_file(file, &environment)?, Wanted { name, scopes: grants, lifetime, sources })
         }
         Command::TokenList(file) => token::list(&token_file(file, &environment)?),
         Command::TokenRevoke { which, file } => token::revoke(&token_file(file, &environment)?, &which),
@@ -106,9 +106,9 @@ fn dispatch(command: Command, idle: fn()) -> Result<(), Error> {
         }
         Command::Init => init::run().map_err(Error::other),
         Command::Serve(source) => block_on(idle, serve::run(&source, &environment)),
-        Command::Stdio { source, scopes } => block_on(idle, stdio::run(&source, &environment, scopes)),
-        Command::Call { tool, arguments, json, source, scopes } => {
-            block_on(idle, call::run(&source, &environment, scopes, &tool, arguments, json))
+        Command::Stdio { source, grants } => block_on(idle, stdio::run(&source, &environment, grants)),
+        Command::Call { tool, arguments, json, source, grants } => {
+            block_on(idle, call::run(&source, &environment, grants, &tool, arguments, json))
         }
     }
 }

@@ -33,9 +33,9 @@ pub use trial::Flags;
 use crate::{
     audit::Sink,
     docker,
+    grant::Grants,
     lane::{PerLane, Room},
     root::read_own,
-    scope::Scopes,
 };
 use written::Written;
 
@@ -168,7 +168,7 @@ pub struct Settings {
     /// Whose credentials are let in.
     pub tokens: Tokens,
     /// What may be done with a trial's token.
-    pub scopes: Scopes,
+    pub grants: Grants,
     /// Where calls are recorded.
     pub audit: Sink,
     /// What callers can use up.

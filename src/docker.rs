@@ -55,8 +55,12 @@ pub use socket::Socket;
 pub use wait::Health;
 pub(crate) use wait::late;
 
-use crate::{failure::Failure, scope::Scope};
-use allow::Allow;
+use crate::{
+    failure::Failure,
+    grant::Reach,
+    scope::{Action, Scope},
+};
+use allow::{Allow, Rules};
 use detail::{Detail, Image};
 use model::{Inspect, Mount, SHORT, Summary};
 use registries::Registries;
@@ -102,7 +106,7 @@ pub struct Settings {
     /// Where it listens.
     pub socket: Socket,
     /// Which containers may be seen and acted on.
-    pub allow: Allow,
+    pub allow: Rules,
     /// The directories of the machine that a new container may be given, each by itself and nothing below it. None by default.
     pub binds: Vec<PathBuf>,
     /// The registries that images may be pulled from.
@@ -120,6 +124,8 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Docker {
     settings: Arc<Settings>,
+    /// Which containers are reached through this.
+    allow: Arc<Allow>,
     /// Places for long answers.
     long: Arc<Semaphore>,
     /// Places for what is looked up for many containers at once.
@@ -135,8 +141,16 @@ impl Docker {
     pub fn new(settings: Settings) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let (long, abreast) = (places(2), places(ABREAST));
-        let (settings, counting) = (Arc::new(settings), Arc::default());
-        Self { settings, long, abreast, counting, held: hold::Held::default(), pulse: glance::Pulse::default() }
+        let (allow, counting) = (Arc::new(settings.allow.clone().into()), Arc::default());
+        Self {
+            settings: Arc::new(settings),
+            allow,
+            long,
+            abreast,
+            counting,
+            held: hold::Held::default(),
+            pulse: glance::Pulse::default(),
+        }
     }
 
     /// No Engine: for a recorded machine, which has none to ask.
@@ -147,6 +161,16 @@ impl Docker {
     /// What the operator says of it.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The same Engine, as far as the grants of a caller reach.
+    pub fn within(&self, reach: Reach) -> Self {
+        Self { allow: Arc::new(self.allow.within(reach)), ..self.clone() }
+    }
+
+    /// Which containers are reached.
+    pub fn allow(&self) -> &Allow {
+        &self.allow
     }
 
     /// Whether there is a socket to ask at all. One that is there and does not answer is there.
@@ -242,7 +266,7 @@ impl Docker {
     /// Every container that this server may see, whatever its state, in the Engine's order: the youngest first.
     pub async fn containers(&self) -> Result<Vec<Summary>, Failure> {
         let all = self.all_containers().await?;
-        Ok(all.into_iter().filter(|one| self.settings.allow.permits(Scope::DockerRead, one)).collect())
+        Ok(all.into_iter().filter(|one| self.allow.sees(one)).collect())
     }
 
     /// Every container there is, also those that may not be seen: to know what an image, a volume or a network is used by. Never for an
@@ -256,20 +280,14 @@ impl Docker {
         }
     }
 
-    /// The one container that `name` means: its name, its full id or the twelve digits that are shown; if `scope` lets callers at it.
-    /// For a scope that only reads also any other beginning of one id.
-    pub async fn find(&self, name: &str, scope: Scope) -> Result<Summary, Failure> {
+    /// The one container that `name` means: its name, its full id or the twelve digits that are shown; if `action` of `scope` may be done to
+    /// it. For a scope that only reads also any other beginning of one id.
+    pub async fn find(&self, name: &str, scope: Scope, action: Option<Action>) -> Result<Summary, Failure> {
         let all = self.all_containers().await?;
         let own = all.iter().find(|one| self.settings.own.as_ref() == Some(&one.id)).cloned();
-        let allow = &self.settings.allow;
-        let seen = all.into_iter().filter(|one| allow.permits(Scope::DockerRead, one)).collect();
+        let seen = all.into_iter().filter(|one| self.allow.sees(one)).collect();
         let found = one_of(seen, name, scope.is_read_only())?;
-        if !allow.permits(scope, &found) {
-            let name = found.name();
-            let why =
-                format!("the configuration does not let {scope} at the container {name}: docker.allow says at which");
-            return Err(Failure::Forbidden(why));
-        }
+        self.allow.check(scope, action, &found)?;
         let Some(own) = own.filter(|_| !scope.is_read_only()) else { return Ok(found) };
         let name = found.name();
         if found.id == own.id {

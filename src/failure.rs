@@ -27,6 +27,9 @@ pub enum Failure {
     /// The operator's configuration does not let this caller do it, or the server never does. A whole sentence.
     #[error("{0}")]
     Forbidden(String),
+    /// The caller holds no grant of it. A whole sentence that says what it holds.
+    #[error("{0}")]
+    NotGranted(String),
     /// A service would not do it as things stand. A whole sentence, with what it said.
     #[error("{0}")]
     Refused(String),
@@ -92,6 +95,7 @@ impl Failure {
             Self::Unavailable(_) => "unavailable",
             Self::Away(_) => "away",
             Self::Forbidden(_) => "forbidden",
+            Self::NotGranted(_) => "not_granted",
             Self::Refused(_) => "refused",
             Self::StillRunning(_) => "still_running",
             Self::TimedOut(_) => "timed_out",

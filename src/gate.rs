@@ -1,4 +1,4 @@
-//! The one path of every call: find → scope → limits → run → shape → audit, once, for every tool, over HTTP and stdio alike.
+//! The one path of every call: find → grant → limits → run → shape → audit, once, for every tool, over HTTP and stdio alike.
 //!
 //! No answer leaves except through [`Gate::call`]: nothing unscoped, unbounded, unsanitized or unaudited.
 
@@ -28,6 +28,7 @@ use crate::{
     audit::{Audit, Client, Decision, Outcome, Record, RequestId},
     auth::Caller,
     failure::Failure,
+    grant::{Grants, Verdict},
     host::Host,
     lane::{Lane, PerLane, Room},
     text,
@@ -162,7 +163,7 @@ impl Gate {
 
     /// The tools `caller` may call, in the list's order. What it may not call is not there at all.
     pub fn visible<'a>(&'a self, caller: &'a Caller) -> impl Iterator<Item = &'static Entry> + 'a {
-        self.tools.iter().filter(|tool| caller.scopes.contain(tool.scope))
+        self.tools.iter().filter(|tool| tool.is_open_to(&caller.grants))
     }
 
     /// What `tools/list` says of the tools that the caller may call: a call like any other, but for its answer.
@@ -171,7 +172,7 @@ impl Gate {
         let deadline = self.limits().deadline;
         let list = async {
             let _seat = self.lanes.enter(list::LANE, call.caller, deadline).await?;
-            self.lists.of(self.tools, call.caller.scopes)
+            self.lists.of(self.tools, &call.caller.grants)
         };
         let result = tokio::select! {
             result = tokio::time::timeout(deadline, list) => result.unwrap_or_else(|_| Err(late(call.tool, deadline))),
@@ -189,10 +190,11 @@ impl Gate {
             let recorded = self.audit.failed("no_such_tool", &record).await;
             return Err(recorded.map_or_else(|error| Refusal::Failed(unaudited(&error)), |()| Refusal::NoSuchTool));
         };
-        let asked = Asked { args: allowed(&call.arguments, tool.audited), ..asked };
+        let held = call.caller.grants.of_actions(tool.scope, tool.actions).cloned().collect();
+        let asked = Asked { args: allowed(&call.arguments, tool.audited), held, ..asked };
         match tool.look {
             None => {
-                let result = self.read(tool, &call, cancelled).await;
+                let result = self.read(tool, &call, &asked, cancelled).await;
                 asked.conclude(result, length).await.map_err(Refusal::Failed)
             }
             Some(look) => self.act(tool, look, call, asked, cancelled).await.map_err(Refusal::Failed),
@@ -203,6 +205,7 @@ impl Gate {
         &self,
         tool: &'static Entry,
         call: &Call<'_>,
+        asked: &Asked,
         cancelled: impl Future<Output = ()>,
     ) -> Result<Arc<Answer>, Failure> {
         let stop = CancellationToken::new();
@@ -210,7 +213,7 @@ impl Gate {
         let _stop = stop.clone().drop_guard();
         let deadline = self.limits().deadline;
         let until = Instant::now() + deadline;
-        let work = tokio::time::timeout(deadline, unpanicked(self.answer(tool, call, until, &stop)));
+        let work = tokio::time::timeout(deadline, unpanicked(self.answer(tool, call, asked, until, &stop)));
         tokio::select! {
             result = work => result.unwrap_or_else(|_| Err(late(tool.name, deadline))),
             () = cancelled => Err(Failure::Cancelled),
@@ -221,12 +224,13 @@ impl Gate {
         &self,
         tool: &'static Entry,
         call: &Call<'_>,
+        asked: &Asked,
         until: Instant,
         stop: &CancellationToken,
     ) -> Result<Arc<Answer>, Failure> {
-        let more = tool.tells_more.is_some_and(|scope| call.caller.scopes.contain(scope));
-        let key = tool.shared.then(|| share::Key::new(tool.name, more, &call.arguments)).flatten();
-        let enter = || self.turn(tool, call.caller);
+        let grants = &call.caller.grants;
+        let key = tool.shared.then(|| share::Key::new(tool.name, tool.deciding(grants), &call.arguments)).flatten();
+        let enter = || self.turn(tool, asked);
         let read = |turn: Turn| async move {
             let turn = turn.telling(call.steps.clone());
             // others may wait for a shared answer when the first who asked is gone, and have more time than it has left
@@ -251,7 +255,7 @@ impl Gate {
         asked: Asked,
         cancelled: impl Future<Output = ()>,
     ) -> Result<Arc<Answer>, Failure> {
-        let turn = match self.turn(tool, call.caller).await {
+        let turn = match self.turn(tool, &asked).await {
             Ok(turn) => turn,
             Err(failure) => return asked.conclude(Err(failure), length).await,
         };
@@ -308,6 +312,8 @@ impl Gate {
             client: call.client.map(|client| (client.name.to_owned(), client.version.to_owned())),
             request: call.request.clone(),
             args: None,
+            held: Grants::default(),
+            verdict: Arc::default(),
             target: OnceLock::new(),
             began: Instant::now(),
             host: self.host.clone(),
@@ -316,10 +322,10 @@ impl Gate {
     }
 
     /// A turn for a call of `tool`, as soon as its lane has a place.
-    async fn turn(&self, tool: &Entry, caller: &Arc<Caller>) -> Result<Turn, Failure> {
-        let deadline = self.limits().deadline;
+    async fn turn(&self, tool: &Entry, asked: &Asked) -> Result<Turn, Failure> {
+        let (deadline, caller) = (self.limits().deadline, &asked.caller);
         let seat = self.lanes.enter(tool.lane, caller, deadline).await?;
-        let turn = Turn::seated(self.host.clone(), Arc::clone(caller), seat);
+        let turn = Turn::seated(self.host.clone(), Arc::clone(caller), seat).judged_in(Arc::clone(&asked.verdict));
         let (lanes, caller) = (Arc::clone(&self.lanes), Arc::clone(caller));
         Ok(turn.entering(Box::new(move |lane| {
             let (lanes, caller) = (Arc::clone(&lanes), Arc::clone(&caller));
@@ -344,6 +350,9 @@ struct Asked {
     client: Option<(String, String)>,
     request: Option<RequestId>,
     args: Option<JsonObject>,
+    /// The caller's grants of what the tool does.
+    held: Grants,
+    verdict: Arc<Verdict>,
     /// What is acted on, once it is known.
     target: OnceLock<String>,
     began: Instant,
@@ -360,6 +369,7 @@ impl Asked {
             client: self.client.as_ref().map(|(name, version)| Client { name, version }),
             tool: Some(&self.tool),
             args: self.args.as_ref(),
+            grant: self.verdict.granted().map(ToString::to_string),
             target: self.target.get().map(String::as_str),
             outcome: Some(Outcome::Ok),
             ms: Some(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)),
@@ -378,8 +388,15 @@ impl Asked {
     async fn conclude<T>(&self, result: Result<T, Failure>, bytes: fn(&T) -> usize) -> Result<T, Failure> {
         let mut record = self.record();
         match &result {
-            Ok(answer) => record.bytes = Some(bytes(answer) as u64),
+            Ok(answer) => {
+                record.bytes = Some(bytes(answer) as u64);
+                // a list shows what any of them lets be seen
+                record.grant = record.grant.or_else(|| Some(self.held.to_string()).filter(|held| !held.is_empty()));
+            }
             Err(failure) => {
+                if matches!(failure, Failure::NotGranted(_)) {
+                    (record.decision, record.grant) = (Decision::Denied, None);
+                }
                 record.outcome = Some(Outcome::Error);
                 record.kind = Some(failure.kind());
                 if let Failure::Internal(source) = failure {

@@ -40,7 +40,7 @@ use self::{child::Children, record::Record};
 use crate::{
     auth::store::{self, Store, Wanted},
     config::{ConfigError, DEFAULT_FILE, Environment, Flags, INIT_FILE, Init, Settings, Source, Tokens},
-    scope::Scopes,
+    grant::Grants,
 };
 
 /// The user and group of the server.
@@ -180,7 +180,7 @@ fn first_token(record: &Record) {
         etc::state_directory(Path::new(STATE), SERVER).map_err(|error| format!("{STATE}: {error}")).and_then(|()| {
             let wanted = Wanted {
                 name: "first".to_owned(),
-                scopes: Scopes::read_only(),
+                scopes: Grants::read_only(),
                 lifetime: Some(store::LIFETIME),
                 sources: vec![],
             };

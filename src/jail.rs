@@ -42,7 +42,7 @@ use own::Inodes;
 pub use own::Own;
 pub use trace::Trace;
 
-use crate::{failure::Failure, text::quote_path};
+use crate::{failure::Failure, grant::Reach, scope::Action, text::quote_path};
 
 /// Links that one path may lead through, as the kernel has it.
 const MOST_LINKS: usize = 40;
@@ -105,6 +105,14 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Jail {
     inner: Arc<Inner>,
+    reach: Arc<Within>,
+}
+
+/// How far the grants of a caller reach.
+#[derive(Debug, Default)]
+struct Within {
+    reach: Reach,
+    action: Option<Action>,
 }
 
 #[derive(Debug)]
@@ -139,7 +147,12 @@ impl Jail {
         for directory in &directories {
             let _ = directory.open(&settings.root);
         }
-        Self { inner: Arc::new(Inner { settings, directories, writers: Arc::default() }) }
+        Self { inner: Arc::new(Inner { settings, directories, writers: Arc::default() }), reach: Arc::default() }
+    }
+
+    /// Of this, as far as these grants reach for `action`.
+    pub fn within(&self, reach: Reach, action: Option<Action>) -> Self {
+        Self { inner: Arc::clone(&self.inner), reach: Arc::new(Within { reach, action }) }
     }
 
     /// Without any directory.
@@ -150,6 +163,28 @@ impl Jail {
     /// The allowed directories.
     pub fn allowed(&self) -> &[Allowed] {
         &self.inner.settings.allowed
+    }
+
+    /// Of the allowed directories, what the caller's grants reach.
+    fn granted(&self) -> Vec<Allowed> {
+        let Within { reach, action } = &*self.reach;
+        let Some(targets) = reach.targets(*action) else { return self.allowed().to_vec() };
+        let part = |allowed: &Allowed, target: &str| {
+            let target = Path::new(target);
+            let path = if target.starts_with(&allowed.path) { target } else { &allowed.path };
+            path.starts_with(target).then(|| Allowed { path: path.to_owned(), ..allowed.clone() })
+        };
+        let within = |target: &&str| {
+            // below it, or the innermost that it lies in
+            let below = self.allowed().iter().filter(|allowed| allowed.path.starts_with(target));
+            let around = self.allowed().iter().filter(|allowed| Path::new(target).starts_with(&allowed.path));
+            let around = around.max_by_key(|allowed| allowed.path.as_os_str().len());
+            below.chain(around).filter_map(|allowed| part(allowed, target)).collect::<Vec<_>>()
+        };
+        let mut parts: Vec<Allowed> = targets.iter().flat_map(within).collect();
+        parts.sort_by(|a, b| a.path.cmp(&b.path));
+        parts.dedup();
+        parts
     }
 
     /// What an allowed directory lacks, for whoever runs the server. `None`: it can be used.
@@ -199,11 +234,13 @@ impl Jail {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Failure::Invalid("/ itself cannot be changed".into()));
         };
+        self.check_granted(&path)?;
         // the name decides too: a rw directory inside of a ro one may not be replaced
         let (directory, _) = self.allowing(&path)?;
         self.check_changeable(&path, directory)?;
         self.check_name(directory, &path)?;
-        let found = self.open(parent, Last::Target)?.ok_or_else(|| {
+        // the name is granted, and what it is in need not be
+        let found = self.open_allowed(parent, Last::Target)?.ok_or_else(|| {
             Failure::Forbidden(format!(
                 "{} leads through a symbolic link; what is changed is named by its own path",
                 quote_path(parent)
@@ -256,8 +293,9 @@ impl Jail {
 
     /// What callers may see, in a clause.
     fn list(&self) -> String {
-        let all: Vec<String> = self.allowed().iter().map(ToString::to_string).collect();
+        let all: Vec<String> = self.granted().iter().map(ToString::to_string).collect();
         match all.as_slice() {
+            [] if !self.allowed().is_empty() => format!("you may {}", self.reach.reach.list()),
             [] => "this server allows no directory (files in its config, --files without one)".into(),
             _ => format!("allowed are {}", all.join(", ")),
         }
@@ -277,8 +315,15 @@ impl Jail {
         )))
     }
 
-    /// Opens `path` as it stands. `None`: there is a link in it.
+    /// Opens `path` as it stands, if the caller's grants reach it. `None`: there is a link in it.
     fn open(&self, path: &Path, last: Last) -> Result<Option<Found>, Failure> {
+        // first: of what is not granted nobody learns whether it is there
+        self.check_granted(path)?;
+        self.open_allowed(path, last)
+    }
+
+    /// The same, whatever the caller's grants are.
+    fn open_allowed(&self, path: &Path, last: Last) -> Result<Option<Found>, Failure> {
         let (directory, rest) = self.allowing(path)?;
         self.check_name(directory, path)?;
         // what is the server's own may be replaced in this very moment: neither the old nor the new one is to be had
@@ -324,6 +369,12 @@ impl Jail {
             "{} shows the kernel's state and no files; other tools tell of it",
             quote_path(path)
         )))
+    }
+
+    /// By the caller's grants: each is good for what it names and for what is below that.
+    fn check_granted(&self, path: &Path) -> Result<(), Failure> {
+        let Within { reach, action } = &*self.reach;
+        reach.check(*action, &quote_path(path), |target| path.starts_with(target))
     }
 
     /// By its name and those of the directories that it is in, as far as the operator has not named them.

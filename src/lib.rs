@@ -10,7 +10,7 @@
 //!               └──────────────► server (MCP) ◄──────────┘                  |
 //!                                     |                                     |
 //!                                    gate ◄─────────────────────────────────┘
-//!             find → scope → lane → [aim → audit(attempt)] → run → shape → audit(result)
+//!             find → grant → lane → [aim → audit(attempt)] → run → shape → audit(result)
 //!                                     |
 //!                                 tools/…    one file each: request struct, report struct, a pure function
 //!                                     |
@@ -21,7 +21,7 @@
 //!
 //! # Where things are
 //! Imports point down this list, checked by a test: [`failure`], [`scope`], [`lane`] → [`proc`], [`root`], [`text`], [`table`], [`page`], [`threads`] →
-//! [`gap`] → [`jail`], [`docker`], [`auth`] → [`host`] → [`facts`] → [`audit`], [`tool`], `bucket` → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`],
+//! [`gap`], [`grant`] → [`jail`], [`docker`], [`auth`] → [`host`] → [`facts`] → [`audit`], [`tool`], `bucket` → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`],
 //! [`init`] → [`args`] → [`command`] → `main`.
 //!
 //! Beside all this, and in a process of its own, stands docker-guard ([`guard`]): between the server and the Engine's socket, which is root's.
@@ -35,8 +35,8 @@
 //! - No process is ever spawned: no shell, no helper programs. Only [`init`], to whom no caller speaks, starts this program itself.
 //! - No path of a caller's is opened outside [`jail`], and no kernel file outside [`root`]. The server's own files (config, tokens,
 //!   certificate, audit log, journal of updates) are the only others, and no caller sees them.
-//! - No answer leaves except through [`gate`]: nothing unaudited, unsanitized, unbounded or unscoped.
-//! - A scope is visibility: what a caller may not do is neither listed nor callable. Equal scopes see equal lists, in a fixed order.
+//! - No answer leaves except through [`gate`]: nothing unaudited, unsanitized, unbounded or ungranted.
+//! - A grant is visibility: what a caller may not do is neither listed nor callable. Equal grants see equal lists, in a fixed order.
 //! - A missing kernel feature, a missing right and our own bug are three different answers; never a zero for "unknown".
 //! - Nothing is changed that is not on disk as an attempt before, under the full id of what it is done to.
 //! - A caller's file is never written in place: its successor takes its name in one step, by a directory that is held ([`jail::write`]).
@@ -63,6 +63,7 @@ pub mod facts;
 pub mod failure;
 pub mod gap;
 pub mod gate;
+pub mod grant;
 pub mod guard;
 pub mod host;
 pub mod init;

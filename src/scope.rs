@@ -59,12 +59,101 @@ impl Scope {
 }
 
 impl Scope {
-    /// Whether it is about containers, so that rules of the operator's can narrow it to some of them.
-    pub fn reaches_containers(self) -> bool {
+    /// What one who may only do some of it is said to do, in the order the documentation lists it. Without any, there is nothing to choose from.
+    pub const fn actions(self) -> &'static [Action] {
+        use Action::*;
         match self {
-            Self::SystemRead | Self::FilesRead | Self::FilesWrite => false,
-            Self::DockerRead | Self::DockerLogs | Self::DockerControl | Self::DockerDeploy => true,
+            Self::SystemRead | Self::DockerRead | Self::DockerLogs | Self::FilesRead => &[],
+            Self::DockerControl => &[Start, Stop, Restart, Pause, Unpause, Kill],
+            Self::DockerDeploy => &[Run, Update, Remove, Pull, RemoveImage, Prune],
+            Self::FilesWrite => &[Write, Edit, Create, Move, Remove],
         }
+    }
+
+    /// What it is done to, as far as one can be told from another.
+    pub fn targets(self) -> Targets {
+        match self {
+            Self::SystemRead => Targets::None,
+            Self::DockerRead | Self::DockerLogs | Self::DockerControl | Self::DockerDeploy => Targets::Containers,
+            Self::FilesRead | Self::FilesWrite => Targets::Paths,
+        }
+    }
+}
+
+/// What a scope is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// The machine as a whole.
+    None,
+    /// Containers, by name.
+    Containers,
+    /// Files and directories, by path.
+    Paths,
+}
+
+/// Part of what a scope that acts allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Start a container.
+    Start,
+    /// Stop one.
+    Stop,
+    /// Restart one.
+    Restart,
+    /// Pause one.
+    Pause,
+    /// Let a paused one go on.
+    Unpause,
+    /// Send one a signal.
+    Kill,
+    /// Make a container and start it, with its image's pull.
+    Run,
+    /// Make a container again of a newer image, with that image's pull.
+    Update,
+    /// Remove a container, or a file.
+    Remove,
+    /// Pull an image by itself.
+    Pull,
+    /// Remove an image.
+    RemoveImage,
+    /// Remove what nothing uses.
+    Prune,
+    /// Write a whole file.
+    Write,
+    /// Change part of a file.
+    Edit,
+    /// Make a directory.
+    Create,
+    /// Move or rename.
+    Move,
+}
+
+impl Action {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Unpause => "unpause",
+            Self::Kill => "kill",
+            Self::Run => "run",
+            Self::Update => "update",
+            Self::Remove => "remove",
+            Self::Pull => "pull",
+            Self::RemoveImage => "remove_image",
+            Self::Prune => "prune",
+            Self::Write => "write",
+            Self::Edit => "edit",
+            Self::Create => "create",
+            Self::Move => "move",
+        }
+    }
+
+    /// Whether it is done to one of its scope's targets. What is not, is done by nobody whose right is for some targets alone.
+    pub fn has_target(self) -> bool {
+        !matches!(self, Self::Pull | Self::RemoveImage | Self::Prune)
     }
 }
 
@@ -90,8 +179,12 @@ impl TryFrom<String> for Scope {
 
 /// A word that names no scope; says which there are.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no scope {0:?}; there is {list}", list = Scopes::all())]
+#[error("there is no scope {0:?}; there is {list}", list = list())]
 pub struct UnknownScope(String);
+
+fn list() -> String {
+    Scope::ALL.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(", ")
+}
 
 impl FromStr for Scope {
     type Err = UnknownScope;
@@ -101,69 +194,10 @@ impl FromStr for Scope {
     }
 }
 
-/// A set of scopes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "Vec<Scope>", into = "Vec<Scope>")]
-pub struct Scopes(u32);
-
-impl Scopes {
-    /// All there are.
-    pub fn all() -> Self {
-        Scope::ALL.iter().copied().collect()
-    }
-
-    /// Those that change nothing: what a trial and a stdio client get unless told otherwise.
-    pub fn read_only() -> Self {
-        Scope::ALL.iter().copied().filter(|scope| scope.is_read_only()).collect()
-    }
-
-    /// Whether `scope` is among them.
-    pub fn contain(self, scope: Scope) -> bool {
-        self.0 & (1 << scope as u32) != 0
-    }
-
-    /// Each of them, in the order of [`Scope::ALL`].
-    pub fn iter(self) -> impl Iterator<Item = Scope> {
-        Scope::ALL.iter().copied().filter(move |scope| self.contain(*scope))
-    }
-}
-
-impl FromIterator<Scope> for Scopes {
-    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        Self(scopes.into_iter().fold(0, |bits, scope| bits | 1 << scope as u32))
-    }
-}
-
-impl From<Vec<Scope>> for Scopes {
-    fn from(scopes: Vec<Scope>) -> Self {
-        scopes.into_iter().collect()
-    }
-}
-
-impl From<Scopes> for Vec<Scope> {
-    fn from(scopes: Scopes) -> Self {
-        scopes.iter().collect()
-    }
-}
-
-impl FromStr for Scopes {
-    type Err = UnknownScope;
-
-    /// Reads a comma-separated list, as `--scopes` takes it.
-    fn from_str(list: &str) -> Result<Self, UnknownScope> {
-        list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Scope::from_str).collect()
-    }
-}
-
-impl fmt::Display for Scopes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.iter().map(Scope::name).collect();
-        f.write_str(&names.join(","))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -172,12 +206,20 @@ mod tests {
             assert_eq!(scope.name().parse(), Ok(*scope));
             assert_eq!(ron::from_str::<Scope>(&ron::to_string(scope).unwrap()).unwrap(), *scope);
         }
-        assert_eq!(Scopes::all().to_string().parse(), Ok(Scopes::all()));
+    }
+
+    #[test]
+    fn every_action_belongs_to_what_acts_and_has_one_name_there() {
+        for scope in Scope::ALL {
+            assert_eq!(scope.actions().is_empty(), scope.is_read_only(), "{scope}");
+            let names: BTreeSet<_> = scope.actions().iter().map(|action| action.name()).collect();
+            assert_eq!(names.len(), scope.actions().len(), "{scope}");
+        }
     }
 
     #[test]
     fn an_unknown_scope_is_told_what_there_is() {
-        let error = "system:read,root".parse::<Scopes>().unwrap_err();
+        let error = "root".parse::<Scope>().unwrap_err();
         assert!(error.to_string().contains("\"root\"") && error.to_string().contains("system:read"), "{error}");
     }
 }

@@ -20,10 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Caller,
+    docker::Docker,
     failure::Failure,
+    grant::{Grants, Reach, Verdict},
     host::{Host, Machine},
+    jail::Jail,
     lane::Lane,
-    scope::Scope,
+    scope::{Action, Scope},
     threads::Threads,
 };
 
@@ -66,6 +69,8 @@ pub trait Acting: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     const TITLE: &'static str;
     /// See [`Tool::SCOPE`].
     const SCOPE: Scope;
+    /// What it does of its scope: if more than one, its argument `action` says which.
+    const ACTIONS: &'static [Action];
     /// See [`Tool::LANE`].
     const LANE: Lane;
     /// Whether it can lose something that cannot be had back.
@@ -145,6 +150,7 @@ pub struct Turn {
     steps: Option<mpsc::Sender<Step>>,
     attempt: Option<Arc<Attempt>>,
     left: CancellationToken,
+    verdict: Arc<Verdict>,
 }
 
 /// What a search leaves of the time for telling what it has found.
@@ -161,7 +167,18 @@ impl Turn {
     pub fn seated(host: Host, caller: Arc<Caller>, seat: Seat) -> Self {
         let (stop, left) = (CancellationToken::new(), CancellationToken::new());
         let seat = Arc::new(Mutex::new(Some(seat)));
-        Self { host, caller, seat, enter: None, stop, until: None, steps: None, attempt: None, left }
+        Self {
+            host,
+            caller,
+            seat,
+            enter: None,
+            stop,
+            until: None,
+            steps: None,
+            attempt: None,
+            left,
+            verdict: Arc::default(),
+        }
     }
 
     /// Enters other lanes like this; without, it stays where it is.
@@ -187,6 +204,11 @@ impl Turn {
     /// Puts its attempt on record like this; without, it may not act.
     pub fn recording(self, attempt: Attempt) -> Self {
         Self { attempt: Some(Arc::new(attempt)), ..self }
+    }
+
+    /// Tells here by which grant it is let at what it is about.
+    pub fn judged_in(self, verdict: Arc<Verdict>) -> Self {
+        Self { verdict, ..self }
     }
 
     /// Told here when the client of a call that acts is gone without having been told that the call goes on.
@@ -232,6 +254,20 @@ impl Turn {
     /// The machine.
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// The Engine, as far as the caller's grants of `scope` reach.
+    pub fn docker(&self, scope: Scope) -> Docker {
+        self.host.docker().within(self.reach(scope))
+    }
+
+    /// The allowed directories, as far as the caller's grants of `scope` reach for this action.
+    pub fn jail(&self, scope: Scope, action: Option<Action>) -> Jail {
+        self.host.jail().within(self.reach(scope), action)
+    }
+
+    fn reach(&self, scope: Scope) -> Reach {
+        Reach::of(self.caller.grants.clone(), scope, Arc::clone(&self.verdict))
     }
 
     /// Who asks.
@@ -284,6 +320,8 @@ pub struct Entry {
     pub name: &'static str,
     /// See [`Tool::SCOPE`].
     pub scope: Scope,
+    /// See [`Acting::ACTIONS`]. Empty for those that only read.
+    pub actions: &'static [Action],
     /// See [`Tool::LANE`].
     pub lane: Lane,
     /// See [`Tool::SHARED`].
@@ -306,6 +344,7 @@ impl Entry {
         Self {
             name: T::NAME,
             scope: T::SCOPE,
+            actions: &[],
             lane: T::LANE,
             shared: T::SHARED,
             tells_more: T::TELLS_MORE,
@@ -322,6 +361,7 @@ impl Entry {
         Self {
             name: T::NAME,
             scope: T::SCOPE,
+            actions: T::ACTIONS,
             lane: T::LANE,
             shared: false,
             tells_more: None,
@@ -331,6 +371,34 @@ impl Entry {
             describe: describe_acting::<T>,
             run: act::<T>,
         }
+    }
+
+    /// Whether these let its caller do any of what it does.
+    pub fn is_open_to(&self, grants: &Grants) -> bool {
+        grants.of_actions(self.scope, self.actions).next().is_some()
+    }
+
+    /// Those of these grants on which its answer depends.
+    pub fn deciding(&self, grants: &Grants) -> Grants {
+        let more = self.tells_more.into_iter().flat_map(|more| grants.of(more));
+        grants.of(self.scope).chain(more).cloned().collect()
+    }
+
+    /// `described`, with those of its actions alone that `grants` allow.
+    pub fn narrowed(&self, described: &rmcp::model::Tool, grants: &Grants) -> rmcp::model::Tool {
+        let (allowed, mut tool) = (grants.among(self.scope, self.actions), described.clone());
+        if allowed.len() < self.actions.len() {
+            let mut schema = Value::Object(JsonObject::clone(&tool.input_schema));
+            let named = schema.pointer("/properties/action/$ref").and_then(Value::as_str);
+            let place = named.map_or("/properties/action", |named| named.trim_start_matches('#')).to_owned() + "/enum";
+            if let Some(Value::Array(words)) = schema.pointer_mut(&place) {
+                words.retain(|word| allowed.iter().any(|action| word == action.name()));
+            }
+            if let Value::Object(schema) = schema {
+                tool.input_schema = Arc::new(schema);
+            }
+        }
+        tool
     }
 
     /// What `tools/list` says of it.

@@ -16,9 +16,10 @@ use systemmanager_mcp::{
     auth::Caller,
     failure::Failure,
     gate::{Answer, Call, Gate, Limits, Refusal},
+    grant::Grants,
     host::{First, Host},
     lane::Lane,
-    scope::{Scope, Scopes},
+    scope::{Action, Scope},
     tool::{Acting, Aim, Entry, Step, Tool, Turn},
 };
 use tokio::sync::mpsc;
@@ -48,6 +49,7 @@ impl Acting for Counts {
     const NAME: &'static str = "counts";
     const TITLE: &'static str = "Counts";
     const SCOPE: Scope = Scope::DockerControl;
+    const ACTIONS: &[Action] = &[Action::Stop];
     const LANE: Lane = Lane::Control;
     const DESTRUCTIVE: bool = false;
     const IDEMPOTENT: bool = false;
@@ -106,7 +108,7 @@ impl Bench {
         let host = Host::open("/".as_ref(), First::Comes).unwrap();
         let limits = Limits::default().with(Lane::Control, |room| room.per_minute = Some(acting));
         let gate = Gate::new(TOOLS, host, Arc::new(audit), limits);
-        Self { gate, scratch, caller: Arc::new(Caller::local(Scopes::all())) }
+        Self { gate, scratch, caller: Arc::new(Caller::local(Grants::all())) }
     }
 
     fn usual() -> Self {

@@ -32,6 +32,7 @@ const FIELDS: &[&str] = &[
     "client",
     "tool",
     "args",
+    "grant",
     "target",
     "decision",
     "phase",
@@ -326,6 +327,10 @@ fn on_a_full_disk_calls_are_refused_and_go_on_when_there_is_room_again() {
     });
     let words = refusal(&answer);
     assert!(words.starts_with("unaudited: ") && words.contains("audit"), "{words}");
+    eventually("a call with a shorter record is refused", || {
+        let answer = server.call("no_such_tool", json!({}));
+        (answer["result"]["isError"] == true).then_some(())
+    });
     for _ in 0..20 {
         assert!(refusal(&server.call("memory", json!({}))).contains("audit"));
         assert!(refusal(&server.call("no_such_tool", json!({}))).contains("audit"), "an unrecorded refusal");

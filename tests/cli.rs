@@ -146,7 +146,7 @@ fn call_may_do_what_it_is_told_it_may_whatever_a_config_says() {
     let config = config.to_str().unwrap();
     let call = |more: &[&str]| run(&scratch, &[&["call", "file_write", "{}", "--config", config], more].concat());
     let said = call(&[]);
-    let wanted = "needs the scope files:write";
+    let wanted = "needs a grant of files:write";
     assert!(
         said.code == Some(1) && said.err.contains(wanted) && said.err.contains("--scopes system:read,"),
         "{}",

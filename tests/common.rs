@@ -318,6 +318,12 @@ impl Key {
         Self { scopes: scopes.join(", "), ..self }
     }
 
+    /// With these grants.
+    pub(crate) fn with_grants(self, grants: &[&str]) -> Self {
+        let grants: Vec<_> = grants.iter().map(|grant| format!("{grant:?}")).collect();
+        Self { scopes: grants.join(", "), ..self }
+    }
+
     pub(crate) fn with_all_scopes(self) -> Self {
         self.with_scopes(Scope::ALL)
     }

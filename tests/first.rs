@@ -7,8 +7,8 @@ use systemmanager_mcp::{
     audit::{Audit, Sink},
     auth::Caller,
     gate::{Answer, Call, Gate, Limits},
+    grant::Grants,
     host::{First, Host},
-    scope::Scopes,
     tools::TOOLS,
 };
 
@@ -21,7 +21,7 @@ async fn answer(tool: &str, first: First) -> Arc<Answer> {
     let scratch = Scratch::new();
     let audit = Audit::open(&Sink::File(scratch.path("audit.jsonl"))).unwrap();
     let gate = Gate::new(TOOLS, Host::open("/".as_ref(), first).unwrap(), Arc::new(audit), Limits::default());
-    let caller = Arc::new(Caller::local(Scopes::all()));
+    let caller = Arc::new(Caller::local(Grants::all()));
     let call =
         Call { tool, arguments: Map::new(), caller: &caller, peer: None, client: None, request: None, steps: None };
     gate.call(call, std::future::pending()).await.unwrap_or_else(|_| panic!("{tool} answers"))

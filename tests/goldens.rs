@@ -11,8 +11,9 @@ use systemmanager_mcp::{
     audit::{Audit, Sink},
     auth::Caller,
     gate::{Call, Gate, Limits},
+    grant::Grants,
     host::{First, Host},
-    scope::{Scope, Scopes},
+    scope::Scope,
     tool::Entry,
     tools::TOOLS,
 };
@@ -86,7 +87,7 @@ async fn every_tool_answers_as_agreed_on_every_machine() {
     let tokens = tiktoken_rs::o200k_base().unwrap();
     for machine in machines() {
         let gate = gate(&machine);
-        let caller = Arc::new(Caller::local(Scopes::all()));
+        let caller = Arc::new(Caller::local(Grants::all()));
         // a recorded machine has no Docker Engine to ask: tests/docker.rs has real ones
         for tool in TOOLS.iter().filter(|tool| tool.scope == Scope::SystemRead) {
             let call = Call {
@@ -241,7 +242,7 @@ fn no_golden_is_of_a_tool_or_a_machine_that_is_gone() {
 #[tokio::test]
 async fn no_secret_in_any_argument_of_any_process_is_shown() {
     let gate = gate("laptop");
-    let caller = Arc::new(Caller::local(Scopes::all()));
+    let caller = Arc::new(Caller::local(Grants::all()));
     let ask = async |tool: &str, arguments: Value| {
         let arguments = arguments.as_object().unwrap().clone();
         let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };

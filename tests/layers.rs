@@ -6,13 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use systemmanager_mcp::lane::Lane;
+use systemmanager_mcp::{
+    lane::Lane,
+    scope::{Action, Scope, Targets},
+};
 
 /// Lowest first. A module may use what stands before it.
 const LAYERS: &[&[&str]] = &[
     &["failure", "scope", "lane"],
     &["proc", "root", "text", "table", "page", "threads"],
-    &["gap"],
+    &["gap", "grant"],
     &["jail", "docker", "auth"],
     &["host"],
     &["facts"],
@@ -171,6 +174,17 @@ fn every_parser_of_a_kernel_file_is_fuzzed() {
     }
 }
 
+/// Through the turn, which knows who asks: what the host has of Docker and files reaches as far as the configuration lets everybody.
+#[test]
+fn tools_reach_containers_and_files_only_as_far_as_their_callers_grants() {
+    for (name, text) in sources().iter().filter(|(name, _)| name.starts_with("tools")) {
+        let code = code(text).replace(char::is_whitespace, "");
+        for word in ["host().docker(", "host().jail(", "host.docker(", "host.jail("] {
+            assert!(!code.contains(word), "{name} has {word}): use Turn::docker or Turn::jail");
+        }
+    }
+}
+
 /// What tools have in common stands in `facts`, or in a module of their group that is no tool.
 #[test]
 fn a_tool_never_imports_another_tool() {
@@ -247,6 +261,28 @@ fn the_readme_shows_the_lanes_as_they_are() {
         let expected = [number(room.running), number(room.waiting), per_minute, share.to_owned()];
         assert_eq!(cells.get(2..6), Some(&expected[..]), "{}", spec.key);
     }
+}
+
+#[test]
+fn the_readme_shows_scopes_with_their_actions_and_targets_as_they_are() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("<!-- grants -->\n").expect("<!-- grants --> in the README");
+    let (table, _) = rest.split_once("<!-- /grants -->").expect("<!-- /grants --> in the README");
+    let words = |actions: &mut dyn Iterator<Item = &Action>| {
+        let words: Vec<String> = actions.map(|action| format!("`{}`", action.name())).collect();
+        if words.is_empty() { "–".to_owned() } else { words.join(" ") }
+    };
+    let rows = Scope::ALL.iter().map(|scope| {
+        let without = words(&mut scope.actions().iter().filter(|action| !action.has_target()));
+        let targets = match scope.targets() {
+            Targets::None => "–".to_owned(),
+            Targets::Containers if without == "–" => "containers".to_owned(),
+            Targets::Containers => format!("containers, but not for {without}"),
+            Targets::Paths => "a file, or a directory and what is below it".to_owned(),
+        };
+        format!("| `{scope}` | {} | {targets} |", words(&mut scope.actions().iter()))
+    });
+    assert_eq!(table.lines().skip(2).collect::<Vec<_>>(), rows.collect::<Vec<_>>());
 }
 
 /// The test's own reading of imports, which must not be fooled.

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::{Scope, Scopes};
+use systemmanager_mcp::{
+    grant::{Grant, Grants},
+    scope::Scope,
+};
 
 use crate::common::{Key, Request, Server, Setup};
 
@@ -78,7 +81,7 @@ fn every_tool_is_named_described_and_marked() {
 
 #[test]
 fn what_only_reads_is_marked_so_and_is_all_that_read_only_scopes_see() {
-    let reading: Vec<Scope> = Scopes::read_only().iter().collect();
+    let reading: Vec<Scope> = Grants::read_only().iter().map(Grant::scope).collect();
     let seen = modern(&allowing(&reading));
     assert!(seen.iter().all(|tool| tool["annotations"]["readOnlyHint"] == true));
     let marked = all().into_iter().filter(|tool| tool["annotations"]["readOnlyHint"] == true);
@@ -150,7 +153,7 @@ fn the_whole_list_is_cheap() {
         let lean = |tool: Value| json!({ "name": tool["name"], "description": tool["description"], "inputSchema": tool["inputSchema"] });
         tokens(&tools.into_iter().map(lean).collect::<Value>().to_string())
     };
-    let reading: Vec<Scope> = Scopes::read_only().iter().collect();
+    let reading: Vec<Scope> = Grants::read_only().iter().map(Grant::scope).collect();
     let (reads, all) = (cost(modern(&allowing(&reading))), cost(all()));
     assert!(reads < 5_000, "the list of what only reads takes {reads} tokens");
     assert!(all < 8_000, "the whole list takes {all} tokens");

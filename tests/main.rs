@@ -16,6 +16,7 @@ mod files;
 mod first;
 mod fuzzed;
 mod goldens;
+mod grants;
 mod hangs;
 mod http;
 mod layers;

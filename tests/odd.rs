@@ -12,8 +12,9 @@ use systemmanager_mcp::{
     audit::{Audit, Sink},
     auth::Caller,
     gate::{Answer, Call, Gate, Limits, Refusal},
+    grant::Grants,
     host::{First, Host},
-    scope::{Scope, Scopes},
+    scope::Scope,
     tool::Entry,
     tools::TOOLS,
 };
@@ -49,7 +50,7 @@ impl Machine {
     }
 
     async fn call(&self, gate: &Gate, tool: &str, arguments: Map<String, Value>) -> Result<Arc<Answer>, Refusal> {
-        let caller = Arc::new(Caller::local(Scopes::all()));
+        let caller = Arc::new(Caller::local(Grants::all()));
         let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };
         gate.call(call, std::future::pending()).await
     }

@@ -10,9 +10,10 @@ use systemmanager_mcp::{
     auth::{Auth, Caller, token::Token},
     failure::Failure,
     gate::{Answer, Call, Gate, Limits, Refusal},
+    grant::Grants,
     host::{First, Host},
     lane::Lane,
-    scope::{Scope, Scopes},
+    scope::Scope,
     server::{
         http::{Bounds, Guard, Http},
         listen::{Listeners, Most},
@@ -253,7 +254,7 @@ impl Bench {
     }
 
     async fn call(&self, tool: &str, arguments: Value) -> Result<Arc<Answer>, Failure> {
-        let caller = Arc::new(Caller::local(Scopes::all()));
+        let caller = Arc::new(Caller::local(Grants::all()));
         let arguments: Map<String, Value> = arguments.as_object().unwrap().clone();
         let call = Call {
             tool,
@@ -278,7 +279,7 @@ impl Bench {
     /// A server before this gate, and a token for it. It ends with the runtime.
     async fn serve(&self) -> (SocketAddr, Token) {
         let token = Token::generate().unwrap();
-        let auth = Auth::trial(&token, Scopes::all()).unwrap();
+        let auth = Auth::trial(&token, Grants::all()).unwrap();
         let http = Http::new(Arc::clone(&self.gate), Arc::new(auth), Guard::default(), Bounds::default());
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();

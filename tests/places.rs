@@ -10,9 +10,10 @@ use systemmanager_mcp::{
     auth::{Caller, Method},
     failure::Failure,
     gate::{Answer, Call, Gate, Limits, Listed, Refusal},
+    grant::Grants,
     host::{First, Host},
     lane::Lane,
-    scope::{Scope, Scopes},
+    scope::{Action, Scope},
     tool::{Acting, Aim, Entry, Tool, Turn},
 };
 
@@ -60,6 +61,7 @@ macro_rules! acting {
             const NAME: &'static str = $name;
             const TITLE: &'static str = $name;
             const SCOPE: Scope = Scope::DockerControl;
+            const ACTIONS: &[Action] = &[Action::Stop];
             const LANE: Lane = $lane;
             const DESTRUCTIVE: bool = false;
             const IDEMPOTENT: bool = false;
@@ -207,7 +209,7 @@ impl Bench {
 }
 
 fn caller(token: &str) -> Arc<Caller> {
-    Arc::new(Caller { id: token.into(), name: token.into(), scopes: Scopes::all(), auth: Method::Token })
+    Arc::new(Caller { id: token.into(), name: token.into(), grants: Grants::all(), auth: Method::Token })
 }
 
 /// How many were refused as busy, once all have ended.

@@ -16,9 +16,10 @@ use systemmanager_mcp::{
     auth::Caller,
     failure::Failure,
     gate::{Answer, Call, Gate, Limits, Refusal},
+    grant::Grants,
     host::{First, Host},
     lane::{Lane, Room},
-    scope::{Scope, Scopes},
+    scope::Scope,
     tool::{Entry, Tool, Turn},
 };
 use tokio::sync::{Barrier, Semaphore};
@@ -123,11 +124,11 @@ impl Bench {
     }
 
     async fn search(&self, until: Value) -> Result<Arc<Answer>, Failure> {
-        self.call(&Caller::local(Scopes::all()), "searches", json!({ "until": until })).await
+        self.call(&Caller::local(Grants::all()), "searches", json!({ "until": until })).await
     }
 
     async fn look(&self) -> Result<Arc<Answer>, Failure> {
-        self.call(&Caller::local(Scopes::all()), "looks", json!({})).await
+        self.call(&Caller::local(Grants::all()), "looks", json!({})).await
     }
 
     async fn call(&self, caller: &Caller, tool: &str, arguments: Value) -> Result<Arc<Answer>, Failure> {
@@ -235,7 +236,7 @@ async fn who_searches_too_often_is_told_when_to_come_back_and_others_are_not() {
     let words = failure.to_string();
     assert!(failure.kind() == "busy" && words.contains("searches") && words.contains("try again in"), "{words}");
     bench.look().await.unwrap();
-    bench.call(&Caller::stdio(Scopes::all()), "searches", json!({})).await.unwrap();
+    bench.call(&Caller::stdio(Grants::all()), "searches", json!({})).await.unwrap();
     // more of them from the next call on, as on SIGHUP
     bench.gate.set_limits(bench.gate.limits().with(Lane::Search, |room| room.per_minute = Some(6000)));
     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -179,14 +179,14 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::Refusal, scope::Scopes};
+    use crate::{auth::Refusal, grant::Grants};
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
     }
 
     fn caller(id: usize) -> Caller {
-        Caller { id: format!("{id:08x}").into(), name: "agent".into(), ..Caller::local(Scopes::all()) }
+        Caller { id: format!("{id:08x}").into(), name: "agent".into(), ..Caller::local(Grants::all()) }
     }
 
     /// One of nobody's: credentials that were refused.

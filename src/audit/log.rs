@@ -239,7 +239,7 @@ mod tests {
         audit::{ACTIONS, Client, FILE_NAME, KEPT, Outcome, REFUSALS, RequestId, line::misleads},
         auth::{Caller, Refusal},
         failure::Failure,
-        scope::Scopes,
+        grant::Grants,
     };
 
     struct Scratch(PathBuf);
@@ -316,7 +316,7 @@ mod tests {
         audit
             .put(&Record {
                 request: Some(&RequestId::Text("r".repeat(65))),
-                caller: Some(&Caller::stdio(Scopes::all())),
+                caller: Some(&Caller::stdio(Grants::all())),
                 peer: Some("::ffff:192.0.2.1".parse().unwrap()),
                 client: Some(Client { name: "curl", version: "1" }),
                 args: args.as_object(),

@@ -28,7 +28,7 @@ use super::{
     token::{self, Token},
     trusted::{self, Doubt, Whom},
 };
-use crate::{failure::Failure, scope::Scopes};
+use crate::{failure::Failure, grant::Grants};
 
 /// The token file's name in the state directory.
 pub const FILE_NAME: &str = "tokens.ron";
@@ -224,7 +224,7 @@ pub struct Record {
     /// What its owner calls it. Two may share a name while one replaces the other.
     pub name: String,
     /// What it may do.
-    pub scopes: Scopes,
+    pub scopes: Grants,
     /// When it was made.
     pub created: Time,
     /// When it ends; `None` is never, and must be written: a lost line must not make a token eternal.
@@ -243,7 +243,7 @@ pub struct Wanted {
     /// What its owner calls it: up to 64 letters, digits, spaces and `. _ @ : + -`.
     pub name: String,
     /// What it may do.
-    pub scopes: Scopes,
+    pub scopes: Grants,
     /// How long it lives; `None` is for ever.
     pub lifetime: Option<Duration>,
     /// The networks it may come from; none means anywhere.
@@ -546,7 +546,7 @@ mod tests {
     fn wanted(name: &str) -> Wanted {
         Wanted {
             name: name.into(),
-            scopes: Scopes::all(),
+            scopes: Grants::all(),
             lifetime: Some(LIFETIME),
             sources: vec!["192.0.2.0/24".parse().unwrap()],
         }

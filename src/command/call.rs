@@ -11,8 +11,9 @@ use crate::{
     auth::Caller,
     config::{DEFAULT_FILE, Environment, Settings, Source},
     gate::{Call, Refusal},
+    grant::{Grant, Grants},
     host::First,
-    scope::Scopes,
+    scope::Scope,
     text,
     tool::Step,
     tools::TOOLS,
@@ -22,7 +23,7 @@ use crate::{
 pub(super) async fn run(
     source: &Source,
     environment: &Environment,
-    scopes: Scopes,
+    grants: Grants,
     tool: &str,
     arguments: Map<String, Value>,
     json: bool,
@@ -30,7 +31,7 @@ pub(super) async fn run(
     let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
     super::log::start(settings.log);
     let gate = Machinery::open(&settings, First::Waits)?.gate;
-    let caller = Arc::new(Caller::local(scopes));
+    let caller = Arc::new(Caller::local(grants));
     let stop = CancellationToken::new();
     tokio::spawn(end(stop.clone())?);
     let (steps, mut told) = mpsc::channel::<Step>(16);
@@ -51,9 +52,10 @@ pub(super) async fn run(
         Err(Refusal::NoSuchTool) => {
             if let Some(one) = TOOLS.iter().find(|one| one.name == tool) {
                 return Err(Error::Other(format!(
-                    "{tool} needs the scope {scope}, and here are only {allowed}: give --scopes {allowed},{scope}",
-                    scope = one.scope,
-                    allowed = caller.scopes,
+                    "{tool} needs a grant of {}, and here is only {}: give{}",
+                    one.scope,
+                    caller.grants,
+                    flags(&caller.grants, one.scope)
                 )));
             }
             let names: Vec<_> = gate.visible(&caller).map(|tool| tool.name).collect();
@@ -61,4 +63,11 @@ pub(super) async fn run(
         }
         Err(Refusal::Failed(failure)) => Err(Error::Other(format!("{}: {failure}", failure.kind()))),
     }
+}
+
+/// The flags that grant what is held, and all of `more`.
+fn flags(held: &Grants, more: Scope) -> String {
+    let (whole, part): (Vec<&Grant>, Vec<&Grant>) = held.iter().partition(|grant| grant.is_whole());
+    let whole = whole.iter().map(|grant| grant.scope()).chain([more]).map(Scope::name).collect::<Vec<_>>().join(",");
+    part.iter().fold(format!(" --scopes {whole}"), |flags, grant| format!("{flags} --allow '{grant}'"))
 }

@@ -4,10 +4,10 @@ use std::{io::IsTerminal, net::SocketAddr};
 
 use serde_json::json;
 
-use crate::{auth::token::Token, config::Tokens, scope::Scopes};
+use crate::{auth::token::Token, config::Tokens, grant::Grants};
 
 /// The greeting of a trial. Its token is shown to a terminal only: a container's log can be read by others.
-pub(super) fn greeting(address: SocketAddr, scopes: Scopes, token: &Token, tokens: &Tokens) -> String {
+pub(super) fn greeting(address: SocketAddr, grants: &Grants, token: &Token, tokens: &Tokens) -> String {
     let reachable = match address.ip() {
         ip if ip.is_unspecified() => SocketAddr::new(
             if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() },
@@ -17,7 +17,7 @@ pub(super) fn greeting(address: SocketAddr, scopes: Scopes, token: &Token, token
     };
     let url = format!("http://{reachable}/mcp");
     let head = format!(
-        "systemmanager-mcp {}: a trial on {url}\nscopes: {scopes}. Stop it with Ctrl-C.\n",
+        "systemmanager-mcp {}: a trial on {url}\nIt may {grants}. Stop it with Ctrl-C.\n",
         env!("CARGO_PKG_VERSION"),
     );
     if !std::io::stdout().is_terminal() {

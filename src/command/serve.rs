@@ -74,7 +74,7 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
         }
     }
     if let (Some(token), Some(address)) = (&token, bound.first()) {
-        say(&client_config::greeting(*address, settings.scopes, token, &settings.tokens))?;
+        say(&client_config::greeting(*address, &settings.grants, token, &settings.tokens))?;
     }
     let living = tokio::spawn(systemd::live());
     systemd::ready(&serving(&settings));
@@ -107,7 +107,7 @@ fn credentials(settings: &Settings) -> Result<(Auth, Option<Token>), Error> {
                 Some(file) => super::token::read_or_create(file)?,
                 None => Token::generate().map_err(Error::other)?,
             };
-            Ok((Auth::trial(&token, settings.scopes).map_err(Error::other)?, Some(token)))
+            Ok((Auth::trial(&token, settings.grants.clone()).map_err(Error::other)?, Some(token)))
         }
     }
 }
@@ -131,7 +131,7 @@ fn fits(started: &Settings, now: &Settings) -> Result<(), Error> {
         // where all of this is read from, again and again
         file: _,
         // a trial's, from the command line, which does not change
-        scopes: _,
+        grants: _,
         // taken up by `reload`, as are the tokens and the certificate
         allowed_hosts: _,
         allowed_origins: _,

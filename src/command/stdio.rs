@@ -12,8 +12,8 @@ use super::{Error, end, machinery::Machinery, repair::repair_forever};
 use crate::{
     auth::Caller,
     config::{DEFAULT_FILE, Environment, Settings, Source},
+    grant::Grants,
     host::First,
-    scope::Scopes,
     server::{Server, pipe::Pipe},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Serves standard input and output until the client closes them.
-pub(super) async fn run(source: &Source, environment: &Environment, scopes: Scopes) -> Result<(), Error> {
+pub(super) async fn run(source: &Source, environment: &Environment, grants: Grants) -> Result<(), Error> {
     let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
     super::log::start(settings.log);
     let gate = Machinery::open(&settings, First::Waits)?.gate;
@@ -32,7 +32,7 @@ pub(super) async fn run(source: &Source, environment: &Environment, scopes: Scop
     let repairing = tokio::spawn(repair_forever(std::sync::Arc::clone(&gate)));
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
-    let server = Server::over_stdio(std::sync::Arc::clone(&gate), Caller::stdio(scopes));
+    let server = Server::over_stdio(std::sync::Arc::clone(&gate), Caller::stdio(grants));
     let serving = async {
         match server.serve(Pipe::new(tokio::io::stdin(), tokio::io::stdout())).await {
             Ok(service) => drop(service.waiting().await),

@@ -48,7 +48,7 @@ pub(super) fn list(file: &Path) -> Result<(), Error> {
         return say(&format!("There is no token in {}. Make one: systemmanager-mcp token new NAME", file.display()));
     }
     let now = SystemTime::now();
-    let mut table = "ID        EXPIRES               SCOPES  NAME\n".to_owned();
+    let mut table = "ID        EXPIRES               MAY  NAME\n".to_owned();
     for record in &store.records {
         let expires = match record.expires.map(|until| until.get()) {
             None => "never".to_owned(),

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     audit::{self, Sink},
     docker::{self, Socket},
+    grant::Grants,
     jail::Allowed,
-    scope::Scopes,
 };
 
 /// What the command line says instead of a file.
@@ -25,8 +25,8 @@ pub struct Flags {
     pub root: Option<PathBuf>,
     /// `--token-file`: for a trial, where its one token is read or created.
     pub token_file: Option<PathBuf>,
-    /// `--scopes`.
-    pub scopes: Option<Scopes>,
+    /// `--scopes` and `--allow`.
+    pub grants: Option<Grants>,
     /// `--allow-host`.
     pub allow_hosts: Vec<String>,
     /// `--plain-text`.
@@ -40,7 +40,7 @@ pub struct Flags {
 }
 
 impl Settings {
-    /// Settings without a file: loopback, read-only scopes, and one token of the trial's own.
+    /// Settings without a file: loopback, grants that only read, and one token of the trial's own.
     pub fn trial(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
         let failed = |why: String| ConfigError { file: None, place: None, why };
         let defaults = Written::default();
@@ -77,7 +77,7 @@ impl Settings {
             allowed_origins: defaults.allowed_origins.into_iter().map(|origin| origin.0.0).collect(),
             root: flags.root.as_ref().map_or(Ok(PathBuf::from("/")), absolute)?,
             tokens: Tokens::Trial(flags.token_file.as_ref().map(absolute).transpose()?),
-            scopes: flags.scopes.unwrap_or_else(Scopes::read_only),
+            grants: flags.grants.clone().unwrap_or_else(Grants::read_only),
             audit,
             limits: defaults.limits.meaning(),
             docker: docker::Settings {
@@ -115,7 +115,7 @@ mod tests {
     fn a_trial_reads_only_and_listens_on_loopback_unless_told() {
         let settings = Settings::trial(&Flags::default(), &environment()).unwrap();
         assert_eq!(settings.listen, ["127.0.0.1:8080".parse().unwrap()]);
-        assert_eq!((settings.tokens, settings.scopes), (Tokens::Trial(None), Scopes::read_only()));
+        assert_eq!((settings.tokens, settings.grants), (Tokens::Trial(None), Grants::read_only()));
         let open = Flags { listen: vec!["192.0.2.1:1".parse().unwrap()], ..Flags::default() };
         let said = Settings::trial(&open, &environment()).unwrap_err().to_string();
         assert!(said.contains("--plain-text") && said.contains("192.0.2.1:1"), "{said}");

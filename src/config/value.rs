@@ -7,7 +7,10 @@ use serde::{
     de::{self, DeserializeSeed, Unexpected, Visitor},
 };
 
-use crate::{docker::registries::Registry, scope::Scope};
+use crate::{
+    docker::registries::Registry,
+    scope::{Scope, Targets},
+};
 
 /// What is read from a string, and what that string must look like.
 pub(super) trait FromText: Sized {
@@ -63,7 +66,7 @@ impl FromText for DockerScope {
     const EXPECTED: &'static str = "\"docker:read\", \"docker:logs\", \"docker:control\" or \"docker:deploy\"";
 
     fn read(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|scope: &Scope| scope.reaches_containers()).map(Self)
+        text.parse().ok().filter(|scope: &Scope| scope.targets() == Targets::Containers).map(Self)
     }
 }
 

@@ -16,12 +16,13 @@ use crate::{
     auth::store,
     docker::{
         self, Socket,
-        allow::{Allow, Rule},
+        allow::{Rule, Rules},
         registries::{Registries, Registry},
     },
+    grant::Grants,
     jail::{Access, Allowed, Deny},
     lane::{Lane, PerLane},
-    scope::{Scope, Scopes},
+    scope::Scope,
 };
 
 /// The file, as written.
@@ -235,7 +236,7 @@ impl Written {
             state_directory,
             root: self.root.0,
             tokens: Tokens::Store(token_file),
-            scopes: Scopes::read_only(),
+            grants: Grants::read_only(),
             audit,
             limits: self.limits.meaning(),
             docker,
@@ -272,7 +273,7 @@ impl WrittenDocker {
                 Some(socket) => Socket::At(socket.0),
                 None => environment.docker_socket(),
             },
-            allow: Allow(rules),
+            allow: Rules(rules),
             binds,
             registries: Registries(self.registries.into_iter().map(|registry| registry.0).collect()),
             update_privileged: self.update_privileged,

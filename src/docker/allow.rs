@@ -1,4 +1,5 @@
-//! Which containers a scope reaches, as the operator says. Without a rule a scope reaches all; each part of a rule only narrows.
+//! Which containers a call reaches: as far as the operator's rules go, and of that as far as its caller's grants do. Without a rule a scope
+//! reaches all; each part of a rule only narrows.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +7,22 @@ use super::{
     model::{Network, Summary},
     volume::is_predefined,
 };
-use crate::scope::Scope;
+use crate::{
+    failure::Failure,
+    grant::{Reach, matches},
+    scope::{Action, Scope},
+};
 
-/// The rules, at most one a scope.
+/// The rules, and how far the caller's grants reach.
+#[derive(Clone, Debug, Default)]
+pub struct Allow {
+    rules: Rules,
+    reach: Reach,
+}
+
+/// The operator's rules, at most one a scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Allow(pub Vec<(Scope, Rule)>);
+pub struct Rules(pub Vec<(Scope, Rule)>);
 
 /// Which containers: of one of these names, and with all of these labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,19 +34,47 @@ pub struct Rule {
     pub labels: Vec<String>,
 }
 
+impl From<Rules> for Allow {
+    /// For everybody whom the rules let.
+    fn from(rules: Rules) -> Self {
+        Self { rules, reach: Reach::everywhere() }
+    }
+}
+
 impl Allow {
-    /// Whether `scope` reaches this container. What may not even be seen is reached by none.
-    pub fn permits(&self, scope: Scope, container: &Summary) -> bool {
-        let permits = |wanted: Scope| {
-            self.0.iter().filter(|(scope, _)| *scope == wanted).all(|(_, rule)| rule.permits(container))
-        };
-        permits(scope) && permits(Scope::DockerRead)
+    /// Of this, as far as these grants reach.
+    pub fn within(&self, reach: Reach) -> Self {
+        Self { rules: self.rules.clone(), reach }
+    }
+
+    /// Whether this container may be known of: by the rules for reading, and as one that the caller may read or do something to.
+    pub fn sees(&self, container: &Summary) -> bool {
+        self.rules.permit(Scope::DockerRead, container)
+            && self.reach.sees(Scope::DockerRead, |pattern| container.names_fit(|name| matches(pattern, name)))
+    }
+
+    /// Whether `action` of `scope` (`None`: anything) may be done to this container. What may not even be seen is reached by none.
+    pub fn permits(&self, scope: Scope, action: Option<Action>, container: &Summary) -> bool {
+        self.rules.reach(scope, container)
+            && self.reach.permits(action, |pattern| container.names_fit(|name| matches(pattern, name)))
+    }
+
+    /// The same of the one container that a call is about; says what stands against it.
+    pub fn check(&self, scope: Scope, action: Option<Action>, container: &Summary) -> Result<(), Failure> {
+        let name = container.name();
+        if !self.rules.reach(scope, container) {
+            return Err(Failure::Forbidden(format!(
+                "the configuration does not let {scope} at the container {name}: docker.allow says at which"
+            )));
+        }
+        let fits = |pattern: &str| container.names_fit(|name| matches(pattern, name));
+        self.reach.check(action, &format_args!("the container {name}"), fits)
     }
 
     /// Whether what these containers use may be seen: it is of no container, or of one that may be seen itself.
     pub fn shows_what_is_of<'a>(&self, users: impl IntoIterator<Item = &'a Summary>) -> bool {
         let mut users = users.into_iter().peekable();
-        users.peek().is_none() || users.any(|one| self.permits(Scope::DockerRead, one))
+        users.peek().is_none() || users.any(|one| self.sees(one))
     }
 
     /// Whether this network may be seen, with `all` the containers there are. The Engine's own are nobody's.
@@ -44,57 +84,54 @@ impl Allow {
 
     /// Whether a container of which nothing is known may be seen, and with it everything.
     pub fn shows_all(&self) -> bool {
-        self.permits_new(Scope::DockerRead, "", &BTreeMap::new())
+        self.sees(&new("", &BTreeMap::new()))
     }
 
-    /// Whether `scope` reaches a container of this name and these labels, which is not there yet.
-    pub fn permits_new(&self, scope: Scope, name: &str, labels: &BTreeMap<String, String>) -> bool {
-        let container = Summary { names: vec![format!("/{name}")], labels: labels.clone(), ..Summary::default() };
-        self.permits(scope, &container)
+    /// Whether a container of this name and these labels may be seen, which may be gone.
+    pub fn sees_one(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        self.sees(&new(name, labels))
+    }
+
+    /// Lets a container of this name and these labels be made, or says what stands against it.
+    pub fn check_new(&self, name: &str, labels: &BTreeMap<String, String>) -> Result<(), Failure> {
+        let (scope, container) = (Scope::DockerDeploy, new(name, labels));
+        if !self.rules.reach(scope, &container) {
+            return Err(Failure::Forbidden(format!(
+                "the configuration does not let {scope} make a container of this name and these labels: docker.allow says which"
+            )));
+        }
+        self.reach.check(Some(Action::Run), &format_args!("a container {name}"), |pattern| matches(pattern, name))
+    }
+}
+
+/// One that is not there.
+fn new(name: &str, labels: &BTreeMap<String, String>) -> Summary {
+    Summary { names: vec![format!("/{name}")], labels: labels.clone(), ..Summary::default() }
+}
+
+impl Rules {
+    /// Whether the rule of this very scope, if it has one, permits it.
+    fn permit(&self, wanted: Scope, container: &Summary) -> bool {
+        self.0.iter().filter(|(scope, _)| *scope == wanted).all(|(_, rule)| rule.permits(container))
+    }
+
+    fn reach(&self, scope: Scope, container: &Summary) -> bool {
+        self.permit(scope, container) && self.permit(Scope::DockerRead, container)
     }
 }
 
 impl Rule {
     fn permits(&self, container: &Summary) -> bool {
-        // a container can have several names: each of them must be one that fits, or a second name would be a way around
-        let fits = |name: &str| self.names.is_empty() || self.names.iter().any(|pattern| matches(pattern, name));
-        let mut names = container.names.iter().map(|name| name.strip_prefix('/').unwrap_or(name)).peekable();
-        let named = if names.peek().is_some() { names.all(fits) } else { self.names.is_empty() };
-        named && self.labels.iter().all(|label| container.has_label(label))
+        let fits = |name: &str| self.names.iter().any(|pattern| matches(pattern, name));
+        (self.names.is_empty() || container.names_fit(fits))
+            && self.labels.iter().all(|label| container.has_label(label))
     }
-}
-
-/// Whether `name` fits `pattern`, in time linear in both but for the stars.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n) = (0, 0);
-    // where the last star stands, and how far it reaches
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match &mut star {
-                Some((at, reach)) => {
-                    *reach += 1;
-                    (p, n) = (*at + 1, *reach);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grant::Grants;
 
     fn container(names: &[&str], labels: &[(&str, &str)]) -> Summary {
         Summary {
@@ -105,50 +142,59 @@ mod tests {
     }
 
     #[test]
-    fn patterns_fit_whole_names() {
-        for (pattern, name, fits) in [
-            ("web-*", "web-1", true),
-            ("web-*", "web-", true),
-            ("web-*", "my-web-1", false),
-            ("*", "", true),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("*a*b*", "xxaxxbxx", true),
-            ("*a*b", "xxaxxbxx", false),
-            ("", "a", false),
-            ("web", "web2", false),
-        ] {
-            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
-        }
-        assert!(!matches(&"*a".repeat(50), &"a".repeat(49)));
-    }
-
-    #[test]
     fn a_label_narrows_and_never_widens() {
-        let allow = Allow(vec![(
+        let allow = Allow::from(Rules(vec![(
             Scope::DockerControl,
             Rule { names: vec!["web-*".into()], labels: vec!["agent=yes".into(), "team".into()] },
-        )]);
-        let may =
-            |names: &[&str], labels: &[(&str, &str)]| allow.permits(Scope::DockerControl, &container(names, labels));
+        )]));
+        let may = |names: &[&str], labels: &[(&str, &str)]| {
+            allow.permits(Scope::DockerControl, Some(Action::Stop), &container(names, labels))
+        };
         assert!(may(&["web-1"], &[("agent", "yes"), ("team", "")]));
         assert!(!may(&["web-1"], &[("agent", "no"), ("team", "")]));
         assert!(!may(&["web-1"], &[("agent", "yes")]));
         assert!(!may(&["db"], &[("agent", "yes"), ("team", "")]));
         assert!(!may(&["web-1", "db"], &[("agent", "yes"), ("team", "")]));
         assert!(!may(&[], &[("agent", "yes"), ("team", "")]));
-        assert!(allow.permits(Scope::DockerDeploy, &container(&["db"], &[])), "no rule for it");
+        assert!(allow.permits(Scope::DockerDeploy, None, &container(&["db"], &[])), "no rule for it");
     }
 
     #[test]
     fn what_may_not_be_seen_may_not_be_acted_on() {
-        let allow = Allow(vec![(Scope::DockerRead, Rule { names: vec!["web-*".into()], labels: vec![] })]);
+        let allow = Allow::from(Rules(vec![(Scope::DockerRead, Rule { names: vec!["web-*".into()], labels: vec![] })]));
         for scope in [Scope::DockerRead, Scope::DockerLogs, Scope::DockerControl, Scope::DockerDeploy] {
-            assert!(allow.permits(scope, &container(&["web-1"], &[])));
-            assert!(!allow.permits(scope, &container(&["db"], &[])), "{scope}");
+            assert!(allow.permits(scope, None, &container(&["web-1"], &[])));
+            assert!(!allow.permits(scope, None, &container(&["db"], &[])), "{scope}");
         }
         let (seen, hidden) = (container(&["web-1"], &[]), container(&["db"], &[]));
         assert!(allow.shows_what_is_of([]) && allow.shows_what_is_of([&hidden, &seen]));
         assert!(!allow.shows_what_is_of([&hidden]));
+    }
+
+    /// Every way of narrowing, and the two together: what both let is reached, and nothing else.
+    #[test]
+    fn grants_and_rules_narrow_one_another() {
+        let grants = |of: &[&str]| Grants::new(of.iter().map(|text| text.parse().unwrap()).collect()).unwrap();
+        let rules = |scope| Rules(vec![(scope, Rule { names: vec!["web-*".into(), "db".into()], labels: vec![] })]);
+        for scope in [Scope::DockerRead, Scope::DockerControl] {
+            let allow = Allow::from(rules(scope));
+            let held = grants(&["docker:control(restart)=web-?", "docker:control(stop)=mail"]);
+            let allow = allow.within(Reach::of(held, Scope::DockerControl, Default::default()));
+            let may = |action, name| allow.check(Scope::DockerControl, Some(action), &container(&[name], &[])).is_ok();
+            assert!(may(Action::Restart, "web-1"), "{scope}");
+            for (action, name) in [
+                (Action::Stop, "web-1"),
+                (Action::Restart, "web-10"),
+                (Action::Restart, "db"),
+                (Action::Stop, "mail"),
+                (Action::Restart, "mail"),
+            ] {
+                assert!(!may(action, name), "{scope}: {action:?} {name}");
+            }
+            assert!(!allow.sees(&container(&["db"], &[])) && allow.sees(&container(&["web-1"], &[])));
+            // a second name is no way around
+            assert!(!allow.permits(Scope::DockerControl, Some(Action::Restart), &container(&["web-1", "db"], &[])));
+            assert!(!allow.sees(&container(&[], &[])) && !allow.shows_all());
+        }
     }
 }

@@ -228,7 +228,7 @@ impl Docker {
     pub async fn find_image(&self, name: &str) -> Result<Found, Failure> {
         let (images, containers) = futures_util::future::try_join(self.images(), self.all_containers()).await?;
         let users = |image: &Image| containers.iter().filter(|one| image.has_id(&one.image_id)).collect::<Vec<_>>();
-        one_of(images, name, |image| self.settings().allow.shows_what_is_of(users(image)))
+        one_of(images, name, |image| self.allow.shows_what_is_of(users(image)))
     }
 }
 

@@ -401,6 +401,12 @@ impl Summary {
         self.names.iter().any(|name| name.strip_prefix('/').unwrap_or(name) == wanted)
     }
 
+    /// Whether it has a name, and each of its names fits: a second one would be a way around.
+    pub fn names_fit(&self, fits: impl Fn(&str) -> bool) -> bool {
+        let mut names = self.names.iter().map(|name| name.strip_prefix('/').unwrap_or(name)).peekable();
+        names.peek().is_some() && names.all(fits)
+    }
+
     /// The twelve digits that people know it by.
     pub fn short_id(&self) -> &str {
         short(&self.id)

@@ -250,12 +250,12 @@ fn share(is_only: bool, most: usize, parts: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{lane::Lane, scope::Scopes};
+    use crate::{grant::Grants, lane::Lane};
 
     const PATIENCE: Duration = Duration::from_secs(3600);
 
     fn token(id: &str) -> Caller {
-        Caller { id: id.into(), name: id.into(), scopes: Scopes::all(), auth: Method::Token }
+        Caller { id: id.into(), name: id.into(), grants: Grants::all(), auth: Method::Token }
     }
 
     /// Places of the lane whose callers have a quarter each.
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_only_caller_of_a_process_has_all_places() {
-        for caller in [Caller::stdio(Scopes::all()), Caller::local(Scopes::all())] {
+        for caller in [Caller::stdio(Grants::all()), Caller::local(Grants::all())] {
             let places = quarters(4, 0);
             let held: Vec<_> = (0..8).filter_map(|_| now(&places, &caller)).collect();
             assert_eq!(held.len(), 4);

@@ -10,7 +10,7 @@ use rmcp::model::JsonObject;
 use tokio::sync::watch;
 
 use super::Answer;
-use crate::failure::Failure;
+use crate::{failure::Failure, grant::Grants};
 
 /// How long an answer is shared after it was read.
 const FRESH: Duration = Duration::from_millis(250);
@@ -21,21 +21,21 @@ const MOST: usize = 64;
 /// The longest arguments that are remembered, in bytes.
 const LONGEST_KEY: usize = 512;
 
-/// A question: the tool, whether who asks may be told more by it than others, and its arguments, written so that equal arguments are
+/// A question: the tool, what who asks holds of the scopes that decide on the answer, and its arguments, written so that equal arguments are
 /// equal text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key(&'static str, bool, String);
+pub(super) struct Key(&'static str, Grants, String);
 
 impl Key {
     /// `None`: the question is too long to be remembered, and nobody asks it twice.
-    pub(super) fn new(tool: &'static str, more: bool, arguments: &JsonObject) -> Option<Self> {
+    pub(super) fn new(tool: &'static str, held: Grants, arguments: &JsonObject) -> Option<Self> {
         if arguments.is_empty() {
-            return Some(Self(tool, more, String::new()));
+            return Some(Self(tool, held, String::new()));
         }
         let mut sorted: Vec<_> = arguments.iter().collect();
         sorted.sort_unstable_by_key(|(name, _)| *name);
         let words: String = sorted.iter().map(|(name, value)| format!("{name:?}:{value},")).collect();
-        (words.len() <= LONGEST_KEY).then_some(Self(tool, more, words))
+        (words.len() <= LONGEST_KEY).then_some(Self(tool, held, words))
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn key(arguments: serde_json::Value) -> Key {
-        Key::new("t", false, arguments.as_object().unwrap()).unwrap()
+        Key::new("t", Grants::default(), arguments.as_object().unwrap()).unwrap()
     }
 
     /// There is a place.
@@ -220,9 +220,9 @@ mod tests {
 
     #[test]
     fn who_may_be_told_more_asks_another_question() {
-        let key = |more| Key::new("t", more, &JsonObject::new()).unwrap();
-        assert_eq!(key(true), key(true));
-        assert_ne!(key(true), key(false));
+        let key = |held: Grants| Key::new("t", held, &JsonObject::new()).unwrap();
+        assert_eq!(key(Grants::all()), key(Grants::all()));
+        assert_ne!(key(Grants::all()), key(Grants::read_only()));
     }
 
     #[tokio::test]
@@ -283,7 +283,9 @@ mod tests {
         tokio::time::sleep(FRESH * 2).await;
         shared.sweep();
         assert!(shared.cells.lock().unwrap().is_empty());
-        assert!(Key::new("t", false, json!({ "pattern": "x".repeat(1000) }).as_object().unwrap()).is_none());
+        assert!(
+            Key::new("t", Grants::default(), json!({ "pattern": "x".repeat(1000) }).as_object().unwrap()).is_none()
+        );
     }
 
     #[tokio::test]

@@ -263,7 +263,7 @@ impl Http {
         }
         let report = self.inner.readiness.now(&self.inner.gate).await;
         let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        if sender.caller.scopes.contain(Scope::SystemRead) {
+        if sender.caller.grants.contain(Scope::SystemRead) {
             return json_answer(status, report.words.clone());
         }
         plain(status, if report.ready { "ready" } else { "not ready" })

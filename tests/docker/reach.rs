@@ -8,23 +8,24 @@ use systemmanager_mcp::{
     auth::Caller,
     docker::{
         Docker, Settings, Socket,
-        allow::{Allow, Rule},
+        allow::{Rule, Rules},
         registries::Registries,
     },
     gate::{Call, Gate, Limits, Refusal},
+    grant::Grants,
     host::{First, Host},
     lane::{Lane, Room},
-    scope::{Scope, Scopes},
+    scope::Scope,
     tools::TOOLS,
 };
 
 use super::{Container, Engine, IMAGE, engines, rows};
-use crate::common::Scratch;
+use crate::common::{Scratch, records};
 
 /// A gate of the server's, which thinks that it runs in the container `own`.
 struct Desk {
     gate: Gate,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Desk {
@@ -33,7 +34,7 @@ impl Desk {
         let settings = Settings {
             state: None,
             socket: Socket::At(engine.socket.clone()),
-            allow: Allow(allow),
+            allow: Rules(allow),
             binds: vec![],
             registries: Registries::default(),
             update_privileged: false,
@@ -43,12 +44,22 @@ impl Desk {
         let audit = Audit::open(&Sink::File(scratch.path("audit.jsonl"))).unwrap();
         let often = |room: &mut Room| room.per_minute = Some(6_000);
         let limits = Limits::default().with(Lane::Control, often).with(Lane::Deploy, often);
-        Self { gate: Gate::new(TOOLS, host, Arc::new(audit), limits), _scratch: scratch }
+        Self { gate: Gate::new(TOOLS, host, Arc::new(audit), limits), scratch }
+    }
+
+    /// Its records of what changed nothing.
+    fn calls(&self) -> Vec<Value> {
+        records(&self.scratch.path("audit.jsonl"))
+    }
+
+    /// Those of what did.
+    fn actions(&self) -> Vec<Value> {
+        records(&self.scratch.path("audit.jsonl.actions"))
     }
 
     /// The answer, or the kind of the failure with its words.
-    async fn ask(&self, scopes: &Scopes, tool: &str, arguments: Value) -> Result<Value, String> {
-        let caller = Arc::new(Caller::local(*scopes));
+    async fn ask(&self, scopes: &Grants, tool: &str, arguments: Value) -> Result<Value, String> {
+        let caller = Arc::new(Caller::local(scopes.clone()));
         let arguments = arguments.as_object().unwrap().clone();
         let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };
         match self.gate.call(call, std::future::pending()).await {
@@ -59,7 +70,7 @@ impl Desk {
     }
 }
 
-fn scopes(of: &[Scope]) -> Scopes {
+fn scopes(of: &[Scope]) -> Grants {
     of.iter().copied().collect()
 }
 
@@ -141,34 +152,153 @@ async fn what_only_those_have_that_may_not_be_seen_is_not_seen_either() {
         let seen = run("seen", &[&shared]);
         engine.docker(&["network", "connect", &shared, &hidden.id]);
         let rule = Rule { names: vec![format!("{prefix}-seen")], labels: vec![] };
-        let desk = Desk::new(&engine, vec![(Scope::DockerRead, rule)], &seen);
-        let reads = scopes(&[Scope::DockerRead]);
-        let ask = async |tool: &str, arguments: Value| desk.ask(&reads, tool, arguments).await.unwrap();
         let many = json!({ "pattern": prefix, "limit": 200 });
-        for sizes in [false, true] {
-            let mut arguments = many.clone();
-            arguments["sizes"] = sizes.into();
-            let report = ask("volumes", arguments).await;
-            let named: Vec<_> = rows(&report["volumes"]).iter().map(|row| row["name"].clone()).collect();
-            assert!(named.len() == 2 && !named.contains(&json!(lone)), "{}: {report}", engine.name);
-            assert_eq!(report["matching"], 2, "{report}");
-            assert!(!report.to_string().contains(&hidden.name), "{report}");
+        for (way, rules, reads) in [
+            ("a rule", vec![(Scope::DockerRead, rule)], scopes(&[Scope::DockerRead])),
+            ("a grant", vec![], held(&[&format!("docker:read={prefix}-s*n")])),
+        ] {
+            let desk = Desk::new(&engine, rules, &seen);
+            let ask = async |tool: &str, arguments: Value| desk.ask(&reads, tool, arguments).await.unwrap();
+            let report = ask("containers", many.clone()).await;
+            assert!(
+                report.to_string().contains(&seen.name) && !report.to_string().contains(&hidden.name),
+                "{way}: {report}"
+            );
+            for sizes in [false, true] {
+                let mut arguments = many.clone();
+                arguments["sizes"] = sizes.into();
+                let report = ask("volumes", arguments).await;
+                let named: Vec<_> = rows(&report["volumes"]).iter().map(|row| row["name"].clone()).collect();
+                assert!(named.len() == 2 && !named.contains(&json!(lone)), "{}: {report}", engine.name);
+                assert_eq!(report["matching"], 2, "{report}");
+                assert!(!report.to_string().contains(&hidden.name), "{report}");
+            }
+            let report = ask("docker_networks", many.clone()).await;
+            let listed: Vec<_> = rows(&report["networks"]).iter().map(|row| row["name"].clone()).collect();
+            assert_eq!(listed, [json!(shared), json!(unused)], "{}: {report}", engine.name);
+            assert!(!report.to_string().contains(&hidden.name) && report.to_string().contains(&seen.name), "{report}");
+            let by_name = desk.ask(&reads, "docker_networks", json!({ "name": lone })).await;
+            assert!(by_name.as_ref().is_err_and(|why| why.starts_with("not_found: ")), "{}: {by_name:?}", engine.name);
+            let report = ask("docker_events", json!({ "limit": 200 })).await;
+            let rows: Vec<_> = rows(&report["events"]).iter().map(Value::to_string).collect();
+            let mine = rows.iter().filter(|row| row.contains(&prefix)).collect::<Vec<_>>();
+            assert!(mine.iter().any(|row| row.contains(&shared)), "{}: {mine:?}", engine.name);
+            assert!(
+                !mine.iter().any(|row| row.contains(&lone) || row.contains(&hidden.name)),
+                "{}: {mine:?}",
+                engine.name
+            );
+            let report = ask("docker_usage", json!({ "limit": 100 })).await;
+            let largest = report["largest"].to_string();
+            assert!(largest.contains(&shared) && !largest.contains(&lone), "{}: {report}", engine.name);
+            assert!(!largest.contains(&hidden.name), "{}: {report}", engine.name);
+            for (tool, arguments) in
+                [("container", json!({ "name": hidden.name })), ("container", json!({ "name": hidden.id }))]
+            {
+                let said = desk.ask(&reads, tool, arguments).await.unwrap_err();
+                assert!(said.starts_with("not_found: "), "{way}: {said}");
+            }
         }
-        let report = ask("docker_networks", many).await;
-        let listed: Vec<_> = rows(&report["networks"]).iter().map(|row| row["name"].clone()).collect();
-        assert_eq!(listed, [json!(shared), json!(unused)], "{}: {report}", engine.name);
-        assert!(!report.to_string().contains(&hidden.name) && report.to_string().contains(&seen.name), "{report}");
-        let by_name = desk.ask(&reads, "docker_networks", json!({ "name": lone })).await;
-        assert!(by_name.as_ref().is_err_and(|why| why.starts_with("not_found: ")), "{}: {by_name:?}", engine.name);
-        let report = ask("docker_events", json!({ "limit": 200 })).await;
-        let rows: Vec<_> = rows(&report["events"]).iter().map(Value::to_string).collect();
-        let mine = rows.iter().filter(|row| row.contains(&prefix)).collect::<Vec<_>>();
-        assert!(mine.iter().any(|row| row.contains(&shared)), "{}: {mine:?}", engine.name);
-        assert!(!mine.iter().any(|row| row.contains(&lone) || row.contains(&hidden.name)), "{}: {mine:?}", engine.name);
-        let report = ask("docker_usage", json!({ "limit": 100 })).await;
-        let largest = report["largest"].to_string();
-        assert!(largest.contains(&shared) && !largest.contains(&lone), "{}: {report}", engine.name);
-        assert!(!largest.contains(&hidden.name), "{}: {report}", engine.name);
+    }
+}
+
+/// Grants, as they are written.
+fn held(of: &[&str]) -> Grants {
+    Grants::new(of.iter().map(|text| text.parse().unwrap()).collect()).unwrap()
+}
+
+/// What a call for each action on each container comes to: the kind of its failure, or `ok`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs engines: tests/run --only docker"]
+async fn action_by_grant_by_target() {
+    for engine in engines() {
+        let pid = std::process::id();
+        let run = |name: &str| engine.run_as(&format!("smcp-grant-{name}-{pid}"), &[], &["sleep", "1000"]);
+        let (web, db, mail, own) = (run("web"), run("db"), run("mail"), run("own"));
+        let rule = Rule { names: vec!["smcp-grant-*".into()], labels: vec![] };
+        let desk = Desk::new(&engine, vec![(Scope::DockerRead, rule)], &own);
+        let kind = |said: Result<Value, String>| match said {
+            Ok(_) => "ok".to_owned(),
+            Err(words) => words.split(':').next().unwrap().to_owned(),
+        };
+        let control = async |grants: &Grants, action: &str, name: &str| {
+            kind(desk.ask(grants, "container_control", json!({ "name": name, "action": action })).await)
+        };
+        // exactly the right to restart one of them
+        let grants = held(&["docker:control(restart)=smcp-grant-web-*"]);
+        assert_eq!(control(&grants, "restart", &web.name).await, "ok", "{}", engine.name);
+        assert_eq!(control(&grants, "restart", &web.id[..12]).await, "ok", "{}", engine.name);
+        for action in ["stop", "kill", "pause", "unpause", "start"] {
+            assert_eq!(control(&grants, action, &web.name).await, "not_granted", "{}: {action}", engine.name);
+        }
+        for other in [&db, &mail, &own] {
+            for name in [&other.name, &other.id] {
+                assert_eq!(control(&grants, "restart", name).await, "not_found", "{}: {name}", engine.name);
+            }
+        }
+        for tool in ["containers", "container", "container_logs", "container_remove", "container_run", "docker_prune"] {
+            assert_eq!(kind(desk.ask(&grants, tool, json!({ "name": web.name })).await), "no such tool", "{tool}");
+        }
+        let records = desk.actions();
+        let results: Vec<_> = records.iter().map(|record| (&record["grant"], &record["phase"])).collect();
+        let by = json!("docker:control(restart)=smcp-grant-web-*");
+        assert_eq!(results, [(&by, &json!("attempt")), (&by, &json!("result"))].repeat(2), "{records:?}");
+        let denied: Vec<_> = desk.calls().into_iter().filter(|record| record["kind"] == "not_granted").collect();
+        assert_eq!(denied.len(), 5);
+        for record in &denied {
+            assert_eq!((&record["decision"], &record["grant"]), (&json!("denied"), &Value::Null), "{record}");
+        }
+        // grants add up, each for what it says; what may be read is known by name, and that alone
+        let grants = held(&[
+            "docker:control(unpause)=smcp-grant-web-*",
+            "docker:control(start)=smcp-grant-db-*",
+            "docker:read=smcp-grant-mail-*",
+        ]);
+        for (action, name, expected) in [
+            ("unpause", &web.name, "ok"),
+            ("start", &db.name, "ok"),
+            ("start", &web.name, "not_granted"),
+            ("unpause", &db.name, "not_granted"),
+            ("start", &mail.name, "not_granted"),
+            ("start", &own.name, "not_found"),
+        ] {
+            assert_eq!(control(&grants, action, name).await, expected, "{}: {action} {name}", engine.name);
+        }
+        let report = desk.ask(&grants, "containers", json!({ "pattern": "smcp-grant-" })).await.unwrap();
+        let named: Vec<_> = rows(&report["containers"]).iter().map(|row| row["name"].clone()).collect();
+        assert_eq!(named, [json!(mail.name)], "{}: {report}", engine.name);
+        // deploying is done to containers of the name, and neither to images nor to what is left over
+        let grants = held(&["docker:deploy=smcp-grant-web-*", "docker:read=smcp-grant-*"]);
+        let made = format!("smcp-grant-web-new-{pid}");
+        for (name, expected) in [(&made, "ok"), (&format!("smcp-grant-db-new-{pid}"), "not_granted")] {
+            let arguments = json!({ "name": name, "image": IMAGE, "network": "none", "command": ["true"] });
+            assert_eq!(kind(desk.ask(&grants, "container_run", arguments).await), expected, "{}", engine.name);
+        }
+        for (name, expected) in [(&db.name, "not_granted"), (&web.name, "refused"), (&made, "ok")] {
+            let said = desk.ask(&grants, "container_remove", json!({ "name": name })).await;
+            assert_eq!(kind(said), expected, "{}: {name}", engine.name);
+        }
+        for tool in ["image_pull", "image_remove"] {
+            assert_eq!(kind(desk.ask(&grants, tool, json!({ "image": IMAGE })).await), "no such tool", "{tool}");
+        }
+        assert_eq!(kind(desk.ask(&grants, "docker_prune", json!({})).await), "no such tool");
+        // the log of one, with and without a right to it
+        let grants = held(&["docker:logs=smcp-grant-web-*", "docker:read=smcp-grant-db-*"]);
+        for (name, expected) in [(&web.name, "ok"), (&db.name, "not_granted"), (&mail.name, "not_found")] {
+            let said = desk.ask(&grants, "container_logs", json!({ "name": name })).await;
+            assert_eq!(kind(said), expected, "{}: {name}", engine.name);
+        }
+        // callers share no answer whose containers they do not share
+        let counted = async |grants: &[&str]| {
+            let report = desk.ask(&held(grants), "overview", json!({})).await.unwrap();
+            report["containers"]["total"].as_u64()
+        };
+        let (all, some, none) = tokio::join!(
+            counted(&["system:read", "docker:read"]),
+            counted(&["system:read", "docker:read=smcp-grant-web-*"]),
+            counted(&["system:read"]),
+        );
+        assert!(all >= Some(4) && (some, none) == (Some(1), None), "{}: {all:?} {some:?} {none:?}", engine.name);
     }
 }
 

@@ -124,12 +124,12 @@ impl Drop for Share<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::Method, scope::Scopes};
+    use crate::{auth::Method, grant::Grants};
 
     const MOST: Most = Most { bytes: 1 << 20, running: 4, waiting: 4 };
 
     fn token(id: &str) -> Caller {
-        Caller { id: id.into(), name: id.into(), scopes: Scopes::all(), auth: Method::Token }
+        Caller { id: id.into(), name: id.into(), grants: Grants::all(), auth: Method::Token }
     }
 
     #[test]

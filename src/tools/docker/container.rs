@@ -203,8 +203,8 @@ impl Tool for Container {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let docker = turn.host().docker();
-        let found = docker.find(&self.name, Scope::DockerRead).await?;
+        let docker = &turn.docker(Self::SCOPE);
+        let found = docker.find(&self.name, Self::SCOPE, None).await?;
         let ids: &[&str] = if matches!(found.state.as_str(), "running" | "paused") { &[&found.id] } else { &[] };
         let (detail, image, used) =
             tokio::join!(docker.detail(&found.id), docker.image(&found.image_id), docker.usage(ids));

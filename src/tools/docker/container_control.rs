@@ -15,7 +15,7 @@ use crate::{
     },
     failure::Failure,
     lane::Lane,
-    scope::Scope,
+    scope::{self, Scope},
     tool::{Acting, Aim, Turn},
 };
 
@@ -84,6 +84,7 @@ impl Acting for ContainerControl {
     const NAME: &'static str = "container_control";
     const TITLE: &'static str = "Control a container";
     const SCOPE: Scope = Scope::DockerControl;
+    const ACTIONS: &[scope::Action] = Scope::DockerControl.actions();
     const LANE: Lane = Lane::Control;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
@@ -106,8 +107,8 @@ impl Acting for ContainerControl {
         if self.healthy && !matches!(self.action, Action::Start | Action::Restart) {
             return Err(Failure::Invalid("healthy is for start and restart".to_owned()));
         }
-        let docker = turn.host().docker();
-        let target = docker.find(&self.name, Self::SCOPE).await?;
+        let docker = &turn.docker(Self::SCOPE);
+        let target = docker.find(&self.name, Self::SCOPE, Some(self.action.granted())).await?;
         update::at_rest(docker, &target).await?;
         // a client that has given up on a restart and asks again gets no second one
         let hold = docker.hold(&target.id, target.name())?;
@@ -115,7 +116,7 @@ impl Acting for ContainerControl {
     }
 
     async fn act(self, turn: &Turn, (target, _hold): Self::Target) -> Result<Report, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let before = docker.inspect(&target.id).await?;
         let already = self.already(&before.state);
         if already.is_none()
@@ -207,6 +208,18 @@ impl ContainerControl {
 }
 
 impl Action {
+    /// As grants know it.
+    fn granted(self) -> scope::Action {
+        match self {
+            Self::Start => scope::Action::Start,
+            Self::Stop => scope::Action::Stop,
+            Self::Restart => scope::Action::Restart,
+            Self::Pause => scope::Action::Pause,
+            Self::Unpause => scope::Action::Unpause,
+            Self::Kill => scope::Action::Kill,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Start => "start",

@@ -156,8 +156,8 @@ impl Tool for ContainerLogs {
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let wanted = self.check(turn.host().machine().kernel.wall())?;
-        let docker = turn.host().docker();
-        let container = docker.find(&self.name, Scope::DockerLogs).await?;
+        let docker = &turn.docker(Self::SCOPE);
+        let container = docker.find(&self.name, Self::SCOPE, None).await?;
         let search = search(docker, &container, &wanted, turn.stop()).await?;
         Ok(self.report(&container, &wanted, search))
     }

@@ -15,7 +15,7 @@ use crate::{
     },
     failure::Failure,
     lane::Lane,
-    scope::Scope,
+    scope::{Action, Scope},
     tool::{Acting, Aim, Turn},
 };
 
@@ -53,6 +53,7 @@ impl Acting for ContainerRemove {
     const NAME: &'static str = "container_remove";
     const TITLE: &'static str = "Remove a container";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const ACTIONS: &[Action] = &[Action::Remove];
     const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = true;
@@ -63,8 +64,8 @@ impl Acting for ContainerRemove {
     type Target = (Summary, Hold);
 
     async fn aim(&self, turn: &Turn) -> Result<Aim<Self::Target>, Failure> {
-        let docker = turn.host().docker();
-        let target = docker.find(&self.name, Self::SCOPE).await?;
+        let docker = &turn.docker(Self::SCOPE);
+        let target = docker.find(&self.name, Self::SCOPE, Some(Action::Remove)).await?;
         let state = docker.inspect(&target.id).await?.state;
         if state.running && !self.force {
             return Err(Failure::Refused(format!(
@@ -79,7 +80,7 @@ impl Acting for ContainerRemove {
     }
 
     async fn act(self, turn: &Turn, (target, _hold): Self::Target) -> Result<Report, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let before = docker.inspect(&target.id).await?;
         let path = format!("/containers/{}?force={}&v={}", target.id, self.force, self.volumes);
         docker.delete(&path, REMOVED_WITHIN).await?;

@@ -18,7 +18,7 @@ use crate::{
     },
     failure::Failure,
     lane::Lane,
-    scope::Scope,
+    scope::{Action, Scope},
     tool::{Acting, Aim, Turn},
 };
 
@@ -134,6 +134,7 @@ impl Acting for ContainerRun {
     const NAME: &'static str = "container_run";
     const TITLE: &'static str = "Run a container";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const ACTIONS: &[Action] = &[Action::Run];
     const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = false;
     const IDEMPOTENT: bool = false;
@@ -147,15 +148,10 @@ impl Acting for ContainerRun {
     type Target = Made;
 
     async fn aim(&self, turn: &Turn) -> Result<Aim<Made>, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         create::check_name(&self.name)?;
         let mut container = self.container()?;
-        if !docker.settings().allow.permits_new(Self::SCOPE, &self.name, &self.labels) {
-            return Err(Failure::Forbidden(format!(
-                "the configuration does not let {} make a container of this name and these labels: docker.allow says which",
-                Self::SCOPE
-            )));
-        }
+        docker.allow().check_new(&self.name, &self.labels)?;
         // before anything is looked up, so that nothing can be found out by what is refused
         let body = policy(docker, &container)?;
         let all = docker.all_containers().await?;
@@ -168,9 +164,9 @@ impl Acting for ContainerRun {
             if !docker.all_networks().await?.iter().any(|one| one.name == *network) {
                 return Err(Failure::NotFound(format!("a network {}", network.chars().take(100).collect::<String>())));
             }
-            if leads_to_hidden(network, &all, &docker.settings().allow) {
+            if leads_to_hidden(network, &all, docker.allow()) {
                 return Err(Failure::Forbidden(format!(
-                    "the network {network} has containers that docker.allow hides, and one in it could reach them"
+                    "the network {network} has containers that are hidden from this caller, and one in it could reach them"
                 )));
             }
         }
@@ -201,7 +197,7 @@ impl Acting for ContainerRun {
     }
 
     async fn act(self, turn: &Turn, made: Made) -> Result<Report, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let image = match made.image {
             Named::There(found) => found.image,
             Named::ToPull(reference) => pull(turn, &reference).await?,
@@ -304,7 +300,10 @@ async fn volumes(docker: &Docker, body: &Value, all: &[Summary]) -> Result<(), F
     }
     let all = &docker.with_mounts(all.to_vec()).await?[..];
     let settings = docker.settings();
-    let theirs = all.iter().filter(|one| !settings.allow.permits(Scope::DockerDeploy, one)).flat_map(Summary::volumes);
+    let theirs = all
+        .iter()
+        .filter(|one| !docker.allow().permits(Scope::DockerDeploy, Some(Action::Run), one))
+        .flat_map(Summary::volumes);
     let theirs: Vec<&str> = theirs.collect();
     let own: Vec<&str> =
         all.iter().filter(|one| settings.own.as_ref() == Some(&one.id)).flat_map(Summary::volumes).collect();
@@ -318,7 +317,7 @@ async fn volumes(docker: &Docker, body: &Value, all: &[Summary]) -> Result<(), F
         }
         if theirs.contains(&name) {
             return Err(Failure::Forbidden(format!(
-                "the volume {name} belongs to what the configuration does not let {} at: docker.allow says at which",
+                "the volume {name} belongs to a container that this caller may not {} make again: its grants and docker.allow say which",
                 Scope::DockerDeploy
             )));
         }
@@ -353,7 +352,7 @@ async fn undone(docker: &Docker, id: &str, failure: Failure) -> Failure {
 /// Whether containers that may not be seen can be spoken to from within this network.
 fn leads_to_hidden(network: &str, all: &[Summary], allow: &Allow) -> bool {
     let members = all.iter().filter(|one| one.network_settings.networks.contains_key(network));
-    members.into_iter().any(|one| !allow.permits(Scope::DockerRead, one))
+    members.into_iter().any(|one| !allow.sees(one))
 }
 
 fn published(container: &Summary) -> Vec<String> {

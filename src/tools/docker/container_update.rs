@@ -19,7 +19,7 @@ use crate::{
     },
     failure::Failure,
     lane::Lane,
-    scope::Scope,
+    scope::{Action, Scope},
     tool::{Acting, Aim, Step, Turn},
 };
 
@@ -83,6 +83,7 @@ impl Acting for ContainerUpdate {
     const NAME: &'static str = "container_update";
     const TITLE: &'static str = "Update a container";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const ACTIONS: &[Action] = &[Action::Update];
     const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
@@ -97,8 +98,8 @@ impl Acting for ContainerUpdate {
         if self.wait_seconds.is_some_and(|wait| !(1..=LONGEST_WAIT).contains(&wait)) {
             return Err(Failure::Invalid(format!("wait_seconds is from 1 to {LONGEST_WAIT}")));
         }
-        let docker = turn.host().docker();
-        let summary = docker.find(&self.name, Scope::DockerDeploy).await?;
+        let docker = &turn.docker(Self::SCOPE);
+        let summary = docker.find(&self.name, Self::SCOPE, Some(Action::Update)).await?;
         let inspect: Value = docker.get(&format!("/containers/{}/json", summary.id)).await?;
         let refuse = |why: &str| Failure::Refused(format!("{} is not updated: {why}", summary.name()));
         if let Some(why) = replace::refused(&inspect) {
@@ -141,7 +142,7 @@ impl Acting for ContainerUpdate {
     }
 
     async fn act(self, turn: &Turn, target: Target) -> Result<Report, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let Target { summary, image, journal, hold: _hold } = target;
         let id = &summary.id;
         let Some(claim) = journal.claim(id).await? else {
@@ -235,7 +236,7 @@ struct Found {
 
 impl ContainerUpdate {
     async fn found(&self, turn: &Turn, summary: &Summary, image: &str) -> Result<Found, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         update::let_through(docker, &summary.id).await?;
         if self.pull {
             pull(turn, docker, image).await?;

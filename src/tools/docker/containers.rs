@@ -9,11 +9,11 @@ use super::{ports, told};
 use crate::{
     docker::{
         Docker,
-        allow::matches,
         model::{Inspect, Summary, instant, short},
         stats::Usage,
     },
     failure::Failure,
+    grant::matches,
     host::{Meter, SHORTEST_WINDOW, ago},
     lane::Lane,
     page::{Limit, Page},
@@ -134,7 +134,7 @@ impl Tool for Containers {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let sort = self.sort.unwrap_or(Sort::Name);
         if sort != Sort::Name && !self.stats {
             return Err(Failure::Invalid("containers: sort by cpu or memory needs stats: true".to_owned()));
@@ -225,7 +225,8 @@ impl Containers {
                 tokio::time::sleep(SHORTEST_WINDOW).await;
                 turn.read(move |machine| Ok(Meter::read(machine, &meters))).await
             };
-            let (asked, later) = tokio::join!(turn.host().docker().usage(&unread), later);
+            let docker = turn.docker(Self::SCOPE);
+            let (asked, later) = tokio::join!(docker.usage(&unread), later);
             (read, told) = (later?.into_iter(), asked.into_iter());
         }
         let mut used = |one: &Summary| if runs(one) { read.next()?.or_else(|| told.next()?) } else { None };

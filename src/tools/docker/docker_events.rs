@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     docker::{
         Docker, PATIENCE,
-        allow::{self, Allow},
+        allow::Allow,
         model::{Image, Network, Summary, Volumes, digits, or_default, short},
     },
     failure::Failure,
+    grant::matches,
     lane::Lane,
     page::Limit,
     scope::Scope,
@@ -94,7 +95,7 @@ impl Tool for DockerEvents {
         let (since, until) = window(self.since.as_deref(), self.until.as_deref(), now)?;
         let until = until.unwrap_or(now).min(now);
         let since = since.or_else(|| until.checked_sub(HOUR)).unwrap_or(UNIX_EPOCH);
-        ask(turn.host().docker(), &self, since, until, turn.stop()).await
+        ask(&turn.docker(Self::SCOPE), &self, since, until, turn.stop()).await
     }
 }
 
@@ -105,9 +106,9 @@ async fn ask(
     until: SystemTime,
     stop: &CancellationToken,
 ) -> Result<Report, Failure> {
-    let allow = &docker.settings().allow;
+    let allow = docker.allow();
     let all = docker.all_containers().await?;
-    let seen = all.iter().filter(|one| allow.permits(Scope::DockerRead, one));
+    let seen = all.iter().filter(|one| allow.sees(one));
     let mut sieve = Sieve {
         request,
         allow,
@@ -226,7 +227,7 @@ struct Shown {
 
 impl Shown {
     async fn ask(docker: &Docker, all: &[Summary]) -> Result<Self, Failure> {
-        let allow = &docker.settings().allow;
+        let allow = docker.allow();
         let (volumes, networks, images) = futures_util::future::try_join3(
             docker.get::<Volumes>("/volumes"),
             docker.get::<Vec<Network>>("/networks"),
@@ -306,9 +307,7 @@ impl Sieve<'_> {
     /// Whether it is of something that the caller may see. Of a container that is gone its name and labels of then decide.
     fn may_be_seen(&self, event: &Event) -> bool {
         let Actor { id, attributes } = &event.actor;
-        let permits = |name: Option<&String>| {
-            self.allow.permits_new(Scope::DockerRead, name.map_or("", String::as_str), attributes)
-        };
+        let permits = |name: Option<&String>| self.allow.sees_one(name.map_or("", String::as_str), attributes);
         if event.kind == "container" {
             let old_name = attributes.get("oldName").map(|name| name.strip_prefix('/').unwrap_or(name).to_owned());
             let was = old_name.is_none_or(|name| permits(Some(&name)));
@@ -330,7 +329,7 @@ impl Sieve<'_> {
             && action.as_ref().is_none_or(of_action)
             && wanted.as_ref().is_none_or(|wanted| {
                 let id = wanted.len() >= 12 && event.actor.id.starts_with(wanted.as_str());
-                id || allow::matches(wanted, name) || allow::matches(wanted, &event.actor.id)
+                id || matches(wanted, name) || matches(wanted, &event.actor.id)
             })
     }
 
@@ -380,12 +379,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::docker::allow::Rule;
+    use crate::docker::allow::{Rule, Rules};
 
     fn told_of(request: serde_json::Value, rule: Option<&str>, events: &[serde_json::Value]) -> (usize, Vec<String>) {
         let request: DockerEvents = serde_json::from_value(request).unwrap();
         let rule = rule.map(|name| (Scope::DockerRead, Rule { names: vec![name.into()], labels: vec![] }));
-        let allow = Allow(rule.into_iter().collect());
+        let allow = Allow::from(Rules(rule.into_iter().collect()));
         let seen = HashMap::from([("w1".to_owned(), "web".to_owned())]);
         let of = |name: &str| HashSet::from([name.to_owned()]);
         let shown = Shown { volumes: of("vol"), networks: of("n2"), images: of("app:1") };

@@ -86,9 +86,9 @@ impl Tool for DockerNetworks {
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let page = Page::of(Self::NAME, (&self.name, &self.pattern), self.limit.rows(), self.cursor.as_deref())?;
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let (networks, containers) = ask(docker).await?;
-        read(&self, &page, networks, &containers, &docker.settings().allow)
+        read(&self, &page, networks, &containers, docker.allow())
     }
 }
 
@@ -103,7 +103,7 @@ fn read(
     containers: &[Summary],
     allow: &Allow,
 ) -> Result<Report, Failure> {
-    let seen: Vec<&Summary> = containers.iter().filter(|one| allow.permits(Scope::DockerRead, one)).collect();
+    let seen: Vec<&Summary> = containers.iter().filter(|one| allow.sees(one)).collect();
     networks.retain(|network| allow.shows_network(network, containers));
     let total = networks.len();
     networks.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
@@ -173,7 +173,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::docker::allow::Rule;
+    use crate::docker::allow::{Rule, Rules};
 
     fn report(request: serde_json::Value) -> Result<Report, Failure> {
         report_for(request, &Allow::default())
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_network_that_only_those_are_in_who_may_not_be_seen_is_not_there() {
         let rule = Rule { names: vec!["pod".into()], labels: vec![] };
-        let allow = Allow(vec![(Scope::DockerRead, rule)]);
+        let allow = Allow::from(Rules(vec![(Scope::DockerRead, rule)]));
         let rows = report_for(json!({}), &allow).unwrap().networks.0;
         let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
         assert_eq!(ids, ["cccccccccccc", "dddddddddddd"]);

@@ -20,7 +20,7 @@ use crate::{
     failure::Failure,
     lane::Lane,
     page::Limit,
-    scope::Scope,
+    scope::{Action, Scope},
     table::Table,
     tool::{Acting, Aim, Step, Turn},
 };
@@ -114,6 +114,7 @@ impl Acting for DockerPrune {
     const NAME: &'static str = "docker_prune";
     const TITLE: &'static str = "Prune what is unused";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const ACTIONS: &[Action] = &[Action::Prune];
     const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = true;
@@ -124,7 +125,7 @@ impl Acting for DockerPrune {
     type Target = Plan;
 
     async fn aim(&self, turn: &Turn) -> Result<Aim<Plan>, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let now = turn.host().machine().kernel.wall();
         let plan = self.plan(&State::ask(docker).await?, docker, now);
         let name = match (self.dry_run, plan.things.is_empty()) {
@@ -136,7 +137,7 @@ impl Acting for DockerPrune {
     }
 
     async fn act(self, turn: &Turn, plan: Plan) -> Result<Report, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let all = plan.things.len();
         let mut rows = vec![];
         for (at, thing) in plan.things.into_iter().enumerate() {
@@ -234,7 +235,8 @@ impl DockerPrune {
                 _ => false,
             };
             let settings = docker.settings();
-            let may = settings.allow.permits(Scope::DockerDeploy, one) && settings.own.as_ref() != Some(&one.id);
+            let may = docker.allow().permits(Scope::DockerDeploy, Some(Action::Prune), one)
+                && settings.own.as_ref() != Some(&one.id);
             if ended && may && !docker.is_held(&one.id) {
                 things.push(Thing::of(Kind::Container, &one.id, one.name(), state.container_size(&one.id)));
             } else {

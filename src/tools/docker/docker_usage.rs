@@ -88,9 +88,9 @@ impl Tool for DockerUsage {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let (usage, all) = ask(docker).await?;
-        Ok(read(usage, &all, &docker.settings().allow, self.limit.rows()))
+        Ok(read(usage, &all, docker.allow(), self.limit.rows()))
     }
 }
 
@@ -153,7 +153,7 @@ fn images(images: Of<Image>, all: &[Summary], allow: &Allow) -> (Kind, Vec<Row>)
 }
 
 fn containers(containers: Of<Used>, allow: &Allow) -> (Kind, Vec<Row>) {
-    let seen = containers.items.iter().filter(|one| allow.permits(Scope::DockerRead, &one.summary));
+    let seen = containers.items.iter().filter(|one| allow.sees(&one.summary));
     let row = |one: &Used| Row {
         kind: What::Containers,
         name: one.summary.name().to_owned(),
@@ -203,7 +203,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::docker::allow::Rule;
+    use crate::docker::allow::{Rule, Rules};
 
     fn items() -> [Value; 4] {
         [
@@ -274,7 +274,8 @@ mod tests {
         let usage = json!({ "LayersSize": 150, "Images": images, "Containers": containers });
         let all: Vec<Summary> =
             serde_json::from_value(json!([{ "Id": "2", "Names": ["/old"], "ImageID": "sha256:a" }])).unwrap();
-        let report = read(serde_json::from_value(usage).unwrap(), &all, &Allow(vec![(Scope::DockerRead, rule)]), 5);
+        let report =
+            read(serde_json::from_value(usage).unwrap(), &all, &Allow::from(Rules(vec![(Scope::DockerRead, rule)])), 5);
         let [images, containers, ..] = &report.kinds.0[..] else { panic!() };
         assert_eq!((containers.total, containers.size_bytes), (1, Some(7)));
         // its layers are in the total, and not offered

@@ -12,7 +12,7 @@ use crate::{
     },
     failure::Failure,
     lane::Lane,
-    scope::Scope,
+    scope::{Action, Scope},
     tool::{Acting, Aim, Turn},
 };
 
@@ -45,6 +45,7 @@ impl Acting for ImagePull {
     const NAME: &'static str = "image_pull";
     const TITLE: &'static str = "Pull an image";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const ACTIONS: &[Action] = &[Action::Pull];
     const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = false;
     const IDEMPOTENT: bool = true;
@@ -56,7 +57,7 @@ impl Acting for ImagePull {
     type Target = (Reference, Option<Image>, Hold);
 
     async fn aim(&self, turn: &Turn) -> Result<Aim<Self::Target>, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let reference = Reference::parse(&self.image)?;
         docker.check_registry(&reference)?;
         let before = image(docker, &reference).await?;
@@ -69,7 +70,7 @@ impl Acting for ImagePull {
     }
 
     async fn act(self, turn: &Turn, (reference, before, _hold): Self::Target) -> Result<Report, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let after = pull(turn, &reference).await?;
         let changed = before.as_ref().is_none_or(|before| before.id != after.id);
         let mut outdated_containers = vec![];

@@ -13,7 +13,7 @@ use crate::{
     },
     failure::Failure,
     lane::Lane,
-    scope::Scope,
+    scope::{Action, Scope},
     tool::{Acting, Aim, Turn},
 };
 
@@ -57,6 +57,7 @@ impl Acting for ImageRemove {
     const NAME: &'static str = "image_remove";
     const TITLE: &'static str = "Remove an image";
     const SCOPE: Scope = Scope::DockerDeploy;
+    const ACTIONS: &[Action] = &[Action::RemoveImage];
     const LANE: Lane = Lane::Deploy;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = true;
@@ -67,7 +68,7 @@ impl Acting for ImageRemove {
     type Target = (Found, Hold);
 
     async fn aim(&self, turn: &Turn) -> Result<Aim<Self::Target>, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let found = docker.find_image(&self.image).await?;
         let tags: Vec<&str> = found.image.tags().collect();
         if found.tag.is_none() && tags.len() > 1 {
@@ -84,7 +85,7 @@ impl Acting for ImageRemove {
     }
 
     async fn act(self, turn: &Turn, (found, _hold): Self::Target) -> Result<Report, Failure> {
-        let docker = turn.host().docker();
+        let docker = &turn.docker(Self::SCOPE);
         let Found { image, tag } = found;
         // by its id, which cannot have come to mean another; by name only where one name of several goes
         let what = match tag {
@@ -111,7 +112,7 @@ async fn unused(docker: &Docker, image: &Image, title: &str) -> Result<(), Failu
     if users.is_empty() {
         return Ok(());
     }
-    let seen = users.iter().filter(|one| docker.settings().allow.permits(Scope::DockerRead, one));
+    let seen = users.iter().filter(|one| docker.allow().sees(one));
     let names: Vec<&str> = seen.take(NAMED).map(|one| one.name()).collect();
     let by = match names.is_empty() {
         true => "a container that may not be seen".to_owned(),

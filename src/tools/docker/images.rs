@@ -78,14 +78,14 @@ impl Tool for Images {
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let question = (&self.pattern, self.unused, self.dangling);
         let page = Page::of(Self::NAME, question, self.limit.rows(), self.cursor.as_deref())?;
-        ask(turn.host().docker(), &self, &page).await
+        ask(&turn.docker(Self::SCOPE), &self, &page).await
     }
 }
 
 async fn ask(docker: &Docker, request: &Images, page: &Page<usize>) -> Result<Report, Failure> {
     let (images, containers) =
         futures_util::future::try_join(docker.get::<Vec<Image>>("/images/json"), docker.all_containers()).await?;
-    Ok(read(request, page, images, &containers, &docker.settings().allow))
+    Ok(read(request, page, images, &containers, docker.allow()))
 }
 
 fn read(request: &Images, page: &Page<usize>, images: Vec<Image>, containers: &[Summary], allow: &Allow) -> Report {
@@ -116,10 +116,7 @@ fn read(request: &Images, page: &Page<usize>, images: Vec<Image>, containers: &[
         id: short(&image.id).to_owned(),
         size_bytes: image.size.and_then(|size| u64::try_from(size).ok()),
         created: listed::time_of_unix(image.created),
-        containers: listed::joined(
-            users.iter().filter(|one| allow.permits(Scope::DockerRead, one)).map(|one| one.name()),
-            listed::USERS,
-        ),
+        containers: listed::joined(users.iter().filter(|one| allow.sees(one)).map(|one| one.name()), listed::USERS),
     };
     Report { total, dangling, unused, matching, images: shown.into_iter().map(row).collect(), next_cursor }
 }
@@ -129,7 +126,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::docker::allow::Rule;
+    use crate::docker::allow::{Rule, Rules};
 
     fn images(request: serde_json::Value) -> Report {
         images_for(request, &Allow::default())
@@ -168,7 +165,9 @@ mod tests {
 
     #[test]
     fn an_image_that_only_those_use_who_may_not_be_seen_is_not_seen_either() {
-        let only = |name: &str| Allow(vec![(Scope::DockerRead, Rule { names: vec![name.into()], labels: vec![] })]);
+        let only = |name: &str| {
+            Allow::from(Rules(vec![(Scope::DockerRead, Rule { names: vec![name.into()], labels: vec![] })]))
+        };
         let report = images_for(json!({}), &only("db"));
         assert_eq!((report.total, report.unused, report.matching), (2, 2, 2));
         let report = images_for(json!({ "pattern": "app" }), &only("web2"));

@@ -1,6 +1,6 @@
 //! How the lists of Docker's things are told.
 
-use crate::docker::allow;
+use crate::grant::matches;
 
 /// Containers named as users of one thing.
 pub(super) const USERS: usize = 5;
@@ -8,7 +8,7 @@ pub(super) const USERS: usize = 5;
 /// Whether `name` has `pattern` in it, whatever its case; a pattern with a star or a question mark has to fit all of it.
 pub(super) fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.to_lowercase(), name.to_lowercase());
-    if pattern.contains(['*', '?']) { allow::matches(&pattern, &name) } else { name.contains(&pattern) }
+    if pattern.contains(['*', '?']) { matches(&pattern, &name) } else { name.contains(&pattern) }
 }
 
 /// The first `most` of these; nothing for none.

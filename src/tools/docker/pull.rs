@@ -8,6 +8,7 @@ use crate::{
         image::{Image, Reference},
     },
     failure::Failure,
+    scope::Scope,
     tool::{Step, Turn},
 };
 
@@ -16,7 +17,7 @@ const TOLD_EVERY: Duration = Duration::from_millis(500);
 
 /// Pulls `reference`, tells how far that has come, and gives the image it has come to be.
 pub(super) async fn pull(turn: &Turn, reference: &Reference) -> Result<Image, Failure> {
-    let docker = turn.host().docker();
+    let docker = &turn.docker(Scope::DockerDeploy);
     let (mut last, mut step) = (None, (0, Instant::now()));
     let told = |pulled: &Pulled| {
         let (done, of) = pulled.steps();

@@ -88,7 +88,7 @@ impl Tool for Stacks {
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let page = Page::of(Self::NAME, &self.project, self.limit.rows(), self.cursor.as_deref())?;
-        let all = turn.host().docker().containers().await?;
+        let all = turn.docker(Self::SCOPE).containers().await?;
         Ok(report(&all, self.project.as_deref(), &page))
     }
 }

@@ -78,7 +78,7 @@ impl Tool for Volumes {
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let question = (&self.pattern, self.unused, self.sizes);
         let page = Page::of(Self::NAME, question, self.limit.rows(), self.cursor.as_deref())?;
-        ask(turn.host().docker(), &self, &page).await
+        ask(&turn.docker(Self::SCOPE), &self, &page).await
     }
 }
 
@@ -89,7 +89,7 @@ async fn ask(docker: &Docker, request: &Volumes, page: &Page<usize>) -> Result<R
     } else {
         docker.get_within::<Listed>("/volumes", PATIENCE).await?.volumes
     };
-    Ok(read(request, page, volumes, &containers, &docker.settings().allow))
+    Ok(read(request, page, volumes, &containers, docker.allow()))
 }
 
 fn read(request: &Volumes, page: &Page<usize>, volumes: Vec<Volume>, containers: &[Summary], allow: &Allow) -> Report {
@@ -118,10 +118,7 @@ fn read(request: &Volumes, page: &Page<usize>, volumes: Vec<Volume>, containers:
         size_bytes: volume.size(),
         created: known_time(&volume.created_at),
         project: volume.labels.get(PROJECT).map(|project| told(project, 64)),
-        containers: listed::joined(
-            users.iter().filter(|one| allow.permits(Scope::DockerRead, one)).map(|one| one.name()),
-            listed::USERS,
-        ),
+        containers: listed::joined(users.iter().filter(|one| allow.sees(one)).map(|one| one.name()), listed::USERS),
         name: volume.name,
         driver: volume.driver,
     };

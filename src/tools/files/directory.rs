@@ -116,7 +116,7 @@ impl Tool for Directory {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let (wanted, jail) = (self.check()?, turn.host().jail().clone());
+        let (wanted, jail) = (self.check()?, turn.jail(Self::SCOPE, None));
         patience::read(turn, LOOKED_FOR, move |machine, patience| {
             read(&jail, &Owners::read(machine), &wanted, patience)
         })

@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     jail::Jail,
     lane::Lane,
-    scope::Scope,
+    scope::{Action, Scope},
     text,
     tool::{Acting, Aim, Turn},
 };
@@ -50,6 +50,7 @@ impl Acting for DirectoryCreate {
     const NAME: &'static str = "directory_create";
     const TITLE: &'static str = "Make a directory";
     const SCOPE: Scope = Scope::FilesWrite;
+    const ACTIONS: &[Action] = &[Action::Create];
     const LANE: Lane = Lane::Write;
     const DESTRUCTIVE: bool = false;
     const IDEMPOTENT: bool = true;
@@ -60,12 +61,12 @@ impl Acting for DirectoryCreate {
     type Target = Vec<PathBuf>;
 
     async fn aim(&self, turn: &Turn) -> Result<Aim<Vec<PathBuf>>, Failure> {
-        let (jail, request) = (turn.host().jail().clone(), self.clone());
+        let (jail, request) = (turn.jail(Self::SCOPE, Some(Action::Create)), self.clone());
         turn.read(move |_| request.plan(&jail)).await
     }
 
     async fn act(self, turn: &Turn, missing: Vec<PathBuf>) -> Result<Report, Failure> {
-        let jail = turn.host().jail().clone();
+        let jail = turn.jail(Self::SCOPE, Some(Action::Create));
         turn.read(move |_| self.make(&jail, missing)).await
     }
 }

@@ -133,7 +133,7 @@ impl Tool for DirectoryUsage {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let jail = turn.host().jail().clone();
+        let jail = turn.jail(Self::SCOPE, None);
         let patience = Patience::of(turn.time(LOOKED_FOR), turn.stop());
         turn.read(move |_| read(&jail, &self, &patience)).await
     }

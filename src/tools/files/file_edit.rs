@@ -18,7 +18,7 @@ use crate::{
         write::{Hold, Spot, Version, expect, sha256},
     },
     lane::Lane,
-    scope::Scope,
+    scope::{Action, Scope},
     text,
     text::{MARK, clean, tokens_at_most},
     tool::{Acting, Aim, Turn},
@@ -102,6 +102,7 @@ impl Acting for FileEdit {
     const NAME: &'static str = "file_edit";
     const TITLE: &'static str = "Edit a file";
     const SCOPE: Scope = Scope::FilesWrite;
+    const ACTIONS: &[Action] = &[Action::Edit];
     const LANE: Lane = Lane::Write;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
@@ -112,7 +113,7 @@ impl Acting for FileEdit {
     type Target = Plan;
 
     async fn aim(&self, turn: &Turn) -> Result<Aim<Plan>, Failure> {
-        let (jail, request) = (turn.host().jail().clone(), self.clone());
+        let (jail, request) = (turn.jail(Self::SCOPE, Some(Action::Edit)), self.clone());
         turn.read(move |_| request.plan(&jail)).await
     }
 

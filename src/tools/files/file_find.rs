@@ -116,7 +116,7 @@ impl Tool for FileFind {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let (wanted, jail) = (self.check(turn.host().machine().kernel.wall())?, turn.host().jail().clone());
+        let (wanted, jail) = (self.check(turn.host().machine().kernel.wall())?, turn.jail(Self::SCOPE, None));
         let patience = Patience::of(turn.time(LOOKED_FOR), turn.stop());
         turn.read(move |machine| {
             let uid = wanted.user.as_deref().map(|user| Owners::read(machine).uid(user)).transpose()?;

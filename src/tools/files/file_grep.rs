@@ -179,7 +179,7 @@ impl Tool for FileGrep {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let (wanted, jail) = (self.check()?, turn.host().jail().clone());
+        let (wanted, jail) = (self.check()?, turn.jail(Self::SCOPE, None));
         let enough = turn.stop().child_token();
         let patience = Patience::of(turn.time(LOOKED_FOR), &enough);
         turn.read(move |_| read(&jail, wanted, &patience, &enough)).await

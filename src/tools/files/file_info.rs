@@ -151,8 +151,8 @@ impl Tool for FileInfo {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let jail = turn.host().jail().clone();
-        let may_see = Self::TELLS_MORE.is_none_or(|scope| turn.caller().scopes.contain(scope));
+        let jail = turn.jail(Self::SCOPE, None);
+        let may_see = Self::TELLS_MORE.is_none_or(|scope| turn.caller().grants.contain(scope));
         patience::read(turn, LOOKED_FOR, move |machine, patience| read(&jail, machine, &self, may_see, patience)).await
     }
 }

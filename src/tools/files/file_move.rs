@@ -15,7 +15,7 @@ use crate::{
         write::{Hold, Spot, Version, expect, survey},
     },
     lane::Lane,
-    scope::Scope,
+    scope::{Action, Scope},
     text,
     tool::{Acting, Aim, Turn},
 };
@@ -64,6 +64,7 @@ impl Acting for FileMove {
     const NAME: &'static str = "file_move";
     const TITLE: &'static str = "Move a file or directory";
     const SCOPE: Scope = Scope::FilesWrite;
+    const ACTIONS: &[Action] = &[Action::Move];
     const LANE: Lane = Lane::Write;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
@@ -73,7 +74,7 @@ impl Acting for FileMove {
     type Target = Plan;
 
     async fn aim(&self, turn: &Turn) -> Result<Aim<Plan>, Failure> {
-        let (jail, request) = (turn.host().jail().clone(), self.clone());
+        let (jail, request) = (turn.jail(Self::SCOPE, Some(Action::Move)), self.clone());
         turn.read(move |_| request.plan(&jail)).await
     }
 

@@ -163,7 +163,7 @@ impl Tool for FileRead {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let (wanted, jail) = (self.check()?, turn.host().jail().clone());
+        let (wanted, jail) = (self.check()?, turn.jail(Self::SCOPE, None));
         patience::read(turn, READ_FOR, move |_, patience| read(&jail, &wanted, patience)).await
     }
 }

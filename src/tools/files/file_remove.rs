@@ -15,7 +15,7 @@ use crate::{
         write::{Below, Hold, Spot, Version, survey},
     },
     lane::Lane,
-    scope::Scope,
+    scope::{Action, Scope},
     text,
     tool::{Acting, Aim, Turn},
 };
@@ -56,6 +56,7 @@ impl Acting for FileRemove {
     const NAME: &'static str = "file_remove";
     const TITLE: &'static str = "Remove a file or directory";
     const SCOPE: Scope = Scope::FilesWrite;
+    const ACTIONS: &[Action] = &[Action::Remove];
     const LANE: Lane = Lane::Write;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = false;
@@ -65,7 +66,7 @@ impl Acting for FileRemove {
     type Target = Plan;
 
     async fn aim(&self, turn: &Turn) -> Result<Aim<Plan>, Failure> {
-        let (jail, request) = (turn.host().jail().clone(), self.clone());
+        let (jail, request) = (turn.jail(Self::SCOPE, Some(Action::Remove)), self.clone());
         turn.read(move |_| request.plan(&jail)).await
     }
 

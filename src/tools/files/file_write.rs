@@ -12,7 +12,7 @@ use crate::{
         write::{Hold, Spot, Version, expect, sha256},
     },
     lane::Lane,
-    scope::Scope,
+    scope::{Action, Scope},
     text,
     text::MARK,
     tool::{Acting, Aim, Turn},
@@ -73,6 +73,7 @@ impl Acting for FileWrite {
     const NAME: &'static str = "file_write";
     const TITLE: &'static str = "Write a file";
     const SCOPE: Scope = Scope::FilesWrite;
+    const ACTIONS: &[Action] = &[Action::Write];
     const LANE: Lane = Lane::Write;
     const DESTRUCTIVE: bool = true;
     const IDEMPOTENT: bool = true;
@@ -82,7 +83,7 @@ impl Acting for FileWrite {
     type Target = Plan;
 
     async fn aim(&self, turn: &Turn) -> Result<Aim<Plan>, Failure> {
-        let (jail, request) = (turn.host().jail().clone(), self.clone());
+        let (jail, request) = (turn.jail(Self::SCOPE, Some(Action::Write)), self.clone());
         turn.read(move |_| request.plan(&jail)).await
     }
 

@@ -1,4 +1,4 @@
-//! Which machine is this, and what may this server see of it?
+//! Which machine is this, what may this server see of it, and what may who asks?
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,8 @@ use crate::{
     tool::{Tool, Turn},
 };
 
-/// Which machine this is: OS, kernel, virtualization or container, hardware, start, who is logged in, and what this server may
-/// see. Serial numbers are never shown.
+/// Which machine this is: OS, kernel, virtualization or container, hardware, start, who is logged in, what this server may see, and
+/// what you may do. Serial numbers are never shown.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Identity {
@@ -58,6 +58,8 @@ pub(crate) struct Report {
     /// Whether there is a Docker socket.
     pub docker_socket: bool,
     pub server: Option<Server>,
+    /// Your grants: scopes, of some only these actions (`(restart)`) or targets (`=web-*`).
+    pub you_may: Vec<String>,
     /// How many sessions there are.
     pub users_logged_in: Option<usize>,
     /// The latest first.
@@ -145,18 +147,18 @@ impl Tool for Identity {
     const TITLE: &'static str = "Identity";
     const SCOPE: Scope = Scope::SystemRead;
     const LANE: Lane = Lane::Machine;
-    const SHARED: bool = true;
     const UNTRUSTED: Option<&'static str> = Some("users");
     const AUDITED: &'static [&'static str] = &["limit"];
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let page = Page::of(Self::NAME, (), self.limit.rows(), self.cursor.as_deref())?;
-        turn.read(move |machine| read(machine, &page)).await
+        let you_may = turn.caller().grants.iter().map(ToString::to_string).collect();
+        turn.read(move |machine| read(machine, &page, you_may)).await
     }
 }
 
-fn read(machine: &Machine, page: &Page<usize>) -> Result<Report, Failure> {
+fn read(machine: &Machine, page: &Page<usize>, you_may: Vec<String>) -> Result<Report, Failure> {
     let root = &machine.root;
     let reader = Reader::new(root);
     let place = Place::of(&reader);
@@ -189,6 +191,7 @@ fn read(machine: &Machine, page: &Page<usize>) -> Result<Report, Failure> {
         cgroups: cgroups(&mounts),
         docker_socket: root.exists("run/docker.sock") || root.exists("var/run/docker.sock"),
         server: server(&reader),
+        you_may,
         container: place.container.map(|Container(kind)| Confined {
             kind,
             id: container_id(root, &mounts),

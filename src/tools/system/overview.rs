@@ -186,8 +186,8 @@ impl Tool for Overview {
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
         let host = turn.host();
-        let may_read = Self::TELLS_MORE.is_none_or(|scope| turn.caller().scopes.contain(scope));
-        let containers = async { if may_read { containers(host.docker()).await } else { Ok(None) } };
+        let may_read = Self::TELLS_MORE.is_none_or(|scope| turn.caller().grants.contain(scope));
+        let containers = async { if may_read { containers(&turn.docker(Scope::DockerRead)).await } else { Ok(None) } };
         let machine = async {
             let window = host.window().await?;
             Ok::<_, Failure>((window, host.scan().await?))

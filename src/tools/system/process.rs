@@ -497,13 +497,13 @@ mod tests {
     use super::*;
     use crate::{
         auth::Caller,
+        grant::Grants,
         host::{First, Host},
-        scope::Scopes,
     };
 
     async fn ask(pid: u32) -> Result<Report, Failure> {
         let host = Host::open(std::path::Path::new("/"), First::Comes).unwrap();
-        Process { pid }.run(&Turn::new(host, Caller::local(Scopes::all()).into(), ())).await
+        Process { pid }.run(&Turn::new(host, Caller::local(Grants::all()).into(), ())).await
     }
 
     #[tokio::test]

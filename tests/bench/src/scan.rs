@@ -15,7 +15,7 @@ use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 use systemmanager_mcp::{
     auth::Caller,
     host::{First, Host, Scan},
-    scope::Scopes,
+    grant::Grants,
     tool::Turn,
     tools::TOOLS,
 };
@@ -52,7 +52,7 @@ pub fn run(options: &Options) {
     let python = RefCell::new(Python::start(options));
     let mut kept = System::new().expect("sysinfo");
     let processes = TOOLS.iter().find(|tool| tool.name == "processes");
-    let turn = Turn::new(host.clone(), Arc::new(Caller::stdio(Scopes::read_only())), ());
+    let turn = Turn::new(host.clone(), Arc::new(Caller::stdio(Grants::read_only())), ());
 
     let mut peers: Vec<Peer<'_>> =
         vec![(OURS, Box::new(|| timed(|| Scan::take(host.machine()).expect("a scan").processes.len())))];
