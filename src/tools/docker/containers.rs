@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ports, told};
+use super::{listed, ports, told};
 use crate::{
     docker::{
         Docker,
@@ -13,7 +13,6 @@ use crate::{
         stats::Usage,
     },
     failure::Failure,
-    grant::matches,
     host::{Meter, SHORTEST_WINDOW, ago},
     lane::Lane,
     page::{Limit, Page},
@@ -32,7 +31,7 @@ pub(crate) struct Containers {
     /// Only those in this state; unhealthy: whose health check fails.
     #[serde(default)]
     state: Option<State>,
-    /// Only names that fit: * for any text, ? for any character.
+    /// Only those with this in their name; with `*` it is the whole name's pattern.
     #[serde(default)]
     pattern: Option<String>,
     /// Only with this label: key, or key=value.
@@ -199,7 +198,7 @@ impl Pages {
 impl Containers {
     fn wants(&self, one: &Summary) -> bool {
         self.state.is_none_or(|state| state.is_of(one))
-            && self.pattern.as_deref().is_none_or(|pattern| matches(pattern, one.name()))
+            && self.pattern.as_deref().is_none_or(|pattern| listed::fits(pattern, one.name()))
             && self.label.as_deref().is_none_or(|label| one.has_label(label))
             && self.project.as_deref().is_none_or(|project| one.project() == Some(project))
     }
