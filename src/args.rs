@@ -178,8 +178,12 @@ const CONFIG: &[Flag] =
 
 /// Of a trial's token; or of whoever starts the program to speak to it, beside any other settings.
 const GRANTS: &[Flag] = &[
-    flag("scopes", "LIST", "what may be done: scopes, separated by commas; default: all that only read"),
-    repeated("allow", "GRANT", "what may be done, like \"docker:control(restart)=web-*\"; can be repeated"),
+    flag(
+        "scopes",
+        "LIST",
+        "what may be done: scopes, separated by commas; default without --allow: all that only read",
+    ),
+    repeated("allow", "GRANT", "what may be done, like 'docker:control(restart)=web-*'; can be repeated"),
 ];
 
 /// Instead of a configuration file.
@@ -475,13 +479,35 @@ impl Given {
             return Ok(None);
         }
         let scopes = self.one("scopes").map(|list| utf8("--scopes", list)).transpose()?.unwrap_or_default();
+        if scopes.contains(['(', '=']) {
+            return Err(UsageError(
+                "--scopes takes whole scopes; give a grant with actions or a target by --allow".into(),
+            ));
+        }
         let scopes = scopes.split(',').map(str::trim).filter(|name| !name.is_empty());
         let scopes = scopes.map(|name| {
-            name.parse::<Scope>().map(Grant::from).map_err(|error| UsageError(format!("--scopes: {error}")))
+            let scope = name.parse::<Scope>().map_err(|error| UsageError(format!("--scopes: {error}")))?;
+            Ok(Grant::from(scope))
         });
-        let allowed = self.all("allow").into_iter().map(|grant| parsed("--allow", grant));
+        let allowed = self.all("allow").into_iter().map(|grant| {
+            let text = utf8("--allow", grant)?;
+            let hint = if text.contains(',') { "; give --allow once for each grant" } else { "" };
+            text.parse().map_err(|error| UsageError(format!("--allow: {error}{hint}")))
+        });
         let all: Vec<Grant> = scopes.chain(allowed).collect::<Result<_, _>>()?;
+        Self::check_each_adds(&all)?;
         Grants::new(all).map(Some).map_err(|error| UsageError(format!("--allow: {error}")))
+    }
+
+    /// Refuses what would give nothing: an operator who writes it expects that it narrows.
+    fn check_each_adds(all: &[Grant]) -> Result<(), UsageError> {
+        let included = |one: &Grant| all.iter().find(|other| *other != one && other.includes(one));
+        match all.iter().find_map(|one| Some((one, included(one)?))) {
+            None => Ok(()),
+            Some((one, other)) => Err(UsageError(format!(
+                "--allow {one} gives nothing that {other} does not: grants add up, so leave one out"
+            ))),
+        }
     }
 
     /// The grants of whoever speaks to this very process, or of a token that is made.
@@ -692,7 +718,7 @@ mod tests {
         let line = format!(
             "--listen 127.0.0.1:1 --listen=[::1]:2 --root=/r --token-file /t --scopes={} --allow-host a --allow-host=b:1 \
              --plain-text --audit stderr --docker /d --files /f --files=/g:rw",
-            Grants::all()
+            Grants::all().to_string().replace(' ', "")
         );
         assert_eq!(read(&format!("serve {line}")), Ok(Command::Serve(Source::Flags(expected.clone()))));
         assert_eq!(read(&format!("doctor {line}")), Ok(Command::Doctor(Source::Flags(expected.clone()))));
@@ -714,7 +740,7 @@ mod tests {
     #[test]
     fn who_starts_it_says_what_may_be_done_beside_any_config_file() {
         let (source, scopes) = (Source::File("/c".into()), Grants::all());
-        let line = format!("--config /c --scopes {scopes}");
+        let line = format!("--config /c --scopes {}", scopes.to_string().replace(' ', ""));
         let stdio = Command::Stdio { source: source.clone(), grants: scopes.clone() };
         assert_eq!(read(&format!("stdio {line}")), Ok(stdio));
         let call = read(&format!("call memory {line}"));

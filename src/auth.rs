@@ -377,7 +377,7 @@ impl Known {
             let caller = Caller {
                 id: Arc::clone(&id),
                 name: record.name.as_str().into(),
-                grants: record.scopes.clone(),
+                grants: record.grants.clone(),
                 auth: Method::Token,
             };
             let entry = Entry {
@@ -465,7 +465,7 @@ mod tests {
         Record {
             id: token.id().into(),
             name: "laptop".into(),
-            scopes: Grants::all(),
+            grants: Grants::all(),
             created: Time::new(now()).unwrap(),
             expires: Time::new(now() + Duration::from_secs(3600)),
             sources: vec![],

@@ -92,7 +92,7 @@ fn dispatch(command: Command, idle: fn()) -> Result<(), Error> {
             say("ok")
         }
         Command::TokenNew { name, grants, lifetime, sources, file } => {
-            token::new(&token_file(file, &environment)?, Wanted { name, scopes: grants, lifetime, sources })
+            token::new(&token_file(file, &environment)?, Wanted { name, grants, lifetime, sources })
         }
         Command::TokenList(file) => token::list(&token_file(file, &environment)?),
         Command::TokenRevoke { which, file } => token::revoke(&token_file(file, &environment)?, &which),

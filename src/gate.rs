@@ -28,7 +28,7 @@ use crate::{
     audit::{Audit, Client, Decision, Outcome, Record, RequestId},
     auth::Caller,
     failure::Failure,
-    grant::{Grants, Verdict},
+    grant::{self, Used},
     host::Host,
     lane::{Lane, PerLane, Room},
     text,
@@ -190,8 +190,7 @@ impl Gate {
             let recorded = self.audit.failed("no_such_tool", &record).await;
             return Err(recorded.map_or_else(|error| Refusal::Failed(unaudited(&error)), |()| Refusal::NoSuchTool));
         };
-        let held = call.caller.grants.of_actions(tool.scope, tool.actions).cloned().collect();
-        let asked = Asked { args: allowed(&call.arguments, tool.audited), held, ..asked };
+        let asked = Asked { args: allowed(&call.arguments, tool.audited), entry: Some(tool), ..asked };
         match tool.look {
             None => {
                 let result = self.read(tool, &call, &asked, cancelled).await;
@@ -312,8 +311,8 @@ impl Gate {
             client: call.client.map(|client| (client.name.to_owned(), client.version.to_owned())),
             request: call.request.clone(),
             args: None,
-            held: Grants::default(),
-            verdict: Arc::default(),
+            entry: None,
+            used: Arc::default(),
             target: OnceLock::new(),
             began: Instant::now(),
             host: self.host.clone(),
@@ -325,7 +324,7 @@ impl Gate {
     async fn turn(&self, tool: &Entry, asked: &Asked) -> Result<Turn, Failure> {
         let (deadline, caller) = (self.limits().deadline, &asked.caller);
         let seat = self.lanes.enter(tool.lane, caller, deadline).await?;
-        let turn = Turn::seated(self.host.clone(), Arc::clone(caller), seat).judged_in(Arc::clone(&asked.verdict));
+        let turn = Turn::seated(self.host.clone(), Arc::clone(caller), seat).using(Arc::clone(&asked.used));
         let (lanes, caller) = (Arc::clone(&self.lanes), Arc::clone(caller));
         Ok(turn.entering(Box::new(move |lane| {
             let (lanes, caller) = (Arc::clone(&lanes), Arc::clone(&caller));
@@ -350,9 +349,9 @@ struct Asked {
     client: Option<(String, String)>,
     request: Option<RequestId>,
     args: Option<JsonObject>,
-    /// The caller's grants of what the tool does.
-    held: Grants,
-    verdict: Arc<Verdict>,
+    /// The tool, if there is one of this name for the caller.
+    entry: Option<&'static Entry>,
+    used: Arc<Used>,
     /// What is acted on, once it is known.
     target: OnceLock<String>,
     began: Instant,
@@ -369,12 +368,23 @@ impl Asked {
             client: self.client.as_ref().map(|(name, version)| Client { name, version }),
             tool: Some(&self.tool),
             args: self.args.as_ref(),
-            grant: self.verdict.granted().map(ToString::to_string),
+            grant: self.grant(false),
             target: self.target.get().map(String::as_str),
             outcome: Some(Outcome::Ok),
             ms: Some(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)),
             ..Record::new(self.host.machine().kernel.wall(), Decision::Allowed)
         }
+    }
+
+    /// The grants by which the call reached what it is about; for one about no single thing, those that allow the tool. As long as it has not
+    /// succeeded, only those count that allow everything.
+    fn grant(&self, has_succeeded: bool) -> Option<String> {
+        let used = self.used.grants();
+        if !used.is_empty() {
+            return Some(grant::list(used.iter()));
+        }
+        let deciding = self.entry?.deciding(&self.caller.grants);
+        (has_succeeded || deciding.iter().all(|grant| grant.target().is_none())).then(|| deciding.to_string())
     }
 
     /// Puts on disk that `target` is about to be changed.
@@ -390,8 +400,8 @@ impl Asked {
         match &result {
             Ok(answer) => {
                 record.bytes = Some(bytes(answer) as u64);
-                // a list shows what any of them lets be seen
-                record.grant = record.grant.or_else(|| Some(self.held.to_string()).filter(|held| !held.is_empty()));
+                // a list shows what any of them allows
+                record.grant = self.grant(true);
             }
             Err(failure) => {
                 if matches!(failure, Failure::NotGranted(_)) {

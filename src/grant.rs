@@ -7,15 +7,15 @@
 //! files:read=/srv/www                 a directory and what is below it, or a file
 //! ```
 //!
-//! Grants add up, and never go beyond what the configuration allows everybody. Whether one lets something pass is decided by
-//! [`Grants::letting`] alone, on every path: the tools that are listed, what is found by name, what a list shows, which callers share an answer.
+//! Grants add up, and never go beyond what the configuration allows everybody. What one of them allows is decided here alone
+//! ([`Grants::allowing`]), for every path: the tools that are listed, what is found by name, what a list shows, which callers share an answer.
 
 use std::{
-    borrow::Borrow,
+    collections::BTreeSet,
     fmt,
     path::{Component, Path, PathBuf},
     str::FromStr,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     failure::Failure,
     scope::{Action, Scope, Targets, UnknownScope},
+    text,
 };
 
 /// The most that one caller holds.
@@ -35,7 +36,7 @@ const LONGEST_NAME: usize = 255;
 const LONGEST_PATH: usize = 4095;
 
 /// A scope, and of it only these actions, and only on these targets.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Grant {
     scope: Scope,
@@ -69,7 +70,7 @@ pub enum Wrong {
     #[error("{0} is about the whole machine and has no target")]
     NoTarget(Scope),
     /// An action that is done to no target.
-    #[error("{scope}({action}) is done to no container, so a target cannot stand beside it", action = .action.name())]
+    #[error("{action} of {scope} has no target: grant it by itself, {scope}({action})", action = .action.name())]
     Untargeted {
         /// The scope.
         scope: Scope,
@@ -82,7 +83,7 @@ pub enum Wrong {
     )]
     Name(Scope),
     /// Not a path.
-    #[error("expected an absolute path after {0}=, without .. and without * or ?: it means what is below it as well")]
+    #[error("expected an absolute path after {0}=, without .. and without , * or ?: it means what is below it as well")]
     Path(Scope),
 }
 
@@ -107,9 +108,11 @@ impl Grant {
         self.actions.is_empty() && self.target.is_none()
     }
 
-    fn allows(&self, action: Option<Action>) -> bool {
+    /// Whether it allows this action, on some target.
+    pub fn allows(&self, action: Option<Action>) -> bool {
         match action {
-            None => true,
+            // where there are actions, one has to be named
+            None => self.scope.actions().is_empty(),
             Some(action) if self.target.is_some() && !action.has_target() => false,
             Some(action) => self.actions.is_empty() || self.actions.contains(&action),
         }
@@ -121,7 +124,7 @@ impl Grant {
     }
 
     /// Whether it allows all that `other` does.
-    fn includes(&self, other: &Self) -> bool {
+    pub fn includes(&self, other: &Self) -> bool {
         self.scope == other.scope
             && (self.target.is_none() || self.target == other.target)
             && (self.actions.is_empty()
@@ -185,8 +188,10 @@ fn target(scope: Scope, actions: &[Action], text: &str) -> Result<Arc<str>, Wron
             is_name.then(|| text.into()).ok_or(Wrong::Name(scope))
         }
         Targets::Paths => {
-            let odd = |c: char| c.is_control() || matches!(c, '*' | '?');
-            let path = absolute(Path::new(text)).filter(|_| text.len() <= LONGEST_PATH && !text.contains(odd));
+            // it is printed in lists and on terminals
+            let is_plain =
+                text.len() <= LONGEST_PATH && !text.contains([',', '*', '?']) && text::clean(text, usize::MAX) == text;
+            let path = absolute(Path::new(text)).filter(|_| is_plain);
             path.and_then(|path| path.to_str().map(Arc::from)).ok_or(Wrong::Path(scope))
         }
     }
@@ -247,7 +252,7 @@ impl Grants {
                 kept.push(grant);
             }
         }
-        kept.sort_by_key(|grant| grant.scope);
+        kept.sort();
         Ok(Self(kept.into()))
     }
 
@@ -276,10 +281,19 @@ impl Grants {
         self.0.iter()
     }
 
-    /// Those that allow any of these actions of a scope; without actions, any of the scope.
-    pub fn of_actions(&self, scope: Scope, actions: &[Action]) -> impl Iterator<Item = &Grant> {
-        self.of(scope)
-            .filter(move |grant| actions.is_empty() || actions.iter().any(|action| grant.allows(Some(*action))))
+    /// Those that allow this action of the scope; without an action, those of a scope that has none.
+    pub fn allowing(&self, scope: Scope, action: Option<Action>) -> impl Iterator<Item = &Grant> {
+        self.of(scope).filter(move |grant| grant.allows(action))
+    }
+
+    /// The one that allows the action on what `fits` its target.
+    pub fn letting(&self, scope: Scope, action: Option<Action>, fits: impl Fn(&str) -> bool) -> Option<&Grant> {
+        self.allowing(scope, action).find(|grant| grant.target().is_none_or(&fits))
+    }
+
+    /// Those of `actions` that are allowed on some target.
+    pub fn among(&self, scope: Scope, actions: &[Action]) -> Vec<Action> {
+        actions.iter().copied().filter(|action| self.allowing(scope, Some(*action)).next().is_some()).collect()
     }
 
     /// What decides which tools there are for the caller.
@@ -288,21 +302,17 @@ impl Grants {
         held.map(|scope| (scope, self.among(scope, scope.actions()))).collect()
     }
 
-    /// Those of `actions` that are allowed on some target.
-    pub fn among(&self, scope: Scope, actions: &[Action]) -> Vec<Action> {
-        actions.iter().copied().filter(|action| self.of_actions(scope, &[*action]).next().is_some()).collect()
-    }
-
-    /// The one that lets this pass: an action of the scope (`None`: any), on what `fits` the target of the grant.
-    pub fn letting(&self, scope: Scope, action: Option<Action>, fits: impl Fn(&str) -> bool) -> Option<&Grant> {
-        self.of(scope).find(|grant| grant.allows(action) && grant.target().is_none_or(&fits))
+    /// Those that `keep` says.
+    pub fn only(&self, keep: impl Fn(&Grant) -> bool) -> Self {
+        if self.iter().all(&keep) { self.clone() } else { Self(self.iter().filter(|one| keep(one)).cloned().collect()) }
     }
 }
 
-impl<G: Into<Grant>> FromIterator<G> for Grants {
-    /// [`MOST`] of them at most: what is over is not granted.
-    fn from_iter<I: IntoIterator<Item = G>>(grants: I) -> Self {
-        Self::new(grants.into_iter().map(Into::into).take(MOST).collect()).unwrap_or_default()
+impl FromIterator<Scope> for Grants {
+    /// The whole of each.
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        let scopes: BTreeSet<Scope> = scopes.into_iter().collect();
+        Self(scopes.into_iter().map(Grant::from).collect())
     }
 }
 
@@ -326,32 +336,35 @@ impl fmt::Display for Grants {
     }
 }
 
-fn list<G: Borrow<Grant>>(grants: impl Iterator<Item = G>) -> String {
-    grants.map(|grant| grant.borrow().to_string()).collect::<Vec<_>>().join(",")
+/// In words, as one reads them: no grant has a comma but within its parentheses.
+pub fn list<'a>(grants: impl Iterator<Item = &'a Grant>) -> String {
+    grants.map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What became of a call's rights, for its record.
+/// The grants by which a call reached what it is about, for its record.
 #[derive(Debug, Default)]
-pub struct Verdict {
-    granted: OnceLock<Grant>,
-}
+pub struct Used(Mutex<BTreeSet<Grant>>);
 
-impl Verdict {
-    /// The grant that let the call at its target.
-    pub fn granted(&self) -> Option<&Grant> {
-        self.granted.get()
+impl Used {
+    /// All of them. None for a call about no one thing.
+    pub fn grants(&self) -> BTreeSet<Grant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, grant: &Grant) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(grant.clone());
     }
 }
 
 /// How far a caller's grants reach in one scope, for the time of a call.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Reach(Option<Held>);
 
 #[derive(Clone, Debug)]
 struct Held {
     scope: Scope,
     grants: Grants,
-    verdict: Arc<Verdict>,
+    used: Arc<Used>,
 }
 
 impl Reach {
@@ -360,66 +373,74 @@ impl Reach {
         Self(None)
     }
 
-    /// As far as these do. `verdict` is told.
-    pub fn of(grants: Grants, scope: Scope, verdict: Arc<Verdict>) -> Self {
-        Self(Some(Held { scope, grants, verdict }))
+    /// As far as these do. `used` is told by which of them.
+    pub fn of(grants: Grants, scope: Scope, used: Arc<Used>) -> Self {
+        Self(Some(Held { scope, grants, used }))
     }
 
-    /// Whether the action is allowed on what `fits` the target of a grant.
-    pub fn permits(&self, action: Option<Action>, fits: impl Fn(&str) -> bool) -> bool {
-        self.0.as_ref().is_none_or(|held| held.grants.letting(held.scope, action, fits).is_some())
+    /// Whether the action of `scope`, which is the one that this is for, is allowed on what `fits` the target of a grant.
+    pub fn permits(&self, scope: Scope, action: Option<Action>, fits: impl Fn(&str) -> bool) -> bool {
+        let Some(held) = &self.0 else { return true };
+        held.scope == scope && held.grants.letting(scope, action, fits).is_some()
     }
 
     /// Whether the caller may know of what `fits`: it may read it, or do something to it.
     pub fn sees(&self, reading: Scope, fits: impl Fn(&str) -> bool) -> bool {
-        let sees = |held: &Held, scope| {
-            let mut about = held.grants.of(scope).filter(|grant| grant.is_about_targets());
-            about.any(|grant| grant.target().is_none_or(&fits))
-        };
-        self.0.as_ref().is_none_or(|held| sees(held, held.scope) || sees(held, reading))
+        let Some(Held { scope, grants, .. }) = &self.0 else { return true };
+        let of = |grant: &&Grant| [*scope, reading].contains(&grant.scope) && grant.is_about_targets();
+        grants.iter().filter(of).any(|grant| grant.target().is_none_or(&fits))
     }
 
-    /// Lets the call at its target, and puts down by which grant; or says what is granted instead. `what` is the target as the caller knows it.
+    /// Allows what a call is about, and puts down by which grant; or says which ones there are instead. `what` is that thing as the caller
+    /// knows it.
     pub fn check(
         &self,
+        scope: Scope,
         action: Option<Action>,
         what: &dyn fmt::Display,
         fits: impl Fn(&str) -> bool,
     ) -> Result<(), Failure> {
-        let Some(Held { scope, grants, verdict }) = &self.0 else { return Ok(()) };
-        if let Some(grant) = grants.letting(*scope, action, fits) {
-            let _ = verdict.granted.set(grant.clone());
+        let Some(held) = &self.0 else { return Ok(()) };
+        if let Some(grant) = held.grants.letting(scope, action, fits).filter(|_| held.scope == scope) {
+            held.used.add(grant);
             return Ok(());
         }
         let wanted = action.map_or_else(|| scope.to_string(), |action| format!("{scope}({})", action.name()));
-        Err(Failure::NotGranted(format!("you hold no grant of {wanted} for {what}; you may {}", self.list())))
+        Err(Failure::NotGranted(format!("you hold no grant of {wanted} for {what}; you hold {}", self.list())))
     }
 
     /// The targets of the grants that allow this action. `None`: everything.
     pub fn targets(&self, action: Option<Action>) -> Option<Vec<&str>> {
         let held = self.0.as_ref()?;
-        held.grants.of(held.scope).filter(|grant| grant.allows(action)).map(Grant::target).collect()
+        held.grants.allowing(held.scope, action).map(Grant::target).collect()
     }
 
     /// What is held of the scope, in words.
     pub fn list(&self) -> String {
-        self.0.as_ref().map(|held| list(held.grants.of(held.scope)).replace(',', ", ")).unwrap_or_default()
+        self.0.as_ref().map(|held| list(held.grants.of(held.scope))).unwrap_or_default()
     }
 }
 
-/// Whether `name` fits `pattern`, in time linear in both but for the stars.
+/// Whether `name` fits `pattern` (`*` for any text, `?` for one character), in time linear in both but for the stars.
 pub fn matches(pattern: &str, name: &str) -> bool {
+    if pattern.is_ascii() && name.is_ascii() {
+        return glob(pattern.as_bytes(), name.as_bytes(), b'*', b'?');
+    }
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    glob(&pattern, &name, '*', '?')
+}
+
+fn glob<T: Copy + PartialEq>(pattern: &[T], name: &[T], any: T, one: T) -> bool {
     let (mut p, mut n) = (0, 0);
     // where the last star stands, and how far it reaches
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         match pattern.get(p) {
-            Some('*') => {
+            Some(c) if *c == any => {
                 star = Some((p, n));
                 p += 1;
             }
-            Some(c) if *c == '?' || *c == name[n] => {
+            Some(c) if *c == one || *c == name[n] => {
                 p += 1;
                 n += 1;
             }
@@ -432,7 +453,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
             },
         }
     }
-    pattern[p..].iter().all(|c| *c == '*')
+    pattern[p..].iter().all(|c| *c == any)
 }
 
 #[cfg(test)]

@@ -42,7 +42,12 @@ use own::Inodes;
 pub use own::Own;
 pub use trace::Trace;
 
-use crate::{failure::Failure, grant::Reach, scope::Action, text::quote_path};
+use crate::{
+    failure::Failure,
+    grant::Reach,
+    scope::{Action, Scope},
+    text::quote_path,
+};
 
 /// Links that one path may lead through, as the kernel has it.
 const MOST_LINKS: usize = 40;
@@ -105,13 +110,14 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Jail {
     inner: Arc<Inner>,
-    reach: Arc<Within>,
+    within: Arc<Within>,
 }
 
-/// How far the grants of a caller reach.
-#[derive(Debug, Default)]
+/// How far the grants of a caller reach, for one thing that is done.
+#[derive(Debug)]
 struct Within {
     reach: Reach,
+    scope: Scope,
     action: Option<Action>,
 }
 
@@ -131,6 +137,12 @@ struct Directory {
     linked: OnceLock<bool>,
 }
 
+impl Within {
+    fn everywhere() -> Self {
+        Self { reach: Reach::everywhere(), scope: Scope::FilesRead, action: None }
+    }
+}
+
 /// Whether a path that ends in a symbolic link means the link or what it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
@@ -147,12 +159,15 @@ impl Jail {
         for directory in &directories {
             let _ = directory.open(&settings.root);
         }
-        Self { inner: Arc::new(Inner { settings, directories, writers: Arc::default() }), reach: Arc::default() }
+        Self {
+            inner: Arc::new(Inner { settings, directories, writers: Arc::default() }),
+            within: Arc::new(Within::everywhere()),
+        }
     }
 
-    /// Of this, as far as these grants reach for `action`.
-    pub fn within(&self, reach: Reach, action: Option<Action>) -> Self {
-        Self { inner: Arc::clone(&self.inner), reach: Arc::new(Within { reach, action }) }
+    /// Of this, as far as these grants of `scope` reach for `action`.
+    pub fn within(&self, reach: Reach, scope: Scope, action: Option<Action>) -> Self {
+        Self { inner: Arc::clone(&self.inner), within: Arc::new(Within { reach, scope, action }) }
     }
 
     /// Without any directory.
@@ -167,19 +182,17 @@ impl Jail {
 
     /// Of the allowed directories, what the caller's grants reach.
     fn granted(&self) -> Vec<Allowed> {
-        let Within { reach, action } = &*self.reach;
+        let Within { reach, action, .. } = &*self.within;
         let Some(targets) = reach.targets(*action) else { return self.allowed().to_vec() };
-        let part = |allowed: &Allowed, target: &str| {
-            let target = Path::new(target);
-            let path = if target.starts_with(&allowed.path) { target } else { &allowed.path };
-            path.starts_with(target).then(|| Allowed { path: path.to_owned(), ..allowed.clone() })
-        };
         let within = |target: &&str| {
-            // below it, or the innermost that it lies in
-            let below = self.allowed().iter().filter(|allowed| allowed.path.starts_with(target));
-            let around = self.allowed().iter().filter(|allowed| Path::new(target).starts_with(&allowed.path));
+            let target = Path::new(target);
+            let below = self.allowed().iter().filter(|allowed| allowed.path.starts_with(target)).cloned();
+            // and of the innermost that it lies in, as much as is granted
+            let around = self.allowed().iter().filter(|allowed| target.starts_with(&allowed.path));
             let around = around.max_by_key(|allowed| allowed.path.as_os_str().len());
-            below.chain(around).filter_map(|allowed| part(allowed, target)).collect::<Vec<_>>()
+            below
+                .chain(around.map(|allowed| Allowed { path: target.to_owned(), ..allowed.clone() }))
+                .collect::<Vec<_>>()
         };
         let mut parts: Vec<Allowed> = targets.iter().flat_map(within).collect();
         parts.sort_by(|a, b| a.path.cmp(&b.path));
@@ -295,7 +308,7 @@ impl Jail {
     fn list(&self) -> String {
         let all: Vec<String> = self.granted().iter().map(ToString::to_string).collect();
         match all.as_slice() {
-            [] if !self.allowed().is_empty() => format!("you may {}", self.reach.reach.list()),
+            [] if !self.allowed().is_empty() => format!("you hold {}", self.within.reach.list()),
             [] => "this server allows no directory (files in its config, --files without one)".into(),
             _ => format!("allowed are {}", all.join(", ")),
         }
@@ -373,8 +386,8 @@ impl Jail {
 
     /// By the caller's grants: each is good for what it names and for what is below that.
     fn check_granted(&self, path: &Path) -> Result<(), Failure> {
-        let Within { reach, action } = &*self.reach;
-        reach.check(*action, &quote_path(path), |target| path.starts_with(target))
+        let Within { reach, scope, action } = &*self.within;
+        reach.check(*scope, *action, &quote_path(path), |target| path.starts_with(target))
     }
 
     /// By its name and those of the directories that it is in, as far as the operator has not named them.

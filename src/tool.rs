@@ -22,7 +22,7 @@ use crate::{
     auth::Caller,
     docker::Docker,
     failure::Failure,
-    grant::{Grants, Reach, Verdict},
+    grant::{Grant, Grants, Reach, Used},
     host::{Host, Machine},
     jail::Jail,
     lane::Lane,
@@ -150,7 +150,7 @@ pub struct Turn {
     steps: Option<mpsc::Sender<Step>>,
     attempt: Option<Arc<Attempt>>,
     left: CancellationToken,
-    verdict: Arc<Verdict>,
+    used: Arc<Used>,
 }
 
 /// What a search leaves of the time for telling what it has found.
@@ -177,7 +177,7 @@ impl Turn {
             steps: None,
             attempt: None,
             left,
-            verdict: Arc::default(),
+            used: Arc::default(),
         }
     }
 
@@ -206,9 +206,9 @@ impl Turn {
         Self { attempt: Some(Arc::new(attempt)), ..self }
     }
 
-    /// Tells here by which grant it is let at what it is about.
-    pub fn judged_in(self, verdict: Arc<Verdict>) -> Self {
-        Self { verdict, ..self }
+    /// Tells here by which grants it reaches what it is about.
+    pub fn using(self, used: Arc<Used>) -> Self {
+        Self { used, ..self }
     }
 
     /// Told here when the client of a call that acts is gone without having been told that the call goes on.
@@ -263,11 +263,11 @@ impl Turn {
 
     /// The allowed directories, as far as the caller's grants of `scope` reach for this action.
     pub fn jail(&self, scope: Scope, action: Option<Action>) -> Jail {
-        self.host.jail().within(self.reach(scope), action)
+        self.host.jail().within(self.reach(scope), scope, action)
     }
 
     fn reach(&self, scope: Scope) -> Reach {
-        Reach::of(self.caller.grants.clone(), scope, Arc::clone(&self.verdict))
+        Reach::of(self.caller.grants.clone(), scope, Arc::clone(&self.used))
     }
 
     /// Who asks.
@@ -358,6 +358,7 @@ impl Entry {
 
     /// The entry for a tool that acts.
     pub const fn acting<T: Acting>() -> Self {
+        const { assert!(!T::ACTIONS.is_empty(), "without an action any grant of the scope would open it") };
         Self {
             name: T::NAME,
             scope: T::SCOPE,
@@ -375,13 +376,19 @@ impl Entry {
 
     /// Whether these let its caller do any of what it does.
     pub fn is_open_to(&self, grants: &Grants) -> bool {
-        grants.of_actions(self.scope, self.actions).next().is_some()
+        match self.actions {
+            [] => grants.contain(self.scope),
+            actions => !grants.among(self.scope, actions).is_empty(),
+        }
     }
 
-    /// Those of these grants on which its answer depends.
+    /// Those of these grants on which it depends what it does and tells.
     pub fn deciding(&self, grants: &Grants) -> Grants {
-        let more = self.tells_more.into_iter().flat_map(|more| grants.of(more));
-        grants.of(self.scope).chain(more).cloned().collect()
+        let allows = |grant: &Grant| self.actions.iter().any(|action| grant.allows(Some(*action)));
+        grants.only(|grant| match grant.scope() {
+            scope if scope == self.scope => self.actions.is_empty() || allows(grant),
+            scope => self.tells_more == Some(scope),
+        })
     }
 
     /// `described`, with those of its actions alone that `grants` allow.

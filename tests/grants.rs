@@ -121,7 +121,7 @@ fn the_configuration_stays_the_limit() {
     let beyond = failure(&server, "file_read", json!({ "path": "/etc/hostname" }));
     assert!(beyond.starts_with("forbidden: ") && beyond.contains("www"), "{beyond}");
     assert!(!beyond.contains("other"), "{beyond}");
-    // what may be written need not be readable
+    // a tool that only reads takes a right to read
     assert!(failure(&server, "file_read", json!({ "path": at(&server, "other/secret") })).starts_with("not_granted: "));
     // a thing is moved where both its names are granted
     let moved = json!({ "path": at(&server, "www/new"), "to": at(&server, "other/new") });
@@ -200,10 +200,12 @@ fn a_token_is_made_and_listed_with_its_grants() {
         new(&["--allow", "docker:control(restart)=web-*", "--allow=files:read=/srv/www", "--scopes", "system:read"]);
     assert_eq!(made.code, Some(0), "{}", made.err);
     let list = run(&scratch, &["token", "list", "--token-file", &file]);
-    assert!(list.out.contains("system:read,docker:control(restart)=web-*,files:read=/srv/www"), "{}", list.out);
+    let may: Vec<&str> = list.out.lines().skip(2).map(str::trim).collect();
+    assert_eq!(may, ["system:read", "docker:control(restart)=web-*", "files:read=/srv/www"], "{}", list.out);
     for (grant, told) in [
         ("docker:control(reboot)", "docker:control has no action \"reboot\"; it has start, stop"),
-        ("docker:deploy(prune)=web", "done to no container"),
+        ("docker:deploy(prune)=web", "grant it by itself, docker:deploy(prune)"),
+        ("docker:read,docker:logs", "give --allow once for each grant"),
         ("system:read=web", "whole machine"),
         ("files:read=www", "expected an absolute path after files:read="),
         ("root", "there is no scope \"root\"; there is system:read"),
@@ -215,10 +217,40 @@ fn a_token_is_made_and_listed_with_its_grants() {
             said.err
         );
     }
+    for (arguments, told) in [
+        (&["--scopes", "docker:read=web"][..], "give a grant with actions or a target by --allow"),
+        (
+            &["--scopes", "docker:control", "--allow", "docker:control(stop)=web"],
+            "gives nothing that docker:control does not",
+        ),
+        (&["--allow", "files:read=/srv", "--allow", "files:read"], "gives nothing that files:read does not"),
+    ] {
+        let said = new(arguments);
+        assert!(said.code == Some(64) && said.err.contains(told), "{arguments:?}: {}", said.err);
+    }
     let many: Vec<String> = (0..65).map(|number| format!("--allow=docker:read=web-{number}")).collect();
     let said = new(&many.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(said.code == Some(64) && said.err.contains("at most 64 grants, and here are 65"), "{}", said.err);
     // nothing of what was refused is in the file
     let list = run(&scratch, &["token", "list", "--token-file", &file]);
-    assert_eq!(list.out.lines().count(), 2, "{}", list.out);
+    assert_eq!(list.out.lines().count(), 5, "{}", list.out);
+}
+
+/// A call that needs two of them has both on record.
+#[test]
+fn what_a_call_needs_two_grants_for_is_on_record_by_both() {
+    let server = server(&["files:write(move)=@/www", "files:write(move)=@/other", "files:read=@/other"]);
+    let moved = json!({ "path": at(&server, "www/index"), "to": at(&server, "other/index") });
+    assert_eq!(server.call("file_move", moved)["result"]["isError"], false);
+    let both = format!("files:write(move)={}, files:write(move)={}", at(&server, "other"), at(&server, "www"));
+    assert!(server.actions().iter().all(|record| record["grant"] == both), "{:?}", server.actions());
+    // nothing goes elsewhere, and nothing comes from there
+    for (tool, arguments) in [
+        ("file_move", json!({ "path": at(&server, "www/shop"), "to": at(&server, "third") })),
+        ("file_move", json!({ "path": at(&server, "third"), "to": at(&server, "www/x") })),
+    ] {
+        assert!(refusal(&server.call(tool, arguments)).starts_with("not_granted: "));
+    }
+    let said = server.call("file_write", json!({ "path": at(&server, "www/new"), "content": "" }));
+    assert!(said["error"]["message"].is_string(), "{said}");
 }

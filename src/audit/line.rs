@@ -70,7 +70,7 @@ impl Serialize for Body<'_> {
         fields.put("tool", record.tool.map(|tool| cut(tool, LABEL)))?;
         let most = if record.outcome == Some(Outcome::Error) { FAILED_ARGUMENTS } else { ARGUMENTS };
         fields.put("args", record.args.map(|args| bounded(args, most)))?;
-        fields.put("grant", record.grant.as_deref().map(|grant| cut(grant, TEXT)))?;
+        fields.put("grant", record.grant.as_deref().map(|grant| cut(grant, TARGET)))?;
         fields.put("target", record.target.map(|target| cut(target, TARGET)))?;
         fields.put("decision", Some(record.decision))?;
         fields.put("phase", Some(record.phase))?;

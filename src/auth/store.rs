@@ -224,7 +224,8 @@ pub struct Record {
     /// What its owner calls it. Two may share a name while one replaces the other.
     pub name: String,
     /// What it may do.
-    pub scopes: Grants,
+    #[serde(rename = "scopes")]
+    pub grants: Grants,
     /// When it was made.
     pub created: Time,
     /// When it ends; `None` is never, and must be written: a lost line must not make a token eternal.
@@ -243,7 +244,7 @@ pub struct Wanted {
     /// What its owner calls it: up to 64 letters, digits, spaces and `. _ @ : + -`.
     pub name: String,
     /// What it may do.
-    pub scopes: Grants,
+    pub grants: Grants,
     /// How long it lives; `None` is for ever.
     pub lifetime: Option<Duration>,
     /// The networks it may come from; none means anywhere.
@@ -439,6 +440,9 @@ impl Store {
     fn replace(&self, directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
         let pretty = ron::ser::PrettyConfig::new();
         let text = ron::ser::to_string_pretty(self, pretty).map_err(io::Error::other)?;
+        if text.len() as u64 >= LARGEST {
+            return Err(io::Error::other("it would be larger than 1 MiB; revoke tokens, or give them fewer grants"));
+        }
         let mut temporary = std::ffi::OsString::from(".");
         temporary.push(name);
         temporary.push(format!(".{}", token::hex(&token::random::<8>().map_err(io::Error::other)?)));
@@ -482,7 +486,7 @@ impl Wanted {
         Ok(Record {
             id: token.id().to_owned(),
             name: self.name,
-            scopes: self.scopes,
+            grants: self.grants,
             created: time(Some(now))?,
             expires: self.lifetime.map(|lifetime| time(now.checked_add(lifetime))).transpose()?,
             sources: self.sources,
@@ -546,7 +550,7 @@ mod tests {
     fn wanted(name: &str) -> Wanted {
         Wanted {
             name: name.into(),
-            scopes: Grants::all(),
+            grants: Grants::all(),
             lifetime: Some(LIFETIME),
             sources: vec!["192.0.2.0/24".parse().unwrap()],
         }
@@ -557,7 +561,7 @@ mod tests {
         Record {
             id: token.id().into(),
             name: name.into(),
-            scopes: [Scope::SystemRead].into_iter().collect(),
+            grants: [Scope::SystemRead].into_iter().collect(),
             created: Time::new(now()).unwrap(),
             expires: None,
             sources: vec![],

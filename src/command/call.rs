@@ -15,7 +15,7 @@ use crate::{
     host::First,
     scope::Scope,
     text,
-    tool::Step,
+    tool::{Entry, Step},
     tools::TOOLS,
 };
 
@@ -51,11 +51,12 @@ pub(super) async fn run(
         Ok(answer) => say(&answer.text),
         Err(Refusal::NoSuchTool) => {
             if let Some(one) = TOOLS.iter().find(|one| one.name == tool) {
+                let held =
+                    if caller.grants.iter().next().is_some() { caller.grants.to_string() } else { "none".into() };
                 return Err(Error::Other(format!(
-                    "{tool} needs a grant of {}, and here is only {}: give{}",
+                    "{tool} needs a grant of {}, and here is {held}: give{}",
                     one.scope,
-                    caller.grants,
-                    flags(&caller.grants, one.scope)
+                    flags(&caller.grants, one)
                 )));
             }
             let names: Vec<_> = gate.visible(&caller).map(|tool| tool.name).collect();
@@ -65,9 +66,16 @@ pub(super) async fn run(
     }
 }
 
-/// The flags that grant what is held, and all of `more`.
-fn flags(held: &Grants, more: Scope) -> String {
-    let (whole, part): (Vec<&Grant>, Vec<&Grant>) = held.iter().partition(|grant| grant.is_whole());
-    let whole = whole.iter().map(|grant| grant.scope()).chain([more]).map(Scope::name).collect::<Vec<_>>().join(",");
-    part.iter().fold(format!(" --scopes {whole}"), |flags, grant| format!("{flags} --allow '{grant}'"))
+/// The flags that grant what is held, and what this tool needs.
+fn flags(held: &Grants, tool: &Entry) -> String {
+    if held.contain(tool.scope) || held.iter().any(|grant| !grant.is_whole()) {
+        // of a scope that is there in part, the one action that is missing
+        let needed = match tool.actions {
+            [action] => format!("{}({})", tool.scope, action.name()),
+            _ => tool.scope.to_string(),
+        };
+        return format!(" --allow '{needed}' as well");
+    }
+    let scopes: Vec<&str> = held.iter().map(Grant::scope).chain([tool.scope]).map(Scope::name).collect();
+    format!(" --scopes {}", scopes.join(","))
 }

@@ -17,7 +17,7 @@ pub(super) fn greeting(address: SocketAddr, grants: &Grants, token: &Token, toke
     };
     let url = format!("http://{reachable}/mcp");
     let head = format!(
-        "systemmanager-mcp {}: a trial on {url}\nIt may {grants}. Stop it with Ctrl-C.\n",
+        "systemmanager-mcp {}: a trial on {url}\nIts grants: {grants}. Stop it with Ctrl-C.\n",
         env!("CARGO_PKG_VERSION"),
     );
     if !std::io::stdout().is_terminal() {

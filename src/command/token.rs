@@ -18,6 +18,7 @@ use crate::{
         token::Token,
         trusted::{self, Whom},
     },
+    grant::{self, Grant},
     root::read_own,
 };
 
@@ -32,7 +33,7 @@ pub(super) fn new(file: &Path, wanted: Wanted) -> Result<(), Error> {
              A server that runs already takes it up on SIGHUP (systemctl reload systemmanager-mcp).",
             record.id,
             record.name,
-            record.scopes,
+            record.grants,
             file.display()
         ));
         Ok(())
@@ -48,7 +49,7 @@ pub(super) fn list(file: &Path) -> Result<(), Error> {
         return say(&format!("There is no token in {}. Make one: systemmanager-mcp token new NAME", file.display()));
     }
     let now = SystemTime::now();
-    let mut table = "ID        EXPIRES               MAY  NAME\n".to_owned();
+    let mut table = "ID        EXPIRES               NAME, AND BELOW IT WHAT IT MAY\n".to_owned();
     for record in &store.records {
         let expires = match record.expires.map(|until| until.get()) {
             None => "never".to_owned(),
@@ -57,7 +58,12 @@ pub(super) fn list(file: &Path) -> Result<(), Error> {
         };
         let from: Vec<String> = record.sources.iter().map(ToString::to_string).collect();
         let from = if from.is_empty() { String::new() } else { format!("  from {}", from.join(", ")) };
-        table += &format!("{}  {expires:20}  {}  {}{from}\n", record.id, record.scopes, record.name);
+        table += &format!("{}  {expires:20}  {}{from}\n", record.id, record.name);
+        let (whole, part): (Vec<&Grant>, Vec<&Grant>) = record.grants.iter().partition(|grant| grant.is_whole());
+        let whole = Some(grant::list(whole.into_iter())).filter(|whole| !whole.is_empty());
+        for line in whole.into_iter().chain(part.into_iter().map(ToString::to_string)) {
+            table += &format!("{:32}{line}\n", "");
+        }
     }
     say(table.trim_end())
 }

@@ -1,9 +1,12 @@
 //! Which directories callers may see, and what in them is kept from callers.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::value::FromText;
-use crate::jail::{Access, Allowed, Deny};
+use crate::{
+    grant::absolute,
+    jail::{Access, Allowed, Deny},
+};
 
 /// Which directories callers may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +39,7 @@ pub struct Directory(pub PathBuf);
 impl Directory {
     /// `None`: `path` is relative or climbs.
     pub fn of(path: &Path) -> Option<Self> {
-        let climbs = path.components().any(|part| part == Component::ParentDir);
-        (path.is_absolute() && !climbs).then(|| Self(path.components().collect()))
+        absolute(path).map(Self)
     }
 }
 

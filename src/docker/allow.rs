@@ -1,7 +1,7 @@
 //! Which containers a call reaches: as far as the operator's rules go, and of that as far as its caller's grants do. Without a rule a scope
 //! reaches all; each part of a rule only narrows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     model::{Network, Summary},
@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// The rules, and how far the caller's grants reach.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Allow {
-    rules: Rules,
+    rules: Arc<Rules>,
     reach: Reach,
 }
 
@@ -37,14 +37,21 @@ pub struct Rule {
 impl From<Rules> for Allow {
     /// For everybody whom the rules let.
     fn from(rules: Rules) -> Self {
-        Self { rules, reach: Reach::everywhere() }
+        Self { rules: Arc::new(rules), reach: Reach::everywhere() }
+    }
+}
+
+impl Default for Allow {
+    /// Everything, for everybody.
+    fn default() -> Self {
+        Rules::default().into()
     }
 }
 
 impl Allow {
     /// Of this, as far as these grants reach.
     pub fn within(&self, reach: Reach) -> Self {
-        Self { rules: self.rules.clone(), reach }
+        Self { rules: Arc::clone(&self.rules), reach }
     }
 
     /// Whether this container may be known of: by the rules for reading, and as one that the caller may read or do something to.
@@ -55,20 +62,20 @@ impl Allow {
 
     /// Whether `action` of `scope` (`None`: anything) may be done to this container. What may not even be seen is reached by none.
     pub fn permits(&self, scope: Scope, action: Option<Action>, container: &Summary) -> bool {
-        self.rules.reach(scope, container)
-            && self.reach.permits(action, |pattern| container.names_fit(|name| matches(pattern, name)))
+        let fits = |pattern: &str| container.names_fit(|name| matches(pattern, name));
+        self.rules.permit(scope, container) && self.sees(container) && self.reach.permits(scope, action, fits)
     }
 
-    /// The same of the one container that a call is about; says what stands against it.
+    /// The same for the one container that a call is about. Says why not.
     pub fn check(&self, scope: Scope, action: Option<Action>, container: &Summary) -> Result<(), Failure> {
         let name = container.name();
         if !self.rules.reach(scope, container) {
             return Err(Failure::Forbidden(format!(
-                "the configuration does not let {scope} at the container {name}: docker.allow says at which"
+                "the configuration does not allow {scope} on the container {name}: docker.allow says on which"
             )));
         }
         let fits = |pattern: &str| container.names_fit(|name| matches(pattern, name));
-        self.reach.check(action, &format_args!("the container {name}"), fits)
+        self.reach.check(scope, action, &format_args!("the container {name}"), fits)
     }
 
     /// Whether what these containers use may be seen: it is of no container, or of one that may be seen itself.
@@ -92,15 +99,16 @@ impl Allow {
         self.sees(&new(name, labels))
     }
 
-    /// Lets a container of this name and these labels be made, or says what stands against it.
+    /// Whether a container of this name and these labels may be made. Says why not.
     pub fn check_new(&self, name: &str, labels: &BTreeMap<String, String>) -> Result<(), Failure> {
         let (scope, container) = (Scope::DockerDeploy, new(name, labels));
         if !self.rules.reach(scope, &container) {
             return Err(Failure::Forbidden(format!(
-                "the configuration does not let {scope} make a container of this name and these labels: docker.allow says which"
+                "the configuration does not allow {scope} to make a container of this name and these labels: docker.allow says which"
             )));
         }
-        self.reach.check(Some(Action::Run), &format_args!("a container {name}"), |pattern| matches(pattern, name))
+        let fits = |pattern: &str| matches(pattern, name);
+        self.reach.check(scope, Some(Action::Run), &format_args!("a container {name}"), fits)
     }
 }
 
@@ -179,7 +187,7 @@ mod tests {
         for scope in [Scope::DockerRead, Scope::DockerControl] {
             let allow = Allow::from(rules(scope));
             let held = grants(&["docker:control(restart)=web-?", "docker:control(stop)=mail"]);
-            let allow = allow.within(Reach::of(held, Scope::DockerControl, Default::default()));
+            let allow = allow.within(Reach::of(held, Scope::DockerControl, Arc::default()));
             let may = |action, name| allow.check(Scope::DockerControl, Some(action), &container(&[name], &[])).is_ok();
             assert!(may(Action::Restart, "web-1"), "{scope}");
             for (action, name) in [
@@ -192,7 +200,8 @@ mod tests {
                 assert!(!may(action, name), "{scope}: {action:?} {name}");
             }
             assert!(!allow.sees(&container(&["db"], &[])) && allow.sees(&container(&["web-1"], &[])));
-            // a second name is no way around
+            // a second name is no way around, and what `--link` calls it is none of its own
+            assert!(allow.sees(&container(&["web-1", "db/web"], &[])) && !allow.sees(&container(&["db/web-1"], &[])));
             assert!(!allow.permits(Scope::DockerControl, Some(Action::Restart), &container(&["web-1", "db"], &[])));
             assert!(!allow.sees(&container(&[], &[])) && !allow.shows_all());
         }

@@ -391,9 +391,7 @@ pub const COMPOSE: &str = "com.docker.compose.";
 impl Summary {
     /// Its name, without a slash; without one its short id.
     pub fn name(&self) -> &str {
-        // `/a/b` is what `--link` calls it; its own has one slash
-        let own = self.names.iter().map(|name| name.strip_prefix('/').unwrap_or(name)).find(|name| !name.contains('/'));
-        own.unwrap_or_else(|| self.short_id())
+        self.own_names().next().unwrap_or_else(|| self.short_id())
     }
 
     /// Whether it is called this.
@@ -401,10 +399,15 @@ impl Summary {
         self.names.iter().any(|name| name.strip_prefix('/').unwrap_or(name) == wanted)
     }
 
-    /// Whether it has a name, and each of its names fits: a second one would be a way around.
+    /// Whether it has a name of its own, and each of them fits: a second one would be a way around. What `--link` calls it is not its own.
     pub fn names_fit(&self, fits: impl Fn(&str) -> bool) -> bool {
-        let mut names = self.names.iter().map(|name| name.strip_prefix('/').unwrap_or(name)).peekable();
+        let mut names = self.own_names().peekable();
         names.peek().is_some() && names.all(fits)
+    }
+
+    /// Without what `--link` calls it, which is `/a/b`; its own have one slash.
+    fn own_names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| name.strip_prefix('/').unwrap_or(name)).filter(|name| !name.contains('/'))
     }
 
     /// The twelve digits that people know it by.

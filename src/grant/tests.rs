@@ -20,7 +20,7 @@ fn a_grant_reads_as_it_is_written() {
         "docker:deploy=web",
         "docker:deploy(pull,prune)",
         "files:read=/",
-        "files:write(edit)=/srv/my files/a=b(c).conf",
+        "files:write(edit)=/srv/my files/ä=b(c).conf",
     ] {
         let grant: Grant = text.parse().unwrap();
         assert_eq!(grant.to_string(), text);
@@ -49,8 +49,11 @@ fn what_is_wrong_with_a_grant_is_told() {
         ("docker:control(restart)web", "expected docker:control(ACTION"),
         ("docker:control(restart)(stop)", "expected docker:control(ACTION"),
         ("system:read=web", "system:read is about the whole machine"),
-        ("docker:deploy(run,prune)=web", "docker:deploy(prune) is done to no container"),
-        ("docker:deploy(pull)=", "docker:deploy(pull) is done to no container"),
+        (
+            "docker:deploy(run,prune)=web",
+            "prune of docker:deploy has no target: grant it by itself, docker:deploy(prune)",
+        ),
+        ("docker:deploy(pull)=", "pull of docker:deploy has no target"),
         ("docker:read=", "a container's name after docker:read="),
         ("docker:read=/web", "a container's name after docker:read="),
         ("docker:read=web,db", "a container's name after docker:read="),
@@ -60,6 +63,9 @@ fn what_is_wrong_with_a_grant_is_told() {
         ("files:read=/srv/../etc", "an absolute path after files:read="),
         ("files:read=/srv/*", "an absolute path after files:read="),
         ("files:read=/srv\n", "an absolute path after files:read="),
+        ("files:read=/srv,docker:control", "an absolute path after files:read="),
+        ("files:read=/srv/\u{202e}gnp", "an absolute path after files:read="),
+        ("files:read=/srv/a\u{200b}b", "an absolute path after files:read="),
         ("files:read(write)=/srv", "files:read has no actions"),
         ("files:write(read)=/srv", "files:write has no action \"read\"; it has write, edit, create, move, remove"),
     ] {
@@ -77,18 +83,32 @@ fn grants_add_up_and_one_that_another_includes_is_not_kept() {
     for (of, kept) in [
         (&["docker:read", "docker:read=web"][..], "docker:read"),
         (&["docker:read=web", "docker:read"], "docker:read"),
-        (&["files:read=/a", "docker:control(stop)", "docker:control(stop)=a"], "docker:control(stop),files:read=/a"),
+        (&["files:read=/a", "docker:control(stop)", "docker:control(stop)=a"], "docker:control(stop), files:read=/a"),
         (
             &["docker:control(stop)=a", "docker:control=a", "docker:control(kill)"],
-            "docker:control=a,docker:control(kill)",
+            "docker:control=a, docker:control(kill)",
         ),
         (&["docker:control(stop,kill)", "docker:control(stop)"], "docker:control(stop,kill)"),
         (&[], ""),
     ] {
         assert_eq!(grants(of).to_string(), kept);
     }
-    assert_eq!(Grants::all().to_string().split(',').count(), Scope::ALL.len());
+    assert_eq!(Grants::all().to_string().split(", ").count(), Scope::ALL.len());
     assert!(Grants::read_only().iter().all(|grant| grant.scope().is_read_only()));
+}
+
+/// What is printed is the language: each is read back, alone and in a list.
+#[test]
+fn a_list_of_grants_is_read_back_as_it_is_printed() {
+    let all =
+        grants(&["files:read=/srv/a b", "docker:control(start,stop)=a-?", "system:read", "files:write(edit,move)=/x"]);
+    let mut rest = all.to_string();
+    for grant in all.iter() {
+        let printed = grant.to_string();
+        assert!(rest.starts_with(&printed) && printed.parse::<Grant>().unwrap() == *grant, "{rest}");
+        rest = rest[printed.len()..].trim_start_matches(", ").to_owned();
+    }
+    assert_eq!(rest, "");
 }
 
 #[test]
@@ -111,30 +131,38 @@ fn a_grant_lets_pass_what_it_says_and_nothing_else() {
         assert!(!may(&deploys, Scope::DockerDeploy, Some(action), "web-1"), "{action:?}");
         assert!(may(&["docker:deploy"], Scope::DockerDeploy, Some(action), ""), "{action:?}");
     }
-    assert_eq!(grants(&deploys).of_actions(Scope::DockerDeploy, &[Prune, Pull]).count(), 0);
-    assert_eq!(grants(&deploys).of_actions(Scope::DockerDeploy, &[Prune, Run]).count(), 1);
+    assert_eq!(grants(&deploys).among(Scope::DockerDeploy, &[Prune, Pull, Run]), [Run]);
+    // where there are actions, no action is none of them
+    assert!(!may(&["docker:control"], Scope::DockerControl, None, "web-1"));
 }
 
 #[test]
-fn a_reach_puts_down_by_which_grant_and_says_what_is_granted_instead() {
-    let verdict = Arc::new(Verdict::default());
+fn a_reach_puts_down_by_which_grants_and_says_which_there_are_instead() {
+    let used = Arc::new(Used::default());
     let held = grants(&["docker:control(restart)=web-*", "docker:control(stop)=db", "docker:read=logs-*"]);
-    let reach = Reach::of(held, Scope::DockerControl, Arc::clone(&verdict));
+    let reach = Reach::of(held, Scope::DockerControl, Arc::clone(&used));
     let at = |name: &'static str| move |pattern: &str| matches(pattern, name);
-    let refused = reach.check(Some(Action::Restart), &"db", at("db")).unwrap_err();
+    let check = |action, name| reach.check(Scope::DockerControl, Some(action), &name, at(name));
+    let refused = check(Action::Restart, "db").unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "you hold no grant of docker:control(restart) for db; you may docker:control(restart)=web-*, docker:control(stop)=db"
+        "you hold no grant of docker:control(restart) for db; you hold docker:control(stop)=db, docker:control(restart)=web-*"
     );
-    assert_eq!((refused.kind(), verdict.granted()), ("not_granted", None));
-    reach.check(Some(Action::Stop), &"db", at("db")).unwrap();
-    assert_eq!(verdict.granted().unwrap().to_string(), "docker:control(stop)=db");
+    assert_eq!((refused.kind(), used.grants().len()), ("not_granted", 0));
+    check(Action::Stop, "db").unwrap();
+    check(Action::Restart, "web-1").unwrap();
+    check(Action::Restart, "web-2").unwrap();
+    assert_eq!(list(used.grants().iter()), "docker:control(stop)=db, docker:control(restart)=web-*");
     assert!(reach.sees(Scope::DockerRead, at("logs-1")) && reach.sees(Scope::DockerRead, at("db")));
-    assert!(!reach.sees(Scope::DockerRead, at("other")) && !reach.permits(None, at("logs-1")));
+    assert!(!reach.sees(Scope::DockerRead, at("other")));
+    // it is for one scope, and for no other that the caller holds too
+    assert!(!reach.permits(Scope::DockerRead, None, at("logs-1")));
     let pulls = Reach::of(grants(&["docker:deploy(pull)"]), Scope::DockerDeploy, Arc::default());
-    assert!(!pulls.sees(Scope::DockerRead, at("db")) && pulls.permits(Some(Action::Pull), |_| false));
+    assert!(!pulls.sees(Scope::DockerRead, at("db")));
+    assert!(pulls.permits(Scope::DockerDeploy, Some(Action::Pull), |_| false));
     assert_eq!(reach.targets(Some(Action::Stop)), Some(vec!["db"]));
-    assert!(Reach::everywhere().permits(Some(Action::Prune), at("")) && Reach::everywhere().targets(None).is_none());
+    let everywhere = Reach::everywhere();
+    assert!(everywhere.permits(Scope::DockerDeploy, Some(Action::Prune), at("")) && everywhere.targets(None).is_none());
 }
 
 #[test]
@@ -150,6 +178,9 @@ fn patterns_fit_whole_names() {
         ("*a*b", "xxaxxbxx", false),
         ("", "a", false),
         ("web", "web2", false),
+        ("ä?*", "äöü", true),
+        ("?", "ö", true),
+        ("?", "öö", false),
     ] {
         assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
     }

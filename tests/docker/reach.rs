@@ -96,6 +96,13 @@ async fn nobody_joins_a_network_to_reach_whom_he_may_not_see() {
         engine.docker(&["run", "--detach", "--network", &network, "--name", &hidden, IMAGE, "sleep", "1000"]);
         let why = run().await.unwrap_err();
         engine.docker(&["rm", "--force", &hidden]);
+        assert!(why.starts_with("not_found: ") && !why.contains(&hidden), "{}: {why}", engine.name);
+        // with one that is seen beside the hidden one, the network is there
+        engine.docker(&["run", "--detach", "--network", &network, "--name", &hidden, IMAGE, "sleep", "1000"]);
+        let seen = format!("smcp-reach-beside-{pid}");
+        engine.docker(&["run", "--detach", "--network", &network, "--name", &seen, IMAGE, "sleep", "1000"]);
+        let why = run().await.unwrap_err();
+        engine.docker(&["rm", "--force", &hidden, &seen]);
         engine.docker(&["network", "rm", &network]);
         assert!(why.starts_with("forbidden: ") && !why.contains(&hidden), "{}: {why}", engine.name);
     }
@@ -277,6 +284,29 @@ async fn action_by_grant_by_target() {
         for (name, expected) in [(&db.name, "not_granted"), (&web.name, "refused"), (&made, "ok")] {
             let said = desk.ask(&grants, "container_remove", json!({ "name": name })).await;
             assert_eq!(kind(said), expected, "{}: {name}", engine.name);
+        }
+        // who may prune prunes what it sees, and the record says by which right; images have no target
+        engine.docker(&["kill", &db.id]);
+        let prune = json!({ "limit": 100, "min_age_seconds": 0 });
+        let pruning = held(&["docker:deploy(prune)", "docker:read=smcp-grant-web-*"]);
+        let said = desk.ask(&pruning, "docker_prune", prune.clone()).await.unwrap();
+        assert!(!said.to_string().contains(&db.name) && !said.to_string().contains(&db.id[..12]), "{said}");
+        let pruning = held(&["docker:deploy(prune,pull)", "docker:read=smcp-grant-db-*"]);
+        let said = desk.ask(&pruning, "docker_prune", prune).await.unwrap();
+        assert!(said.to_string().contains(&db.name), "{}: {said}", engine.name);
+        let pulled = desk.ask(&pruning, "image_pull", json!({ "image": "127.0.0.1:1/x" })).await;
+        assert_eq!(kind(pulled), "forbidden", "{}", engine.name);
+        let records = desk.actions();
+        let pruned: Vec<&Value> = records.iter().filter(|record| record["tool"] == "docker_prune").collect();
+        let by: Vec<&Value> = pruned.iter().map(|record| &record["grant"]).collect();
+        let (one, both) = (json!("docker:deploy(prune)"), json!("docker:deploy(pull,prune)"));
+        assert_eq!(by, [&one, &one, &both, &both], "{records:?}");
+        let lists = held(&["docker:read=smcp-grant-web-*"]);
+        for (tool, arguments) in
+            [("images", json!({ "limit": 200 })), ("stacks", json!({})), ("docker_usage", json!({}))]
+        {
+            let said = desk.ask(&lists, tool, arguments).await.unwrap().to_string();
+            assert!(!said.contains(&mail.name) && !said.contains(&db.name), "{}: {tool}: {said}", engine.name);
         }
         for tool in ["image_pull", "image_remove"] {
             assert_eq!(kind(desk.ask(&grants, tool, json!({ "image": IMAGE })).await), "no such tool", "{tool}");

@@ -161,7 +161,9 @@ impl Acting for ContainerRun {
         volumes(docker, &body, &all).await?;
         // Podman has no networks of these names, and knows them as words all the same
         if let Some(network) = self.network.as_ref().filter(|network| !matches!(network.as_str(), "none" | "bridge")) {
-            if !docker.all_networks().await?.iter().any(|one| one.name == *network) {
+            // one that only hidden containers are in is not there for this caller
+            let is_there = docker.all_networks().await?.iter().any(|one| one.name == *network);
+            if !is_there || !docker.allow().shows_what_is_of(members(network, &all)) {
                 return Err(Failure::NotFound(format!("a network {}", network.chars().take(100).collect::<String>())));
             }
             if leads_to_hidden(network, &all, docker.allow()) {
@@ -317,7 +319,7 @@ async fn volumes(docker: &Docker, body: &Value, all: &[Summary]) -> Result<(), F
         }
         if theirs.contains(&name) {
             return Err(Failure::Forbidden(format!(
-                "the volume {name} belongs to a container that this caller may not {} make again: its grants and docker.allow say which",
+                "the volume {name} belongs to a container for which you hold no grant of {}(run), or which docker.allow keeps out",
                 Scope::DockerDeploy
             )));
         }
@@ -351,8 +353,12 @@ async fn undone(docker: &Docker, id: &str, failure: Failure) -> Failure {
 
 /// Whether containers that may not be seen can be spoken to from within this network.
 fn leads_to_hidden(network: &str, all: &[Summary], allow: &Allow) -> bool {
-    let members = all.iter().filter(|one| one.network_settings.networks.contains_key(network));
-    members.into_iter().any(|one| !allow.sees(one))
+    members(network, all).any(|one| !allow.sees(one))
+}
+
+/// The containers in this network, of all there are.
+fn members<'a>(network: &'a str, all: &'a [Summary]) -> impl Iterator<Item = &'a Summary> {
+    all.iter().filter(move |one| one.network_settings.networks.contains_key(network))
 }
 
 fn published(container: &Summary) -> Vec<String> {
