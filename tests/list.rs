@@ -81,7 +81,7 @@ fn every_tool_is_named_described_and_marked() {
 
 #[test]
 fn what_only_reads_is_marked_so_and_is_all_that_read_only_scopes_see() {
-    let reading: Vec<Scope> = Grants::read_only().iter().map(Grant::scope).collect();
+    let reading: Vec<Scope> = Grants::usual().iter().map(Grant::scope).collect();
     let seen = modern(&allowing(&reading));
     assert!(seen.iter().all(|tool| tool["annotations"]["readOnlyHint"] == true));
     let marked = all().into_iter().filter(|tool| tool["annotations"]["readOnlyHint"] == true);
@@ -153,7 +153,7 @@ fn the_whole_list_is_cheap() {
         let lean = |tool: Value| json!({ "name": tool["name"], "description": tool["description"], "inputSchema": tool["inputSchema"] });
         tokens(&tools.into_iter().map(lean).collect::<Value>().to_string())
     };
-    let reading: Vec<Scope> = Grants::read_only().iter().map(Grant::scope).collect();
+    let reading: Vec<Scope> = Grants::usual().iter().map(Grant::scope).collect();
     let (reads, all) = (cost(modern(&allowing(&reading))), cost(all()));
     assert!(reads < 5_000, "the list of what only reads takes {reads} tokens");
     assert!(all < 8_000, "the whole list takes {all} tokens");
@@ -177,11 +177,36 @@ fn the_instructions_are_short_and_name_only_tools_there_are() {
     }
 }
 
+#[test]
+fn a_caller_is_told_of_what_it_sees_and_of_nothing_that_is_empty_for_it() {
+    let told = |grants: &[&str]| {
+        let server = Setup { keys: vec![Key::new("agent").with_grants(grants)], ..Setup::default() }.start();
+        let initialize = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
+        let old =
+            server.ask(&Request::legacy(1, "initialize", initialize).token(server.token())).rpc()["result"].clone();
+        let new =
+            server.ask(&Request::modern(1, "server/discover", json!({})).token(server.token())).rpc()["result"].clone();
+        assert_eq!(
+            (&old["instructions"], &old["capabilities"]),
+            (&new["instructions"], &new["capabilities"]),
+            "{old} {new}"
+        );
+        old
+    };
+    let restarts = told(&["docker:control(restart)=web-*"]);
+    let words = restarts["instructions"].as_str().unwrap();
+    assert!(words.contains("`docker:control(restart)=web-*`") && !words.contains("overview"), "{words}");
+    assert!(restarts["capabilities"]["tools"].is_object(), "{restarts}");
+    let none = told(&[]);
+    assert_eq!(none["capabilities"], json!({}), "{none}");
+    assert!(none["instructions"].as_str().is_some_and(|words| words.contains("none of its tools")), "{none}");
+}
+
 /// The tools that the instructions name: the one to begin with, and the list in parentheses.
 fn tools_named(instructions: &str) -> Vec<String> {
     let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
     let (_, begin) = instructions.split_once("Begin with ").expect("where to begin");
     let (_, rest) = instructions.split_once("the tool that fits (").expect("the tools to go on with");
     let (list, _) = rest.split_once(')').unwrap();
-    quoted(begin).into_iter().chain(list.split(", ").map(|name| name.trim().to_owned())).collect()
+    quoted(begin).into_iter().chain(list.split(", ").map(|name| name.trim().trim_matches('`').to_owned())).collect()
 }
