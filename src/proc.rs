@@ -19,6 +19,8 @@ pub mod mdstat;
 pub mod meminfo;
 pub mod mountinfo;
 pub mod net_dev;
+pub mod netstat;
+pub mod nf_conntrack;
 pub mod os_release;
 pub mod passwd;
 pub mod pid_cgroup;

@@ -45,6 +45,8 @@ const RECORDED: &[(&str, &[&str])] = &[
     ("meminfo", &["proc/meminfo"]),
     ("mountinfo", &["PID/mountinfo"]),
     ("net_dev", &["net/dev"]),
+    ("netstat", &["net/snmp"]),
+    ("nf_conntrack", &[]),
     ("os_release", &["etc/os-release", "lib/os-release"]),
     ("passwd", &["etc/passwd"]),
     ("pid_cgroup", &["PID/cgroup"]),
@@ -91,6 +93,13 @@ fn made(target: &str) -> Vec<Vec<u8>> {
         ],
         "login_session" => &[
             "# This is private data. Do not parse.\nUID=1000\nUSER=ann\nACTIVE=1\nREMOTE=1\nREMOTE_HOST=192.0.2.9\nTTY=pts/0\n",
+        ],
+        "netstat" => &[
+            "TcpExt: SyncookiesSent ListenDrops TCPTimeouts\nTcpExt: 0 3 18\nIpExt: InOctets OutOctets\nIpExt: 123 456\n",
+            "Ip6InOctets                     \t27040\nIcmp6InType135                  \t2\nUdpLite6InErrors                \t0\n",
+        ],
+        "nf_conntrack" => &[
+            "entries  clashres found new invalid\n00000005  00000000 0000000a 00000000 ffffffff\n00000005  00000001 00000001 00000000 00000000\n",
         ],
         "text" => &[
             "DB_PASSWORD=hunter2 --token=abc Bearer eyJhbGciOi.J9 https://user:pass@host/x",

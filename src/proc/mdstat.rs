@@ -75,6 +75,8 @@ pub enum Progress {
     Running {
         /// What is done, 0 to 1.
         ratio: f64,
+        /// The same in bytes of the array or, for `recovery`, of each device.
+        done: Option<u64>,
         /// Seconds left, as the kernel guesses.
         finish: Option<f64>,
         /// Bytes a second.
@@ -197,7 +199,9 @@ impl Progress {
             .map(|minutes| minutes * 60.0)
             .filter(|seconds| seconds.is_finite());
         let speed = value("speed=", "K/sec").and_then(|speed| speed.parse::<u64>().ok()?.checked_mul(1024));
-        Some(Self::Running { ratio, finish, speed })
+        let done =
+            text.split_once('(').and_then(|(_, rest)| rest.split_once('/')?.0.parse::<u64>().ok()?.checked_mul(1024));
+        Some(Self::Running { ratio, done, finish, speed })
     }
 }
 
@@ -261,7 +265,8 @@ unused devices: <none>
         assert_eq!((array.wanted, array.present, array.bitmap.as_deref()), (Some(3), Some(2), Some("UU_")));
         let marks: Vec<_> = array.devices.iter().map(|device| (device.number, device.failed, device.spare)).collect();
         assert_eq!(marks, [(3, false, false), (2, true, false), (1, false, false), (4, false, true)]);
-        let progress = Progress::Running { ratio: 0.126, finish: Some(7650.0), speed: Some(33440 * 1024) };
+        let (done, speed) = (Some(37_043_392 << 10), Some(33_440 << 10));
+        let progress = Progress::Running { ratio: 0.126, done, finish: Some(7650.0), speed };
         assert_eq!(array.sync, Some(Sync { action: "recovery".into(), progress }));
         assert!(array.is_degraded());
     }

@@ -1,5 +1,7 @@
 //! `/proc/meminfo`, see proc_meminfo(5). Under lxcfs the figures are the container's.
 
+use std::collections::BTreeMap;
+
 use super::{Malformed, kibibytes};
 
 /// The machine's memory. Sizes are in bytes. A line that is missing or makes no sense is `None`.
@@ -35,6 +37,17 @@ pub struct Meminfo {
     pub huge_page_size: Option<u64>,
     /// `HardwareCorrupted`: taken out of use after memory errors, since Linux 2.6.32 with memory-failure handling.
     pub hardware_corrupted: Option<u64>,
+    /// Every line by its name, the above included.
+    pub lines: BTreeMap<String, Size>,
+}
+
+/// What stands in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// A line with a unit.
+    Bytes(u64),
+    /// A line without one, such as the number of huge pages.
+    Count(u64),
 }
 
 impl Meminfo {
@@ -43,10 +56,16 @@ impl Meminfo {
         let (mut meminfo, mut odd) = (Self::default(), None);
         for line in text.lines() {
             let Some((name, value)) = line.split_once(':') else { continue };
-            let Some((field, is_count)) = meminfo.field(name) else { continue };
-            *field = if is_count { value.trim().parse().ok() } else { kibibytes(value) };
-            if field.is_none() {
-                odd = odd.or_else(|| Some(Malformed::line("meminfo", text, line)));
+            let is_known = match meminfo.field(name) {
+                Some((field, is_count)) => {
+                    *field = if is_count { value.trim().parse().ok() } else { kibibytes(value) };
+                    field.is_some()
+                }
+                None => true,
+            };
+            match Size::parse(value).filter(|_| is_known) {
+                Some(size) => drop(meminfo.lines.insert(name.to_owned(), size)),
+                None => odd = odd.or_else(|| Some(Malformed::line("meminfo", text, line))),
             }
         }
         if meminfo.total.is_none() {
@@ -79,6 +98,13 @@ impl Meminfo {
     }
 }
 
+impl Size {
+    fn parse(value: &str) -> Option<Self> {
+        let count = || value.trim().parse().ok().map(Self::Count);
+        kibibytes(value).map(Self::Bytes).or_else(count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +123,15 @@ mod tests {
             Meminfo::parse("MemTotal: 2 kB\nHugePages_Total: 4\nHugePages_Free: 1\nHugepagesize: 2048 kB\n");
         let pool = (meminfo.huge_pages_total, meminfo.huge_pages_free, meminfo.huge_page_size);
         assert_eq!(pool, (Some(4), Some(1), Some(2 << 20)));
+    }
+
+    #[test]
+    fn every_line_is_kept_by_its_name() {
+        let (meminfo, odd) = Meminfo::parse("MemTotal: 2 kB\nActive(anon):  3 kB\nHugePages_Surp: 4\nNew: lots\n");
+        let lines: Vec<_> = meminfo.lines.iter().map(|(name, size)| (name.as_str(), *size)).collect();
+        let expected =
+            [("Active(anon)", Size::Bytes(3072)), ("HugePages_Surp", Size::Count(4)), ("MemTotal", Size::Bytes(2048))];
+        assert_eq!((lines, odd.unwrap().place), (expected.to_vec(), Place::Line(4)));
     }
 
     #[test]

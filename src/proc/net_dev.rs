@@ -28,6 +28,8 @@ pub struct Received {
     pub fifo: u64,
     /// Framing errors.
     pub frame: u64,
+    /// Compressed packets.
+    pub compressed: u64,
     /// Multicast packets.
     pub multicast: u64,
 }
@@ -49,6 +51,8 @@ pub struct Sent {
     pub collisions: u64,
     /// Losses of carrier.
     pub carrier: u64,
+    /// Compressed packets.
+    pub compressed: u64,
 }
 
 /// Reads the text of `/proc/net/dev`. A line that makes no sense is left out; the first one is named.
@@ -128,7 +132,8 @@ impl Interface {
             dropped: column()?,
             fifo: column()?,
             frame: column()?,
-            multicast: column().and(column())?,
+            compressed: column()?,
+            multicast: column()?,
         };
         let sent = Sent {
             bytes: column()?,
@@ -138,6 +143,7 @@ impl Interface {
             fifo: column()?,
             collisions: column()?,
             carrier: column()?,
+            compressed: column()?,
         };
         let name = name.trim_ascii();
         (!name.is_empty()).then(|| Self { name: name.to_owned(), received, sent })
@@ -159,8 +165,18 @@ Inter-|   Receive                                                |  Transmit
         let text = format!("{HEADING}  eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n");
         let (interfaces, odd) = parse(&text);
         assert_eq!(odd, None);
-        let received = Received { bytes: 1, packets: 2, errors: 3, dropped: 4, fifo: 5, frame: 6, multicast: 8 };
-        let sent = Sent { bytes: 9, packets: 10, errors: 11, dropped: 12, fifo: 13, collisions: 14, carrier: 15 };
+        let received =
+            Received { bytes: 1, packets: 2, errors: 3, dropped: 4, fifo: 5, frame: 6, compressed: 7, multicast: 8 };
+        let sent = Sent {
+            bytes: 9,
+            packets: 10,
+            errors: 11,
+            dropped: 12,
+            fifo: 13,
+            collisions: 14,
+            carrier: 15,
+            compressed: 16,
+        };
         assert_eq!(interfaces, [Interface { name: "eth0".into(), received, sent }]);
     }
 

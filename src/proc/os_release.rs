@@ -21,6 +21,14 @@ pub struct OsRelease {
     pub variant_id: Option<String>,
     /// `BUILD_ID`: which image it was installed from.
     pub build_id: Option<String>,
+    /// `VARIANT`, for people.
+    pub variant: Option<String>,
+    /// `IMAGE_ID`: which image it runs.
+    pub image_id: Option<String>,
+    /// `IMAGE_VERSION`: the version of that image.
+    pub image_version: Option<String>,
+    /// `SUPPORT_END`: the day on which support ends, such as `2027-06-30`.
+    pub support_end: Option<String>,
 }
 
 impl OsRelease {
@@ -41,6 +49,10 @@ impl OsRelease {
             version_codename: value("VERSION_CODENAME"),
             variant_id: value("VARIANT_ID"),
             build_id: value("BUILD_ID"),
+            variant: value("VARIANT"),
+            image_id: value("IMAGE_ID"),
+            image_version: value("IMAGE_VERSION"),
+            support_end: value("SUPPORT_END"),
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct Stall {
 }
 
 impl Pressure {
-    /// Reads the text of one pressure file. `irq`, which has no `some`, is not among them.
+    /// Reads the text of one pressure file. For `irq`, which has no `some`, see [`Stall::of_interrupts`].
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let stall = |kind: &'static str| {
             let mut lines = text.lines();
@@ -39,6 +39,12 @@ impl Pressure {
 }
 
 impl Stall {
+    /// Reads the text of `irq`, which has only `full`. Since Linux 6.1.
+    pub fn of_interrupts(text: &str) -> Result<Self, Malformed> {
+        let columns = text.lines().find_map(|line| line.strip_prefix("full "));
+        columns.and_then(Self::parse).ok_or_else(|| Malformed::field("pressure", "full"))
+    }
+
     fn parse(columns: &str) -> Option<Self> {
         let value = |name: &str| {
             let mut columns = columns.split_ascii_whitespace();
@@ -70,6 +76,13 @@ mod tests {
     #[test]
     fn the_cpu_had_no_full_before_5_13() {
         assert_eq!(Pressure::parse("some avg10=0.00 avg60=0.00 avg300=0.00 total=1\n").unwrap().full, None);
+    }
+
+    #[test]
+    fn interrupts_have_only_full() {
+        let stall = Stall::of_interrupts("full avg10=0.00 avg60=0.00 avg300=0.00 total=7\n").unwrap();
+        assert_eq!(stall.total_us, 7);
+        assert!(Stall::of_interrupts("some avg10=0.00 avg60=0.00 avg300=0.00 total=7\n").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `/proc/net/snmp`: counters of TCP and UDP since the start, see RFC 1213 and the kernel's networking/snmp_counter.rst.
 
-use super::Malformed;
+use super::{Malformed, netstat};
 
 /// The counters this server uses; what is not told is `None`. They count IPv4, and for TCP IPv6 too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub struct Snmp {
     pub tcp: Tcp,
     /// UDP over IPv4.
     pub udp: Udp,
+    /// Counters of all protocols, as far as [`is_watched`].
+    pub counters: netstat::Counters,
 }
 
 /// Counters of TCP.
@@ -79,7 +81,24 @@ impl Snmp {
             rcvbuf_errors: udp.optional("RcvbufErrors"),
             sndbuf_errors: udp.optional("SndbufErrors"),
         };
-        (Self { tcp, udp }, odd)
+        let (counters, other) = netstat::pairs(text, is_watched);
+        (Self { tcp, udp, counters }, odd.or(other))
+    }
+}
+
+/// Whether a counter is one that monitoring looks at: traffic, connections, errors and what was dropped.
+pub fn is_watched(protocol: &str, name: &str) -> bool {
+    match (protocol, name) {
+        (_, "InErrors" | "InErrs") | ("Ip", "Forwarding") => true,
+        ("Ip6" | "IpExt", name) => matches!(name, "InOctets" | "OutOctets"),
+        ("Icmp" | "Icmp6", name) => matches!(name, "InMsgs" | "OutMsgs"),
+        ("TcpExt", "TCPSynRetrans" | "TCPTimeouts" | "TCPOFOQueue" | "TCPRcvQDrop") => true,
+        ("TcpExt", name) => name.starts_with("Listen") || name.starts_with("Syncookies"),
+        ("Tcp", "ActiveOpens" | "PassiveOpens" | "InSegs" | "OutSegs" | "OutRsts" | "RetransSegs" | "CurrEstab") => {
+            true
+        }
+        ("Udp" | "Udp6", "InDatagrams" | "OutDatagrams" | "NoPorts" | "RcvbufErrors" | "SndbufErrors") => true,
+        _ => false,
     }
 }
 
@@ -144,6 +163,8 @@ Tcp: 1 200 120000 -1 231 2 3 42 5 23357 15542 8 9 48 0
         assert_eq!(odd, None);
         assert_eq!((snmp.tcp.curr_estab, snmp.tcp.out_segs, snmp.tcp.retrans_segs), (Some(5), Some(15542), Some(8)));
         assert_eq!((snmp.udp.in_datagrams, snmp.udp.rcvbuf_errors), (Some(473), Some(3)));
+        let counters: Vec<_> = snmp.counters.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        assert_eq!((counters.len(), counters[0], counters[1]), (15, ("Ip_Forwarding", 2), ("Tcp_ActiveOpens", 231)));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `/proc/vmstat`: counters of the memory management since the start, see proc_vmstat(5).
 
+use std::collections::BTreeMap;
+
 use super::Malformed;
 
 /// The counters this server uses. Kernels built without `VM_EVENT_COUNTERS` have none of them.
@@ -21,6 +23,8 @@ pub struct Vmstat {
     pub pswpout: Option<u64>,
     /// `allocstall`, or since Linux 4.10 the sum of `allocstall_*`: allocations that had to wait for memory to be freed.
     pub allocstall: Option<u64>,
+    /// The counters of paging, swapping and kills by their names, as the kernel writes them: `pgpgin` in KiB, `pswpin` in pages.
+    pub paging: BTreeMap<String, u64>,
 }
 
 impl Vmstat {
@@ -37,6 +41,9 @@ impl Vmstat {
 
     fn take(&mut self, line: &str) -> Option<()> {
         let (name, count) = line.split_once(' ').unwrap_or((line, ""));
+        if is_paging(name) {
+            self.paging.insert(name.to_owned(), count.trim_end().parse().ok()?);
+        }
         let (counter, unit) = match name {
             "oom_kill" => (&mut self.oom_kill, 1),
             "pgfault" => (&mut self.pgfault, 1),
@@ -54,6 +61,12 @@ impl Vmstat {
     }
 }
 
+/// Whether the name is one of a counter that tells of paging, swapping or kills.
+fn is_paging(name: &str) -> bool {
+    let is_fault = name.strip_prefix("pg").is_some_and(|rest| rest.contains("fault"));
+    is_fault || ["oom_kill", "pgpg", "pswp"].iter().any(|kind| name.starts_with(kind))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,7 +77,9 @@ mod tests {
         let text =
             "nr_free_pages 5\npgpgin 2\nallocstall_dma 0\nallocstall_normal 3\nallocstall_movable 4\noom_kill 1\n";
         let (vmstat, _) = Vmstat::parse(text);
-        let expected = Vmstat { oom_kill: Some(1), pgpgin: Some(2048), allocstall: Some(7), ..Vmstat::default() };
+        let paging = BTreeMap::from([("oom_kill".to_owned(), 1), ("pgpgin".to_owned(), 2)]);
+        let expected =
+            Vmstat { oom_kill: Some(1), pgpgin: Some(2048), allocstall: Some(7), paging, ..Vmstat::default() };
         assert_eq!(vmstat, expected);
     }
 

@@ -1,5 +1,6 @@
-use systemmanager_mcp::proc::arcstats::Arcstats;
+use systemmanager_mcp::proc::arcstats::{Arcstats, figures};
 
 pub fn run(text: &str) {
     let _ = Arcstats::parse(text);
+    let _ = figures(text);
 }

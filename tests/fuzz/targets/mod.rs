@@ -33,6 +33,8 @@ targets! {
     meminfo
     mountinfo
     net_dev
+    netstat
+    nf_conntrack
     os_release
     passwd
     pid_cgroup

@@ -1,0 +1,6 @@
+use systemmanager_mcp::proc::nf_conntrack;
+
+pub fn run(text: &str) {
+    let (counters, _) = nf_conntrack::parse(text);
+    assert!(!counters.contains_key("entries"));
+}
