@@ -21,7 +21,7 @@
 //!
 //! # Where things are
 //! Imports point down this list, checked by a test: [`failure`], [`scope`], [`lane`] → [`proc`], [`root`], [`text`], [`table`], [`page`], [`threads`] →
-//! [`gap`], [`grant`] → [`jail`], [`docker`], [`auth`] → [`host`] → [`facts`] → [`audit`], [`tool`], `bucket` → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`],
+//! [`gap`], [`grant`], [`exposition`] → [`jail`], [`docker`], [`auth`] → [`host`] → [`facts`] → [`audit`], [`tool`], `bucket` → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`],
 //! [`init`] → [`args`] → [`command`] → `main`.
 //!
 //! Beside all this, and in a process of its own, stands docker-guard ([`guard`]): between the server and the Engine's socket, which is root's.
@@ -59,6 +59,7 @@ mod bucket;
 pub mod command;
 pub mod config;
 pub mod docker;
+pub mod exposition;
 pub mod facts;
 pub mod failure;
 pub mod gap;

@@ -15,7 +15,7 @@ use systemmanager_mcp::{
 const LAYERS: &[&[&str]] = &[
     &["failure", "scope", "lane"],
     &["proc", "root", "text", "table", "page", "threads"],
-    &["gap", "grant"],
+    &["gap", "grant", "exposition"],
     &["jail", "docker", "auth"],
     &["host"],
     &["facts"],
