@@ -33,15 +33,31 @@ pub enum Why {
     Odd,
 }
 
+impl Why {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Denied => "denied",
+            Self::Odd => "odd",
+        }
+    }
+}
+
 /// The gaps of one answer, one row for each file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Gaps(Table<Gap>);
+pub struct Gaps(Table<Gap>, #[serde(skip)] usize);
 
 impl Gaps {
     /// Whether everything could be read.
     pub fn is_empty(&self) -> bool {
         self.0.0.is_empty()
+    }
+
+    /// How many there are beyond those that have rows of their own.
+    pub fn more(&self) -> usize {
+        self.1
     }
 
     /// The rows.
@@ -180,7 +196,7 @@ impl<'a> Reader<'a> {
         if more > 0 {
             gaps.push(Gap { file: format!("{more} more"), why: Why::Odd, detail: None });
         }
-        Gaps(Table(gaps))
+        Gaps(Table(gaps), more)
     }
 }
 

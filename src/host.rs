@@ -9,6 +9,7 @@ mod remote;
 mod sample;
 mod scan;
 mod slow;
+mod steady;
 mod throttle;
 
 use std::{
@@ -61,13 +62,15 @@ pub struct Machine {
     pub kernel: Box<dyn Kernel>,
     remote: remote::Remote,
     held: scan::Held,
+    steady: steady::Steady,
 }
 
 impl Machine {
     /// The machine whose `/` is at `root`, on this kernel.
     pub fn at(root: &Path) -> io::Result<Self> {
         let root = Root::open(root)?;
-        Ok(Self { root, kernel: Box::new(Live), remote: Default::default(), held: Default::default() })
+        let kernel = Box::new(Live);
+        Ok(Self { root, kernel, remote: Default::default(), held: Default::default(), steady: Default::default() })
     }
 
     /// The figures of the filesystem at a mount point. `remote` ones are asked on a thread of their own, for a second at most: a dead

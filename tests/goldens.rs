@@ -1,4 +1,4 @@
-//! Every tool on every recorded machine: its text, its structure and its schema are as agreed. `UPDATE=1 cargo test goldens` agrees anew.
+//! Every tool on every recorded machine: its text, its structure and its schema are as agreed, and so is the page of metrics. `UPDATE=1 cargo test goldens` writes them.
 
 use std::{
     fs,
@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use systemmanager_mcp::{
     audit::{Audit, Sink},
     auth::Caller,
+    exposition::Exposition,
+    facts,
     gate::{Call, Gate, Limits},
     grant::Grants,
     host::{First, Host},
@@ -128,6 +130,22 @@ async fn every_tool_answers_as_agreed_on_every_machine() {
     assert!(wrong.is_empty(), "{}\nUPDATE=1 to agree", wrong.join("\n"));
 }
 
+#[tokio::test]
+async fn every_fact_is_exposed_as_agreed_on_every_machine() {
+    let mut wrong = vec![];
+    for machine in machines() {
+        let host = Host::open(&tests().join("machines").join(&machine), First::Comes).unwrap();
+        let window = host.window().await.unwrap();
+        let page = host.read(move |machine| {
+            let mut page = Exposition::default();
+            facts::expose(machine, &window.now, &mut page);
+            Ok(page.finish())
+        });
+        wrong.extend(golden(&format!("{machine}/metrics.txt"), &page.await.unwrap()));
+    }
+    assert!(wrong.is_empty(), "{}\nUPDATE=1 to agree", wrong.join("\n"));
+}
+
 #[test]
 fn every_tool_is_described_as_agreed() {
     let wrong: Vec<_> = TOOLS
@@ -233,7 +251,8 @@ fn no_golden_is_of_a_tool_or_a_machine_that_is_gone() {
         for file in fs::read_dir(directory.path()).unwrap().map(Result::unwrap) {
             let file = file.file_name().into_string().unwrap();
             let (tool, _) = file.split_once('.').unwrap();
-            assert!(TOOLS.iter().any(|one| one.name == tool), "{name}/{file} is of no tool");
+            let is_page = name != "schema" && file == "metrics.txt";
+            assert!(is_page || TOOLS.iter().any(|one| one.name == tool), "{name}/{file} is of no tool");
         }
     }
 }

@@ -231,6 +231,20 @@ fn every_file_of_a_tool_is_on_the_list() {
 }
 
 #[test]
+fn every_fact_that_can_be_exposed_is() {
+    let list = fs::read_to_string(root().join("src/facts.rs")).unwrap();
+    let (_, list) = list.split_once("pub const EXPOSED").expect("the list");
+    let (list, _) = list.split_once("];").unwrap();
+    let mut there = 0;
+    for (name, _) in sources().iter().filter(|(_, text)| code(text).contains("pub fn expose(seen: &Seen")) {
+        let fact = name.trim_start_matches("facts/").trim_end_matches(".rs");
+        assert!(list.contains(&format!("    {fact}::expose,")), "{name} is not in EXPOSED of src/facts.rs");
+        there += 1;
+    }
+    assert_eq!(there, list.matches("::expose,").count());
+}
+
+#[test]
 fn the_readme_shows_the_list_as_it_is() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let (_, rest) = readme.split_once("<!-- tools -->\n").expect("<!-- tools --> in the README");

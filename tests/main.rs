@@ -24,6 +24,7 @@ mod list;
 mod live;
 mod load;
 mod memory;
+mod metrics;
 mod odd;
 mod panics;
 mod places;

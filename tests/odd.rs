@@ -11,9 +11,11 @@ use serde_json::{Map, Value};
 use systemmanager_mcp::{
     audit::{Audit, Sink},
     auth::Caller,
+    exposition::Exposition,
+    facts,
     gate::{Answer, Call, Gate, Limits, Refusal},
     grant::Grants,
-    host::{First, Host},
+    host::{self, First, Host, Sample},
     scope::Scope,
     tool::Entry,
     tools::TOOLS,
@@ -53,6 +55,14 @@ impl Machine {
         let caller = Arc::new(Caller::local(Grants::all()));
         let call = Call { tool, arguments, caller: &caller, peer: None, client: None, request: None, steps: None };
         gate.call(call, std::future::pending()).await
+    }
+
+    /// The page of metrics.
+    fn page(&self) -> String {
+        let machine = Arc::new(host::Machine::at(&self.dir).unwrap());
+        let mut page = Exposition::default();
+        facts::expose(&machine, &Sample::take(&machine), &mut page);
+        page.finish()
     }
 
     /// The structured answer of a tool.
@@ -179,6 +189,60 @@ async fn an_odd_file_never_costs_an_answer() {
         }
     }
     assert!(wrong.is_empty(), "{} answers\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Families of the page, each read from another file.
+const FAMILIES: &[&str] = &[
+    "node_boot_time_seconds",
+    "node_disk_io_now",
+    "node_filefd_allocated",
+    "node_filesystem_device_error",
+    "node_load1",
+    "node_memory_MemTotal_bytes",
+    "node_netstat_Tcp_InSegs",
+    "node_network_receive_bytes_total",
+    "node_os_info",
+    "node_uname_info",
+    "node_vmstat_pgfault",
+];
+
+#[test]
+fn an_odd_file_costs_its_own_families_of_the_page() {
+    let mut wrong = vec![];
+    for recorded in ["nas", "laptop"] {
+        let machine = Machine::like(recorded, &format!("page-{recorded}"));
+        let has = |page: &str, family: &str| page.contains(&format!("# TYPE {family} "));
+        let whole = machine.page();
+        let there: Vec<&str> = FAMILIES.iter().copied().filter(|family| has(&whole, family)).collect();
+        assert!(there.len() > 7, "{recorded}: {there:?}");
+        for file in kinds(&machine.dir) {
+            let text = fs::read(&file).unwrap();
+            for (what, change) in changes(&text) {
+                match change {
+                    None => fs::remove_file(&file).unwrap(),
+                    Some(change) => fs::write(&file, change).unwrap(),
+                }
+                let page = machine.page();
+                let lost: Vec<&str> = there.iter().copied().filter(|family| !has(&page, family)).collect();
+                let said = format!("{recorded}: {} is {what}", file.strip_prefix(&machine.dir).unwrap().display());
+                if lost.len() > 1 {
+                    wrong.push(format!("{said}: {lost:?} are lost"));
+                }
+                wrong.extend(crate::metrics::faults(&page).into_iter().map(|fault| format!("{said}: {fault}")));
+            }
+            fs::write(&file, text).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{} pages\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn what_could_not_be_read_stands_on_the_page() {
+    let machine = Machine::like("qemu", "gap");
+    machine.write("proc/loadavg", "many\n");
+    let page = machine.page();
+    assert!(page.contains("\nsmcp_scrape_gaps{file=\"/proc/loadavg\",reason=\"odd\"} 1\n"), "{page}");
+    assert!(page.contains("\nsmcp_scrape_gaps_more 0\n") && !page.contains("node_load1"), "{page}");
 }
 
 /// The gaps of an answer as file, why and detail.

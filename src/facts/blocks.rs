@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::problem::{Problems, Severity, first_of};
+use super::{
+    Seen,
+    problem::{Problems, Severity, first_of},
+};
 use crate::{
+    exposition::{Column, Exposition, Kind as Figure},
     gap::Reader,
     host::Window,
     proc::diskstats::{Disk, Operations},
@@ -188,6 +192,129 @@ impl Blocks {
             }
         }
     }
+}
+
+/// What `/proc/diskstats` counts of each device.
+const COUNTED: &[Column<Disk>] = &[
+    ("node_disk_reads_completed_total", Figure::Counter, "Reads done.", |disk| disk.reads.completed.into()),
+    ("node_disk_reads_merged_total", Figure::Counter, "Reads joined to a neighbour.", |disk| disk.reads.merged.into()),
+    ("node_disk_read_bytes_total", Figure::Counter, "Bytes read.", |disk| disk.reads.bytes.into()),
+    (
+        "node_disk_read_time_seconds_total",
+        Figure::Counter,
+        "Seconds that reads took, summed over all of them.",
+        |disk| seconds(disk.reads.ms).into(),
+    ),
+    ("node_disk_writes_completed_total", Figure::Counter, "Writes done.", |disk| disk.writes.completed.into()),
+    ("node_disk_writes_merged_total", Figure::Counter, "Writes joined to a neighbour.", |disk| {
+        disk.writes.merged.into()
+    }),
+    ("node_disk_written_bytes_total", Figure::Counter, "Bytes written.", |disk| disk.writes.bytes.into()),
+    (
+        "node_disk_write_time_seconds_total",
+        Figure::Counter,
+        "Seconds that writes took, summed over all of them.",
+        |disk| seconds(disk.writes.ms).into(),
+    ),
+    ("node_disk_io_now", Figure::Gauge, "Requests under way.", |disk| disk.in_flight.into()),
+    ("node_disk_io_time_seconds_total", Figure::Counter, "Seconds in which any request was under way.", |disk| {
+        seconds(disk.busy_ms).into()
+    }),
+    (
+        "node_disk_io_time_weighted_seconds_total",
+        Figure::Counter,
+        "Seconds that requests were under way, summed over all of them.",
+        |disk| seconds(disk.weighted_ms).into(),
+    ),
+    ("node_disk_discards_completed_total", Figure::Counter, "Discards done. Since Linux 4.18.", |disk| {
+        disk.discards.map(|discards| discards.completed).into()
+    }),
+    ("node_disk_discards_merged_total", Figure::Counter, "Discards joined to a neighbour. Since Linux 4.18.", |disk| {
+        disk.discards.map(|discards| discards.merged).into()
+    }),
+    (
+        "node_disk_discarded_sectors_total",
+        Figure::Counter,
+        "Sectors of 512 bytes that were discarded. Since Linux 4.18.",
+        |disk| disk.discards.map(|discards| discards.bytes / 512).into(),
+    ),
+    (
+        "node_disk_discard_time_seconds_total",
+        Figure::Counter,
+        "Seconds that discards took, summed over all of them. Since Linux 4.18.",
+        |disk| disk.discards.map(|discards| seconds(discards.ms)).into(),
+    ),
+    ("node_disk_flush_requests_total", Figure::Counter, "Flushes done. Since Linux 5.5.", |disk| {
+        disk.flushes.map(|flushes| flushes.completed).into()
+    }),
+    (
+        "node_disk_flush_requests_time_seconds_total",
+        Figure::Counter,
+        "Seconds that flushes took, summed over all of them. Since Linux 5.5.",
+        |disk| disk.flushes.map(|flushes| seconds(flushes.ms)).into(),
+    ),
+];
+
+/// Counters, sizes and states of the devices.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let disks: Vec<&Disk> = seen.sample.disks.iter().flatten().filter(|disk| !is_aside(&disk.name)).collect();
+    page.table(COUNTED, "device", disks.iter().map(|disk| (&*disk.name, *disk)));
+    let word = |disk: &Disk, file: &str| seen.reader.word(&format!("{}/{file}", directory(&disk.name)));
+    let mut info = page.family("node_disk_info", Figure::Gauge, "What each device is.");
+    for disk in &disks {
+        let (major, minor) = (disk.major.to_string(), disk.minor.to_string());
+        // udev's form of it
+        let model = word(disk, "device/model").map(|model| model.replace(' ', "_")).unwrap_or_default();
+        let rotational = word(disk, "queue/rotational").unwrap_or_default();
+        let labels = [("device", &*disk.name), ("major", &major), ("minor", &minor), ("model", &model)];
+        info.add(&[&labels[..], &[("rotational", &*rotational)]].concat(), 1_u64);
+    }
+    drop(info);
+    let mut sizes = page.family("smcp_disk_size_bytes", Figure::Gauge, "The size of each whole device.");
+    for disk in &disks {
+        let sectors = word(disk, "size").and_then(|word| word.parse::<u64>().ok());
+        sizes.add(&[("device", &disk.name)], sectors.map(|sectors| sectors.saturating_mul(512)));
+    }
+    drop(sizes);
+    let help = "The driver's word for the state of each device, of SCSI and NVMe.";
+    let mut states = page.family("smcp_disk_state_info", Figure::Gauge, help);
+    for disk in &disks {
+        let state = word(disk, "device/state");
+        let is_told = state.is_some().then_some(1_u64);
+        states.add(&[("device", &*disk.name), ("state", &state.unwrap_or_default())], is_told);
+    }
+    drop(states);
+    expose_controllers(seen.reader, page);
+}
+
+fn expose_controllers(reader: &Reader<'_>, page: &mut Exposition) {
+    let mut info = page.family("node_nvme_info", Figure::Gauge, "What each NVMe controller is, and its state.");
+    for name in reader.names("sys/class/nvme") {
+        let word = |file: &str| reader.word(&format!("sys/class/nvme/{name}/{file}")).unwrap_or_default();
+        let values = [word("firmware_rev"), word("model"), word("state"), word("cntlid")];
+        let labels =
+            ["firmware_revision", "model", "state", "cntlid"].into_iter().zip(values.iter().map(String::as_str));
+        info.add(&[("device", &*name)].into_iter().chain(labels).collect::<Vec<_>>(), 1_u64);
+    }
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1e3
+}
+
+/// Whether the name is one of a device that monitoring leaves out: in memory or on a file, a floppy, or a partition of a disk.
+fn is_aside(name: &str) -> bool {
+    let rest = name.trim_end_matches(|end: char| end.is_ascii_digit());
+    let is_lettered_disk = || {
+        let letter = ["hd", "sd", "vd", "xvd"].iter().find_map(|kind| rest.strip_prefix(kind));
+        letter.is_some_and(|letter| letter.len() == 1 && letter.bytes().all(|byte| byte.is_ascii_lowercase()))
+    };
+    let is_of_nvme = || {
+        let disk = rest.strip_prefix("nvme").and_then(|rest| rest.strip_suffix('p'));
+        let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+        disk.and_then(|disk| disk.split_once('n')).is_some_and(|(a, b)| is_number(a) && is_number(b))
+    };
+    rest != name && (matches!(rest, "ram" | "loop" | "fd") || is_lettered_disk() || is_of_nvme())
 }
 
 /// The states of drivers/scsi/scsi_sysfs.c and drivers/nvme/host/sysfs.c that are faults. A state that lasts a moment (`quiesce`,
@@ -397,6 +524,16 @@ fn milliseconds(before: u64, now: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn partitions_and_devices_without_data_are_aside() {
+        for name in ["ram0", "loop12", "fd0", "sda1", "xvdb2", "vdc10", "nvme0n1p2"] {
+            assert!(super::is_aside(name), "{name}");
+        }
+        for name in ["sda", "sdaa1", "nvme0n1", "mmcblk0p1", "dm-0", "md127", "loop", "zram0", "sr0", "nvmep1", "1"] {
+            assert!(!super::is_aside(name), "{name}");
+        }
+    }
+
     use super::*;
     use crate::{facts::tree::Tree, proc::diskstats};
 

@@ -1,7 +1,11 @@
 //! The btrfs filesystems that are mounted, and the devices that they are made of.
 
-use super::problem::Problems;
-use crate::{gap::Reader, proc::btrfs_error_stats::BtrfsErrorStats};
+use super::{Seen, problem::Problems};
+use crate::{
+    exposition::{Exposition, Kind},
+    gap::Reader,
+    proc::btrfs_error_stats::BtrfsErrorStats,
+};
 
 const DIRECTORY: &str = "sys/fs/btrfs";
 
@@ -78,6 +82,82 @@ impl Device {
         let path = format!("{directory}/error_stats");
         let errors = reader.text(&path).and_then(|text| reader.parsed(&path, BtrfsErrorStats::parse(&text)));
         Some(Self { id: id.parse().ok()?, missing: flag("missing"), errors: errors.flatten() })
+    }
+}
+
+/// The filesystems, their devices, and how their space is used.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let all = read(seen.reader);
+    let mut info = page.family("node_btrfs_info", Kind::Gauge, "The label of each btrfs.");
+    for one in &all {
+        info.add(&[("uuid", &*one.uuid), ("label", one.label.as_deref().unwrap_or_default())], 1_u64);
+    }
+    drop(info);
+    let mut sizes = page.family("node_btrfs_device_size_bytes", Kind::Gauge, "The size of each device of each btrfs.");
+    for (one, block) in all.iter().flat_map(|one| one.blocks.iter().map(move |block| (one, block))) {
+        let sectors = seen.reader.number::<u64>(&format!("{DIRECTORY}/{}/devices/{block}/size", one.uuid));
+        let size = sectors.map(|sectors| sectors.saturating_mul(512));
+        sizes.add(&[("uuid", &*one.uuid), ("device", block)], size);
+    }
+    drop(sizes);
+    // sysfs does not tell which device has which number
+    let devices =
+        || all.iter().flat_map(|one| one.devices.iter().map(move |device| (&*one.uuid, device.id.to_string(), device)));
+    let mut missing =
+        page.family("smcp_btrfs_device_missing", Kind::Gauge, "Whether a device of a btrfs is not there.");
+    for (uuid, id, device) in devices() {
+        missing.add(&[("uuid", uuid), ("devid", &id)], device.missing);
+    }
+    drop(missing);
+    let help = "What went wrong on each device of each btrfs.";
+    let mut errors = page.family("smcp_btrfs_device_errors_total", Kind::Counter, help);
+    for (uuid, id, counted) in devices().filter_map(|(uuid, id, device)| Some((uuid, id, device.errors?))) {
+        let BtrfsErrorStats { write, read, flush, corruption, generation } = counted;
+        for (kind, count) in
+            [("corruption", corruption), ("flush", flush), ("generation", generation), ("read", read), ("write", write)]
+        {
+            errors.add(&[("uuid", uuid), ("devid", &id), ("type", kind)], count);
+        }
+    }
+    drop(errors);
+    expose_space(seen.reader, &all, page);
+}
+
+/// How much each kind of data has set aside, and uses. By `allocation` of sysfs, which many containers do not show.
+fn expose_space(reader: &Reader<'_>, all: &[Btrfs], page: &mut Exposition) {
+    const KINDS: [&str; 3] = ["data", "metadata", "system"];
+    let directory = |one: &Btrfs| format!("{DIRECTORY}/{}/allocation", one.uuid);
+    let help = "What each btrfs keeps back to be able to go on when it is full.";
+    let mut kept = page.family("node_btrfs_global_rsv_size_bytes", Kind::Gauge, help);
+    for one in all {
+        kept.add(&[("uuid", &*one.uuid)], reader.number::<u64>(&format!("{}/global_rsv_size", directory(one))));
+    }
+    drop(kept);
+    let kinds = || all.iter().flat_map(|one| KINDS.map(|kind| (one, kind, format!("{}/{kind}", directory(one)))));
+    let help = "What is set aside for writes under way, by kind of data.";
+    let mut reserved = page.family("node_btrfs_reserved_bytes", Kind::Gauge, help);
+    for (one, kind, path) in kinds() {
+        let bytes = reader.number::<u64>(&format!("{path}/bytes_reserved"));
+        reserved.add(&[("uuid", &*one.uuid), ("block_group_type", kind)], bytes);
+    }
+    drop(reserved);
+    // single, dup, raid1 and so on: the directories
+    let modes = |path: &str| {
+        let modes = reader.names(path).into_iter();
+        modes.filter(|mode| reader.root().exists(&format!("{path}/{mode}/total_bytes"))).collect::<Vec<_>>()
+    };
+    let layouts: Vec<_> = kinds().map(|(one, kind, path)| (one, kind, modes(&path), path)).collect();
+    for (name, file, help) in [
+        ("node_btrfs_size_bytes", "total_bytes", "What is allocated, by kind of data and how it is laid out."),
+        ("node_btrfs_used_bytes", "used_bytes", "What is used, by kind of data and how it is laid out."),
+    ] {
+        let mut family = page.family(name, Kind::Gauge, help);
+        for (one, kind, modes, path) in &layouts {
+            for mode in modes {
+                let bytes = reader.number::<u64>(&format!("{path}/{mode}/{file}"));
+                family.add(&[("uuid", &*one.uuid), ("block_group_type", kind), ("mode", mode)], bytes);
+            }
+        }
     }
 }
 

@@ -1,7 +1,14 @@
 //! Errors of the memory, as memory controllers count them (EDAC); see the kernel's admin-guide/RAS.
 
-use super::problem::{Problems, Severity, count, first_of};
-use crate::{gap::Reader, host::Machine};
+use super::{
+    Seen,
+    problem::{Problems, Severity, count, first_of},
+};
+use crate::{
+    exposition::{Exposition, Kind},
+    gap::Reader,
+    host::Machine,
+};
 
 const CONTROLLERS: &str = "sys/devices/system/edac/mc";
 
@@ -90,6 +97,63 @@ fn modules(reader: &Reader<'_>, directory: &str) -> Vec<String> {
     modules.sort_unstable();
     modules.dedup();
     modules
+}
+
+/// The families, the files of a controller or a row, and their help.
+const COUNTED: [(&str, &str, &str); 2] = [
+    ("correctable", "ce", "Errors of the memory that were mended"),
+    ("uncorrectable", "ue", "Errors of the memory that damaged data"),
+];
+
+/// The errors by memory controller, row of chips and channel.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let reader = seen.reader;
+    let numbered = |directory: &str, kind: &str| -> Vec<String> {
+        let number =
+            |name: String| name.strip_prefix(kind).filter(|rest| rest.parse::<u32>().is_ok()).map(str::to_owned);
+        reader.names(directory).into_iter().filter_map(number).collect()
+    };
+    let controllers: Vec<(String, Vec<String>)> = numbered(CONTROLLERS, "mc")
+        .into_iter()
+        .map(|controller| {
+            let rows = numbered(&format!("{CONTROLLERS}/mc{controller}"), "csrow");
+            (controller, rows)
+        })
+        .collect();
+    for (word, file, help) in COUNTED {
+        let count = |path: &str| reader.number::<u64>(&format!("{CONTROLLERS}/mc{path}"));
+        let name = format!("node_edac_{word}_errors_total");
+        let mut all = page.family(name, Kind::Counter, &format!("{help}, by controller."));
+        for (controller, _) in &controllers {
+            all.add(&[("controller", controller)], count(&format!("{controller}/{file}_count")));
+        }
+        drop(all);
+        let name = format!("node_edac_csrow_{word}_errors_total");
+        let mut each = page.family(name, Kind::Counter, &format!("{help}, by row of chips."));
+        for (controller, rows) in &controllers {
+            let labels = |row| [("controller", &**controller), ("csrow", row)];
+            each.add(&labels("unknown"), count(&format!("{controller}/{file}_noinfo_count")));
+            for row in rows {
+                each.add(&labels(row), count(&format!("{controller}/csrow{row}/{file}_count")));
+            }
+        }
+        drop(each);
+        let name = format!("node_edac_channel_{word}_errors_total");
+        let mut each = page.family(name, Kind::Counter, &format!("{help}, by channel."));
+        for (controller, row) in controllers.iter().flat_map(|(one, rows)| rows.iter().map(move |row| (one, row))) {
+            for channel in 0..8 {
+                let path = format!("{controller}/csrow{row}/ch{channel}");
+                let Some(errors) = count(&format!("{path}_{file}_count")) else { continue };
+                let label = reader.word(&format!("{CONTROLLERS}/mc{path}_dimm_label")).unwrap_or_default();
+                // a driver that knows no labels makes them: mc#0csrow#0channel#0
+                let label = label.replace('#', "").replace("csrow", "_csrow").replace("channel", "_channel");
+                let channel = channel.to_string();
+                let labels =
+                    [("controller", &**controller), ("csrow", row), ("channel", &channel), ("dimm_label", &label)];
+                each.add(&labels, errors);
+            }
+        }
+    }
 }
 
 /// One problem for each memory controller that had errors.

@@ -1,16 +1,25 @@
 //! The filesystems: their space and inodes, and what is wrong with them.
 
-use std::{cmp::Reverse, collections::HashMap, fmt, io, str::FromStr, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    fmt, io,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rustix::io::Errno;
 
 use super::{
+    Seen,
     health::Health,
     mounts::{Kind, Mounted, Mounts},
     problem::{Problems, Severity, first_of},
     stores,
 };
 use crate::{
+    exposition::{Column, Exposition, Kind as Figure},
     gap::Reader,
     host::{Machine, Statfs},
     proc::mountinfo::{Mount, has},
@@ -125,7 +134,10 @@ impl Filesystems {
         gone: &dyn Fn() -> bool,
     ) -> Self {
         let Mounts { filesystems, total, most_stacked } = Mounts::read(reader, !all);
-        let answers = ask(machine, &filesystems, all, gone);
+        // asking for a snapshot of ZFS would keep it mounted
+        let is_snapshot = |one: &Mounted| one.kind == Kind::Image && one.mount.fs_type == b"zfs";
+        let is_asked = |one: &Mounted| one.kind != Kind::Pseudo && (all || !is_snapshot(one));
+        let answers = ask(machine, &filesystems, &is_asked, gone);
         let is_gone = |error: &io::Error| Errno::from_io_error(error) == Some(Errno::NOENT);
         let is_there = |answer: &Option<io::Result<Statfs>>| !matches!(answer, Some(Err(error)) if is_gone(error));
         let all = filesystems.into_iter().zip(answers).filter(|(_, answer)| is_there(answer));
@@ -315,15 +327,10 @@ fn aside(mounted: &Mounted, statfs: Option<&Statfs>) -> Option<Aside> {
 fn ask(
     machine: &Arc<Machine>,
     found: &[Mounted],
-    all: bool,
+    is_asked: &dyn Fn(&Mounted) -> bool,
     gone: &dyn Fn() -> bool,
 ) -> Vec<Option<io::Result<Statfs>>> {
     let mut answers: Vec<Option<io::Result<Statfs>>> = vec![];
-    // asking for a snapshot of ZFS would keep it mounted
-    let is_asked = |one: &Mounted| {
-        let is_snapshot = one.kind == Kind::Image && one.mount.fs_type == b"zfs";
-        one.kind != Kind::Pseudo && (all || !is_snapshot)
-    };
     let not_asked = || io::Error::from(io::ErrorKind::ResourceBusy);
     let mut is_over = false;
     for some in found.chunks(IN_A_ROW) {
@@ -353,6 +360,142 @@ fn ask(
         });
     }
     answers
+}
+
+/// How long filesystems are asked for a page of metrics.
+const ASKED_FOR: Duration = Duration::from_secs(4);
+
+/// Each mount that a path leads to, but for those without data of their own. One that does not answer is told as such.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let (mut mounts, total) = Mounts::each(seen.reader);
+    mounts.retain(|one| !is_left_out(&one.mount));
+    let until = Instant::now() + ASKED_FOR;
+    let answers = ask(seen.machine, &mounts, &|_| true, &|| Instant::now() >= until);
+    let rows: Vec<Row> = mounts.iter().zip(answers).map(|(one, answer)| Row::of(&one.mount, answer)).collect();
+    for (name, kind, help, figure) in FIGURES {
+        let mut family = page.family(*name, *kind, help);
+        for row in &rows {
+            family.add(&row.labels(), figure(row));
+        }
+    }
+    let help = "The device number of each mounted filesystem.";
+    let mut info = page.family("node_filesystem_mount_info", Figure::Gauge, help);
+    for (row, one) in rows.iter().zip(&mounts).filter(|(row, _)| row.statfs.is_some()) {
+        let (major, minor) = (one.mount.major.to_string(), one.mount.minor.to_string());
+        let labels =
+            [("device", &*row.device), ("major", &major), ("minor", &minor), ("mountpoint", &*row.mount_point)];
+        info.add(&labels, 1_u64);
+    }
+    drop(info);
+    page.gauge("smcp_mounts", "Mounts there are, hidden ones included.", total);
+    let most = seen.reader.number::<u64>("proc/sys/fs/mount-max");
+    page.gauge("smcp_mounts_max", "Mounts that the kernel allows in one namespace. Since Linux 4.9.", most);
+}
+
+/// A mount on a page of metrics.
+struct Row {
+    device: String,
+    mount_point: String,
+    fs_type: String,
+    is_read_only: bool,
+    statfs: Option<Statfs>,
+    /// Why there are no figures.
+    error: String,
+}
+
+/// The families of mounts, and the figure of one.
+const FIGURES: &[Column<Row>] = &[
+    ("node_filesystem_avail_bytes", Figure::Gauge, "Bytes that a program without privileges may still write.", |row| {
+        row.statfs.map(|statfs| statfs.bytes_available).into()
+    }),
+    ("node_filesystem_device_error", Figure::Gauge, "Whether the filesystem could not be asked.", |row| {
+        row.statfs.is_none().into()
+    }),
+    ("node_filesystem_files", Figure::Gauge, "Inodes; 0 where the filesystem makes them as needed.", |row| {
+        row.statfs.map(|statfs| statfs.inodes).into()
+    }),
+    ("node_filesystem_files_free", Figure::Gauge, "Inodes free.", |row| {
+        row.statfs.map(|statfs| statfs.inodes_free).into()
+    }),
+    ("node_filesystem_free_bytes", Figure::Gauge, "Bytes free, those kept for root included.", |row| {
+        row.statfs.map(|statfs| statfs.bytes_free).into()
+    }),
+    (
+        "node_filesystem_readonly",
+        Figure::Gauge,
+        "Whether it is mounted read-only, or takes no writes since an error.",
+        |row| row.is_read_only.into(),
+    ),
+    ("node_filesystem_size_bytes", Figure::Gauge, "Bytes in all.", |row| row.statfs.map(|statfs| statfs.bytes).into()),
+];
+
+impl Row {
+    fn of(mount: &Mount, answer: Option<io::Result<Statfs>>) -> Self {
+        let (statfs, note) = match answer {
+            Some(Ok(statfs)) if lies_elsewhere(mount, &statfs) => (None, Some(Note::Elsewhere)),
+            Some(Ok(statfs)) => (Some(statfs), None),
+            Some(Err(error)) => (None, Some(Note::of(&error))),
+            None => (None, Some(Note::NotAsked)),
+        };
+        Self {
+            device: lossy(&mount.source),
+            mount_point: lossy(&mount.mount_point),
+            fs_type: lossy(&mount.fs_type),
+            is_read_only: mount.has(b"ro") || mount.has(b"emergency_ro"),
+            statfs,
+            error: note.map_or(String::new(), |note| note.to_string()),
+        }
+    }
+
+    fn labels(&self) -> [(&'static str, &str); 4] {
+        [
+            ("device", &self.device),
+            ("mountpoint", &self.mount_point),
+            ("fstype", &self.fs_type),
+            ("device_error", &self.error),
+        ]
+    }
+}
+
+/// Whether monitoring leaves it out: it holds no data of its own, is a container's, or asking for it would keep a snapshot mounted.
+fn is_left_out(mount: &Mount) -> bool {
+    const TYPES: &[&str] = &[
+        "autofs",
+        "binfmt_misc",
+        "bpf",
+        "cgroup",
+        "cgroup2",
+        "configfs",
+        "debugfs",
+        "devpts",
+        "devtmpfs",
+        "erofs",
+        "fusectl",
+        "hugetlbfs",
+        "iso9660",
+        "mqueue",
+        "nsfs",
+        "overlay",
+        "proc",
+        "procfs",
+        "pstore",
+        "rpc_pipefs",
+        "securityfs",
+        "selinuxfs",
+        "squashfs",
+        "sysfs",
+        "tracefs",
+    ];
+    let point = &mount.mount_point[..];
+    let lies_at_or_in =
+        |directory: &str| point.strip_prefix(directory.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+    let lies_in = |directory: &str| {
+        point.strip_prefix(directory.as_bytes()).is_some_and(|rest| rest.len() > 1 && rest.starts_with(b"/"))
+    };
+    TYPES.iter().any(|kind| kind.as_bytes() == mount.fs_type)
+        || ["/dev", "/proc", "/sys"].into_iter().any(lies_at_or_in)
+        || ["/run/credentials", "/var/lib/docker", "/var/lib/containers/storage"].into_iter().any(lies_in)
+        || Kind::of_mount(mount) == Kind::Image && mount.fs_type == b"zfs"
 }
 
 /// Whether the mount point leads to another filesystem here than on the machine: a mounted `/` need not show what was mounted later.
@@ -453,6 +596,46 @@ pub(super) mod tests {
 
     fn mount(line: &str) -> Mount {
         mountinfo::parse(line.as_bytes()).0.remove(0)
+    }
+
+    #[test]
+    fn monitoring_leaves_out_what_holds_no_data_and_what_is_a_container_s() {
+        let is = |point: &str, kind: &str, source: &str| {
+            is_left_out(&mount(&format!("1 1 8:1 / {point} rw - {kind} {source} rw")))
+        };
+        for (point, kind) in [
+            ("/proc", "ext4"),
+            ("/dev/shm", "tmpfs"),
+            ("/sys/fs/x", "tmpfs"),
+            ("/var/lib/docker/overlay2/x", "ext4"),
+            ("/run/credentials/a.service", "ramfs"),
+            ("/mnt", "overlay"),
+            ("/mnt", "cgroup2"),
+        ] {
+            assert!(is(point, kind, "x"), "{point} {kind}");
+        }
+        for (point, kind) in [
+            ("/", "ext4"),
+            ("/device", "ext4"),
+            ("/var/lib/docker", "ext4"),
+            ("/run", "tmpfs"),
+            ("/run/credentials", "tmpfs"),
+            ("/boot/efi", "vfat"),
+            ("/tank", "zfs"),
+        ] {
+            assert!(!is(point, kind, "x"), "{point} {kind}");
+        }
+        assert!(is("/tank/.zfs/snapshot/x", "zfs", "tank@x"));
+    }
+
+    #[test]
+    fn a_filesystem_that_cannot_be_asked_says_why_and_has_no_figures() {
+        let table = "1 1 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /away ro - ext4 /dev/sdb1 rw\n";
+        let page = Tree::new(&[("proc/1/mountinfo", table)]).page(expose);
+        let labels = "{device=\"/dev/sdb1\",mountpoint=\"/away\",fstype=\"ext4\",device_error=";
+        assert!(page.contains(&format!("\nnode_filesystem_device_error{labels}")), "{page}");
+        assert!(page.contains(&format!("\nnode_filesystem_readonly{labels}")), "{page}");
+        assert!(!page.contains("node_filesystem_size_bytes") && page.contains("\nsmcp_mounts 2\n"), "{page}");
     }
 
     fn statfs(bytes: u64, bytes_free: u64) -> Statfs {

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use super::problem::count;
-use crate::gap::Reader;
+use super::{Seen, problem::count};
+use crate::{
+    exposition::{Exposition, Kind},
+    gap::Reader,
+};
 
 /// What the kernel knows of a filesystem's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,25 @@ pub fn read(reader: &Reader<'_>) -> Vec<(String, Health)> {
         Some((device, health))
     });
     ext4.chain(f2fs).collect()
+}
+
+/// What filesystems have recorded of their errors, by the kernel's name of their device.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let all = read(seen.reader);
+    let help = "Errors that the kernel has recorded in each ext4 since it was last checked.";
+    let mut errors = page.family("smcp_filesystem_errors", Kind::Gauge, help);
+    for (device, health) in all.iter().filter(|(device, _)| seen.reader.root().exists(&format!("sys/fs/ext4/{device}")))
+    {
+        if let Health::Errors(count) = health {
+            errors.add(&[("device", device)], *count);
+        }
+    }
+    drop(errors);
+    let help = "Whether a filesystem is marked to be checked, or has recorded errors.";
+    let mut damaged = page.family("smcp_filesystem_needs_check", Kind::Gauge, help);
+    for (device, health) in &all {
+        damaged.add(&[("device", device)], !health.is_well());
+    }
 }
 
 /// The flags of include/linux/f2fs_fs.h and fs/f2fs/f2fs.h, since Linux 5.19.

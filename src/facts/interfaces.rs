@@ -4,8 +4,15 @@ mod outer;
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use super::addresses::Addresses;
-use crate::{gap::Reader, proc::net_dev};
+use super::{
+    Seen,
+    addresses::{self, Addresses},
+};
+use crate::{
+    exposition::{Column, Exposition, Kind, Value},
+    gap::Reader,
+    proc::net_dev,
+};
 use outer::Link;
 
 /// The interfaces that `/proc/net/dev` counts, and what sysfs says of them: nothing, where it is missing or shows those of another network
@@ -175,6 +182,18 @@ impl<'a> Interfaces<'a> {
         Some(kind.to_owned())
     }
 
+    /// A number of sysfs, decimal or with `0x`. What is below zero is not known, such as the speed of a link that is down.
+    fn told(&self, name: &str, file: &str) -> Value {
+        let word = self.word(name, file);
+        if file == "speed" {
+            // bytes a second
+            let bits = speed(word.and_then(|word| word.parse().ok()));
+            return bits.map(|bits| bits / 8).into();
+        }
+        let number = word.and_then(|word| hexadecimal(&word).map(u64::from).or_else(|| word.parse().ok()));
+        number.into()
+    }
+
     fn devtype(&self, name: &str) -> Option<String> {
         let uevent = self.word(name, "uevent")?;
         let devtype = uevent.lines().find_map(|line| line.strip_prefix("DEVTYPE="));
@@ -273,6 +292,117 @@ impl<'a> Interfaces<'a> {
             is_tunnel: matches!(link_type, Some(512 | 65534)) || self.has(name, "tun_flags"),
         }
     }
+}
+
+/// What `/proc/net/dev` counts of each interface.
+const COUNTED: &[Column<net_dev::Interface>] = &[
+    ("node_network_receive_bytes_total", Kind::Counter, "Bytes received.", |one| one.received.bytes.into()),
+    ("node_network_receive_packets_total", Kind::Counter, "Packets received.", |one| one.received.packets.into()),
+    ("node_network_receive_errs_total", Kind::Counter, "Faulty packets received.", |one| one.received.errors.into()),
+    ("node_network_receive_drop_total", Kind::Counter, "Packets received and dropped.", |one| {
+        one.received.dropped.into()
+    }),
+    ("node_network_receive_fifo_total", Kind::Counter, "Buffer overruns.", |one| one.received.fifo.into()),
+    ("node_network_receive_frame_total", Kind::Counter, "Framing errors.", |one| one.received.frame.into()),
+    ("node_network_receive_compressed_total", Kind::Counter, "Compressed packets received.", |one| {
+        one.received.compressed.into()
+    }),
+    ("node_network_receive_multicast_total", Kind::Counter, "Multicast packets received.", |one| {
+        one.received.multicast.into()
+    }),
+    ("node_network_transmit_bytes_total", Kind::Counter, "Bytes sent.", |one| one.sent.bytes.into()),
+    ("node_network_transmit_packets_total", Kind::Counter, "Packets sent.", |one| one.sent.packets.into()),
+    ("node_network_transmit_errs_total", Kind::Counter, "Packets not sent for an error.", |one| one.sent.errors.into()),
+    ("node_network_transmit_drop_total", Kind::Counter, "Packets dropped instead of sent.", |one| {
+        one.sent.dropped.into()
+    }),
+    ("node_network_transmit_fifo_total", Kind::Counter, "Buffer underruns.", |one| one.sent.fifo.into()),
+    ("node_network_transmit_colls_total", Kind::Counter, "Collisions.", |one| one.sent.collisions.into()),
+    ("node_network_transmit_carrier_total", Kind::Counter, "Losses of carrier.", |one| one.sent.carrier.into()),
+    ("node_network_transmit_compressed_total", Kind::Counter, "Compressed packets sent.", |one| {
+        one.sent.compressed.into()
+    }),
+];
+
+/// What sysfs says of each interface in a number: the family, its kind and the file.
+const TOLD: &[(&str, Kind, &str)] = &[
+    ("node_network_address_assign_type", Kind::Gauge, "addr_assign_type"),
+    ("node_network_carrier", Kind::Gauge, "carrier"),
+    ("node_network_carrier_changes_total", Kind::Counter, "carrier_changes"),
+    ("node_network_carrier_down_changes_total", Kind::Counter, "carrier_down_count"),
+    ("node_network_carrier_up_changes_total", Kind::Counter, "carrier_up_count"),
+    ("node_network_device_id", Kind::Gauge, "dev_id"),
+    ("node_network_dormant", Kind::Gauge, "dormant"),
+    ("node_network_flags", Kind::Gauge, "flags"),
+    ("node_network_iface_id", Kind::Gauge, "ifindex"),
+    ("node_network_iface_link", Kind::Gauge, "iflink"),
+    ("node_network_iface_link_mode", Kind::Gauge, "link_mode"),
+    ("node_network_mtu_bytes", Kind::Gauge, "mtu"),
+    ("node_network_name_assign_type", Kind::Gauge, "name_assign_type"),
+    ("node_network_net_dev_group", Kind::Gauge, "netdev_group"),
+    ("node_network_protocol_type", Kind::Gauge, "type"),
+    ("node_network_receive_nohandler_total", Kind::Counter, "statistics/rx_nohandler"),
+    ("node_network_speed_bytes", Kind::Gauge, "speed"),
+    ("node_network_transmit_queue_length", Kind::Gauge, "tx_queue_len"),
+];
+
+/// Counters of the interfaces, and what they are.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let Some(counted) = seen.sample.interfaces.as_deref() else { return };
+    page.table(COUNTED, "device", counted.iter().map(|one| (&*one.name, one)));
+    let addresses = addresses::indices(seen.machine, seen.reader);
+    let interfaces = Interfaces::of(seen.reader, counted, &addresses);
+    for (name, kind, file) in TOLD {
+        let mut family = page.family(*name, *kind, &format!("What /sys/class/net/*/{file} says of each interface."));
+        for one in counted {
+            family.add(&[("device", &*one.name)], interfaces.told(&one.name, file));
+        }
+    }
+    let help = "Whether the kernel's word for the state of each interface is `up`.";
+    let mut up = page.family("node_network_up", Kind::Gauge, help);
+    let states: Vec<Option<String>> = counted.iter().map(|one| interfaces.word(&one.name, "operstate")).collect();
+    for (one, state) in counted.iter().zip(&states) {
+        up.add(&[("device", &*one.name)], state.as_ref().map(|state| state == "up"));
+    }
+    drop(up);
+    expose_bonds(counted, &interfaces, page);
+    let mut info = page.family("node_network_info", Kind::Gauge, "What is known of each interface in words.");
+    for (one, state) in counted.iter().zip(states).filter_map(|(one, state)| Some((one, state?))) {
+        let word = |file: &str| interfaces.word(&one.name, file).unwrap_or_default();
+        let flags = hexadecimal(&word("flags"));
+        let is_up = |flags: u32| if flags & 1 == 1 { "up" } else { "down" };
+        let labels = [
+            ("device", &*one.name),
+            ("address", &word("address")),
+            ("broadcast", &word("broadcast")),
+            ("duplex", &word("duplex")),
+            ("operstate", &state),
+            ("adminstate", flags.map_or("", is_up)),
+            ("ifalias", &word("ifalias")),
+        ];
+        info.add(&labels, 1_u64);
+    }
+}
+
+/// How many ports each bond has, and how many of them have a signal.
+fn expose_bonds(counted: &[net_dev::Interface], interfaces: &Interfaces<'_>, page: &mut Exposition) {
+    let bonds = counted.iter().filter_map(|one| Some((&*one.name, interfaces.word(&one.name, "bonding/slaves")?)));
+    let bonds: Vec<(&str, usize, usize)> = bonds
+        .map(|(name, ports)| {
+            let has_signal = |port: &&str| {
+                let status = interfaces.word(name, &format!("lower_{port}/bonding_slave/mii_status"));
+                let status = status.or_else(|| interfaces.word(port, "bonding_slave/mii_status"));
+                status.is_some_and(|status| status == "up")
+            };
+            let ports: Vec<&str> = ports.split_ascii_whitespace().collect();
+            (name, ports.len(), ports.iter().copied().filter(has_signal).count())
+        })
+        .collect();
+    let mut ports = page.family("node_bonding_slaves", Kind::Gauge, "Ports that each bond has.");
+    bonds.iter().for_each(|(name, all, _)| ports.add(&[("master", name)], *all));
+    drop(ports);
+    let mut active = page.family("node_bonding_active", Kind::Gauge, "Ports of each bond that have a signal.");
+    bonds.iter().for_each(|(name, _, active_ports)| active.add(&[("master", name)], *active_ports));
 }
 
 /// An Ethernet interface without a device, and not on top of another one. A veth names the number of its other end, which is in another namespace and may be equal.

@@ -1,7 +1,10 @@
 //! Tables of the kernel that are nearly full: what comes next is refused.
 
-use super::problem::{Problems, Severity, percent};
-use crate::{gap::Reader, host::Machine, proc::loadavg::Loadavg};
+use super::{
+    Seen,
+    problem::{Problems, Severity, percent},
+};
+use crate::{exposition::Exposition, gap::Reader, host::Machine, proc::loadavg::Loadavg};
 
 /// A table is nearly full from here on.
 const NEARLY: f64 = 0.90;
@@ -26,6 +29,25 @@ pub fn watch(_: &Machine, reader: &Reader<'_>, problems: &mut Problems) {
     let running = running(reader);
     let machine = [files(reader), connections(reader), threads(reader, running), numbers(reader, running)];
     machine.into_iter().chain(cgroup(reader)).for_each(|limit| limit.judge(problems));
+}
+
+/// How much of the limits of the machine, and of the container if it is one, is used.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let reader = seen.reader;
+    let (files, connections) = (files(reader), connections(reader));
+    page.gauge("node_filefd_allocated", "Files that are open.", files.used);
+    page.gauge("node_filefd_maximum", "Files that may be open.", files.most);
+    page.gauge("node_nf_conntrack_entries", "Connections that are tracked.", connections.used);
+    page.gauge("node_nf_conntrack_entries_limit", "Connections that may be tracked.", connections.most);
+    let running = seen.sample.load.and_then(|load| load.threads).map(u64::from);
+    let (threads, numbers) = (threads(reader, running), numbers(reader, running));
+    page.gauge("node_processes_threads", "Threads there are.", threads.used);
+    page.gauge("node_processes_max_threads", "Threads there may be.", threads.most);
+    page.gauge("node_processes_max_processes", "Numbers that processes and threads may have.", numbers.most);
+    let cgroup = cgroup(reader);
+    let (used, most) = (cgroup.as_ref().and_then(|limit| limit.used), cgroup.as_ref().and_then(|limit| limit.most));
+    page.gauge("smcp_container_pids", "Processes and threads of the container.", used);
+    page.gauge("smcp_container_pids_limit", "Processes and threads that the container may have.", most);
 }
 
 impl Limit {

@@ -3,11 +3,18 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::problem::{Problems, Severity, count, percent, size};
+use super::{
+    Seen,
+    problem::{Problems, Severity, count, percent, size},
+};
 use crate::{
+    exposition::{Exposition, Kind},
     gap::Reader,
     host::{Place, Sample, Whose, Window},
-    proc::{arcstats::Arcstats, meminfo::Meminfo},
+    proc::{
+        arcstats::Arcstats,
+        meminfo::{Meminfo, Size},
+    },
 };
 
 /// Sizes are in bytes. `None`: the kernel does not say, or says what makes no sense.
@@ -132,6 +139,22 @@ impl Memory {
             _ => (),
         }
     }
+}
+
+/// Every line of `/proc/meminfo`.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let lines: Vec<(String, u64)> = (seen.sample.memory.lines.iter())
+        .map(|(name, size)| {
+            // `Active(anon)`
+            let name = name.replace('(', "_").replace(')', "");
+            match *size {
+                Size::Bytes(bytes) => (name + "_bytes", bytes),
+                Size::Count(count) => (name, count),
+            }
+        })
+        .collect();
+    let lines = lines.iter().map(|(name, size)| (name.as_str(), (*size).into()));
+    page.words("node_memory_", Kind::Gauge, "/proc/meminfo", lines);
 }
 
 /// What was killed for want of memory, and how often the container was held back for its limit. A container counts its own.

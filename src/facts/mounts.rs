@@ -3,8 +3,12 @@
 use std::{cmp::Ordering, collections::HashMap};
 
 use crate::{
+    failure::Failure,
     gap::Reader,
-    proc::mountinfo::{Line, Lines, Mount},
+    proc::{
+        Malformed,
+        mountinfo::{Line, Lines, Mount},
+    },
 };
 
 /// What a type of filesystem means for its figures.
@@ -51,16 +55,23 @@ pub struct Mounts {
 impl Mounts {
     /// Reads the table, which may be of any length. `fold_overlays`: container overlays fold into the filesystem they write to.
     pub fn read(reader: &Reader<'_>, fold_overlays: bool) -> Self {
-        let path = format!("{}/mountinfo", reader.root().own());
-        let (mut table, mut lines) = (vec![], Lines::default());
-        let read = reader.root().lines(&path, |line| {
-            if let Some(line) = lines.parse(line) {
-                table.push(short(line));
-            }
-        });
-        reader.keep(&path, read);
-        reader.lenient(&path, ((), lines.odd()));
-        Self::of(table, fold_overlays)
+        Self::of(table(reader), fold_overlays)
+    }
+
+    /// Each mount of the machine that a path leads to, by itself and in the order of the table, and how many mounts there are with the hidden
+    /// ones.
+    pub fn each(reader: &Reader<'_>) -> (Vec<Mounted>, usize) {
+        let table = machines(reader).unwrap_or_else(|| table(reader));
+        let (tree, total) = (Tree::new(&table), table.len());
+        let nodes = tree.nodes;
+        let seen = table.into_iter().zip(nodes).filter(|(_, node)| node.visible);
+        let mounted = |(mount, node): (Mount, Node)| Mounted {
+            kind: Kind::of_mount(&mount),
+            mount,
+            mounts: 1,
+            may_hang: node.may_hang,
+        };
+        (seen.map(mounted).collect(), total)
     }
 
     /// What a table tells.
@@ -77,6 +88,47 @@ impl Mounts {
         };
         Self { filesystems: found.filesystems.into_iter().filter_map(mounted).collect(), total, most_stacked }
     }
+}
+
+/// The table of the own mount namespace.
+fn table(reader: &Reader<'_>) -> Vec<Mount> {
+    let path = format!("{}/mountinfo", reader.root().own());
+    let (read, table, odd) = read(reader, &path);
+    reader.keep(&path, read);
+    reader.lenient(&path, (table, odd))
+}
+
+fn read(reader: &Reader<'_>, path: &str) -> (Result<(), Failure>, Vec<Mount>, Option<Malformed>) {
+    let (mut table, mut lines) = (vec![], Lines::default());
+    let read = reader.root().lines(path, |line| {
+        if let Some(line) = lines.parse(line) {
+            table.push(short(line));
+        }
+    });
+    (read, table, lines.odd())
+}
+
+/// The table of the first process, which is the machine's. The own namespace may be shut tighter, such as by systemd's `ProtectSystem` and
+/// `ProtectHome`: then it shows mounts that only the server has, and most of them as read-only. `None`: it cannot be read, or that process
+/// has another root than the server, which is in a container that shares the machine's processes.
+fn machines(reader: &Reader<'_>) -> Option<Vec<Mount>> {
+    const FIRST: &str = "proc/1/mountinfo";
+    let own = format!("{}/mountinfo", reader.root().own());
+    if own == FIRST {
+        return None;
+    }
+    let (read, table, odd) = read(reader, FIRST);
+    read.ok()?;
+    let mut root = None;
+    reader.root().lines(&own, |line| root = device_of_root(line).or(root)).ok()?;
+    let is_same = table.iter().rfind(|mount| mount.mount_point == b"/").map(|mount| (mount.major, mount.minor)) == root;
+    is_same.then(|| reader.lenient(FIRST, (table, odd)))
+}
+
+/// The device number of what is mounted at the root, if that is this line. Of several the last is seen.
+fn device_of_root(line: &[u8]) -> Option<(u32, u32)> {
+    let line = Line::parse(line).filter(|line| line.mount_point == b"/")?;
+    Some((line.major, line.minor))
 }
 
 /// A filesystem while it is found, as [`Mounted`].
@@ -398,6 +450,20 @@ mod tests {
 
     fn one(point: &str, mounts: usize) -> (String, usize) {
         (point.to_owned(), mounts)
+    }
+
+    #[test]
+    fn each_mount_is_told_by_itself_but_for_hidden_ones() {
+        let table = "1 1 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:1 /x /bound ro - ext4 /dev/sda1 rw\n\
+                     3 1 8:2 / /hidden rw - ext4 /dev/sdb1 rw\n4 3 8:3 / /hidden rw - nfs server:/x rw\n";
+        let tree = Tree::new(&[("proc/1/mountinfo", table)]);
+        let (mounts, total) = tree.whole(Mounts::each);
+        let told: Vec<_> = mounts
+            .iter()
+            .map(|one| (String::from_utf8_lossy(&one.mount.mount_point), one.mount.minor, one.may_hang))
+            .collect();
+        assert_eq!(told, [("/".into(), 1, false), ("/bound".into(), 1, false), ("/hidden".into(), 3, true)]);
+        assert_eq!(total, 4);
     }
 
     #[test]

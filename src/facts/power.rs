@@ -1,7 +1,14 @@
 //! Batteries and power supplies that say themselves that they fail; see the kernel's ABI/testing/sysfs-class-power.
 
-use super::problem::{Problems, Severity};
-use crate::{gap::Reader, host::Machine};
+use super::{
+    Seen,
+    problem::{Problems, Severity},
+};
+use crate::{
+    exposition::{Exposition, Kind},
+    gap::Reader,
+    host::Machine,
+};
 
 const SUPPLIES: &str = "sys/class/power_supply";
 
@@ -62,6 +69,96 @@ impl Supply {
             _ => return None,
         };
         Some((severity, format!("power supply {name}: {}", self.health.as_deref()?)))
+    }
+}
+
+/// The kernel's files, how they stand in the names of families, and how many of their units make one of the family's.
+const FIGURES: &[(&str, &str, f64)] = &[
+    ("authentic", "authentic", 1.0),
+    ("calibrate", "calibrate", 1.0),
+    ("capacity", "capacity", 1.0),
+    ("capacity_alert_max", "capacity_alert_max", 1.0),
+    ("capacity_alert_min", "capacity_alert_min", 1.0),
+    ("charge_control_limit", "charge_control_limit", 1e6),
+    ("charge_control_limit_max", "charge_control_limit_max", 1e6),
+    ("charge_counter", "charge_counter", 1e6),
+    ("charge_empty", "charge_empty", 1e6),
+    ("charge_empty_design", "charge_empty_design", 1e6),
+    ("charge_full", "charge_full", 1e6),
+    ("charge_full_design", "charge_full_design", 1e6),
+    ("charge_now", "charge_ampere", 1e6),
+    ("charge_term_current", "charge_term_current", 1e6),
+    ("constant_charge_current", "constant_charge_current", 1e6),
+    ("constant_charge_current_max", "constant_charge_current_max", 1e6),
+    ("constant_charge_voltage", "constant_charge_voltage", 1e6),
+    ("constant_charge_voltage_max", "constant_charge_voltage_max", 1e6),
+    ("current_boot", "current_boot", 1e6),
+    ("current_max", "current_max", 1e6),
+    ("current_now", "current_ampere", 1e6),
+    ("cycle_count", "cyclecount", 1.0),
+    ("energy_empty", "energy_empty", 1e6),
+    ("energy_empty_design", "energy_empty_design", 1e6),
+    ("energy_full", "energy_full", 1e6),
+    ("energy_full_design", "energy_full_design", 1e6),
+    ("energy_now", "energy_watthour", 1e6),
+    ("input_current_limit", "input_current_limit", 1e6),
+    ("online", "online", 1.0),
+    ("power_now", "power_watt", 1e6),
+    ("precharge_current", "precharge_current", 1e6),
+    ("present", "present", 1.0),
+    ("temp", "temp_celsius", 10.0),
+    ("temp_alert_max", "temp_alert_max_celsius", 10.0),
+    ("temp_alert_min", "temp_alert_min_celsius", 10.0),
+    ("temp_ambient", "temp_ambient_celsius", 10.0),
+    ("temp_max", "temp_max_celsius", 10.0),
+    ("temp_min", "temp_min_celsius", 10.0),
+    ("time_to_empty_now", "time_to_empty_seconds", 1.0),
+    ("time_to_full_now", "time_to_full_seconds", 1.0),
+    ("voltage_boot", "voltage_boot", 1e6),
+    ("voltage_max", "voltage_max", 1e6),
+    ("voltage_max_design", "voltage_max_design", 1e6),
+    ("voltage_min", "voltage_min", 1e6),
+    ("voltage_min_design", "voltage_min_design", 1e6),
+    ("voltage_now", "voltage_volt", 1e6),
+    ("voltage_ocv", "voltage_ocv", 1e6),
+];
+
+/// What a supply says in words. Its serial number is not told: it names one battery for ever.
+const WORDS: &[&str] = &[
+    "capacity_level",
+    "charge_type",
+    "health",
+    "manufacturer",
+    "model_name",
+    "scope",
+    "status",
+    "technology",
+    "type",
+    "usb_type",
+];
+
+/// What all supplies say, also those of mice and keyboards.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let supplies = seen.reader.names(SUPPLIES).into_iter().map(|name| format!("{SUPPLIES}/{name}")).collect();
+    let mut supplies = seen.machine.ask_devices(seen.reader, supplies, |reader, directory| {
+        let name = directory.rsplit('/').next().unwrap_or_default().to_owned();
+        let file = |file: &str| format!("{directory}/{file}");
+        let figures: Vec<Option<i64>> = FIGURES.iter().map(|(name, ..)| reader.number(&file(name))).collect();
+        let words: Vec<String> = WORDS.iter().map(|name| reader.word(&file(name)).unwrap_or_default()).collect();
+        (name, figures, words)
+    });
+    supplies.sort_unstable();
+    for (at, (file, word, units)) in FIGURES.iter().enumerate() {
+        let help = format!("What {file} of each power supply says.");
+        let mut family = page.family(format!("node_power_supply_{word}"), Kind::Gauge, &help);
+        for (name, figures, _) in &supplies {
+            family.add(&[("power_supply", name)], figures[at].map(|figure| figure as f64 / units));
+        }
+    }
+    let mut info = page.family("node_power_supply_info", Kind::Gauge, "What each power supply says in words.");
+    for (name, _, words) in &supplies {
+        let words = WORDS.iter().copied().zip(words.iter().map(String::as_str));
+        info.add(&[("power_supply", &**name)].into_iter().chain(words).collect::<Vec<_>>(), 1_u64);
     }
 }
 

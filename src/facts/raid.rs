@@ -2,8 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::problem::{Problems, Severity, count, first_of, percent, size};
+use super::{
+    Seen,
+    problem::{Problems, Severity, count, first_of, percent, size},
+};
 use crate::{
+    exposition::{Column, Exposition, Kind},
     gap::Reader,
     proc::mdstat::{self, Progress, State, Sync},
 };
@@ -46,7 +50,98 @@ pub fn read(reader: &Reader<'_>) -> Option<Vec<Array>> {
     Some(arrays.into_iter().map(|md| Array::read(reader, md, &in_use)).collect())
 }
 
+/// The families of arrays, but for those with a label more.
+const FIGURES: &[Column<Array>] = &[
+    ("node_md_disks_required", Kind::Gauge, "Devices that each array should have.", |array| array.required().into()),
+    ("node_md_blocks", Kind::Gauge, "The size of each array in blocks of 1,024 bytes.", |array| {
+        array.md.size.map(|size| size / 1024).into()
+    }),
+    (
+        "node_md_blocks_synced",
+        Kind::Gauge,
+        "Blocks of 1,024 bytes of each array that are as they should be.",
+        |array| array.synced().map(|bytes| bytes / 1024).into(),
+    ),
+    (
+        "smcp_md_mismatch_bytes",
+        Kind::Gauge,
+        "Bytes in which the devices of each array differed at its last check.",
+        |array| array.mismatch.into(),
+    ),
+    ("smcp_md_suspended", Kind::Gauge, "Whether all I/O of each array waits.", |array| array.suspended.into()),
+];
+
+/// The states of the arrays and their devices.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let Some(arrays) = read(seen.reader) else { return };
+    let named = || arrays.iter().map(|array| (&*array.md.name, array));
+    page.table(FIGURES, "device", named());
+    let number = |name: &str, file: &str| seen.reader.number::<u32>(&format!("sys/block/{name}/md/{file}"));
+    let mut degraded = page.family("node_md_degraded", Kind::Gauge, "Devices that each redundant array lacks.");
+    for (name, array) in named() {
+        let counts = array.md.wanted.zip(array.md.present);
+        let lacks = || counts.map(|(wanted, present)| wanted.saturating_sub(present));
+        degraded.add(&[("device", name)], number(name, "degraded").or_else(lacks));
+    }
+    drop(degraded);
+    let help = "Devices that each array is made for.";
+    let mut wanted = page.family("node_md_raid_disks", Kind::Gauge, help);
+    for (name, array) in named() {
+        wanted.add(&[("device", name)], number(name, "raid_disks").or(array.md.wanted));
+    }
+    drop(wanted);
+    let mut disks = page.family("node_md_disks", Kind::Gauge, "Devices of each array by their state.");
+    for (name, array) in named() {
+        let count = |is: fn(&mdstat::Device) -> bool| array.md.devices.iter().filter(|device| is(device)).count();
+        disks.add(&[("device", name), ("state", "active")], array.active());
+        disks.add(&[("device", name), ("state", "failed")], count(|device| device.failed));
+        disks.add(&[("device", name), ("state", "spare")], count(|device| device.spare));
+    }
+    drop(disks);
+    let mut states = page.family("node_md_state", Kind::Gauge, "The state of each array: 1 for the one that it is in.");
+    for (name, array) in named() {
+        for state in ["active", "check", "inactive", "recovering", "resync"] {
+            states.add(&[("device", name), ("state", state)], array.word() == state);
+        }
+    }
+}
+
 impl Array {
+    /// The one word for what it does.
+    fn word(&self) -> &'static str {
+        match (self.md.state, self.md.sync.as_ref().map(|sync| &*sync.action)) {
+            (State::Inactive | State::Broken, _) => "inactive",
+            (State::Active, Some("recovery")) => "recovering",
+            (State::Active, Some("resync")) => "resync",
+            (State::Active, Some("check")) => "check",
+            (State::Active, Some("reshape")) => "reshape",
+            (State::Active, _) => "active",
+        }
+    }
+
+    /// Devices that it should have: without redundancy those that it has. `None`: it does not run, and nobody says.
+    fn required(&self) -> Option<usize> {
+        let all = || (self.md.state == State::Active).then_some(self.md.devices.len());
+        self.md.wanted.map(|wanted| wanted as usize).or_else(all)
+    }
+
+    /// Devices that work: of an array that does not run none does.
+    fn active(&self) -> usize {
+        match self.md.state {
+            State::Active => self.md.present.map_or(self.md.devices.len(), |present| present as usize),
+            State::Inactive | State::Broken => 0,
+        }
+    }
+
+    /// Bytes of it that are as they should be. `None`: nobody says.
+    fn synced(&self) -> Option<u64> {
+        match self.md.sync.as_ref().map(|sync| sync.progress) {
+            None => self.md.size,
+            Some(Progress::Running { done, .. }) => done,
+            Some(Progress::Pending | Progress::Delayed | Progress::Remote) => Some(0),
+        }
+    }
+
     fn read(reader: &Reader<'_>, md: mdstat::Array, in_use: &HashSet<String>) -> Self {
         let in_use = in_use.contains(&md.name);
         let plain = Self { md, mismatch: None, faults: vec![], suspended: false, frozen: false, in_use };
@@ -259,6 +354,29 @@ mod tests {
         format!(
             "md7 : active {level} {devices}\n      4096 blocks super 1.2 {counts}\n      \nunused devices: <none>\n"
         )
+    }
+
+    #[test]
+    fn an_array_is_exposed_in_one_state_and_in_blocks() {
+        let mdstat = "md0 : active raid5 sdd1[3] sdc1[2](F) sdb1[1] sde1[4](S)\n      400 blocks level 5 [3/2] [UU_]\n      \
+                      [==>..................]  recovery = 12.6% (37/200) finish=127.5min speed=33440K/sec\n\n\
+                      md1 : active raid0 sdf1[1] sda1[0]\n      80 blocks super 1.2 64k chunks\n\nunused devices: <none>\n";
+        let page = Tree::new(&[("proc/mdstat", mdstat)]).page(expose);
+        for line in [
+            "node_md_blocks{device=\"md0\"} 400",
+            "node_md_blocks_synced{device=\"md0\"} 37",
+            "node_md_blocks_synced{device=\"md1\"} 80",
+            "node_md_degraded{device=\"md0\"} 1",
+            "node_md_disks{device=\"md0\",state=\"active\"} 2",
+            "node_md_disks{device=\"md0\",state=\"failed\"} 1",
+            "node_md_disks{device=\"md1\",state=\"active\"} 2",
+            "node_md_disks_required{device=\"md1\"} 2",
+            "node_md_state{device=\"md0\",state=\"active\"} 0",
+            "node_md_state{device=\"md0\",state=\"recovering\"} 1",
+        ] {
+            assert!(page.contains(&format!("\n{line}\n")), "{line}\n{page}");
+        }
+        assert!(!page.contains("node_md_degraded{device=\"md1\"}"), "{page}");
     }
 
     fn one(severity: Severity, what: &str) -> Vec<(Severity, String)> {

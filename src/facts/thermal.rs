@@ -1,10 +1,15 @@
 //! Thermal zones above the temperature at which the machine is shut down; see the kernel's driver-api/thermal.
 
 use super::{
+    Seen,
     hwmon::{celsius, is_plausible},
     problem::{Problems, Severity},
 };
-use crate::{gap::Reader, host::Machine};
+use crate::{
+    exposition::{Exposition, Kind},
+    gap::Reader,
+    host::Machine,
+};
 
 const ZONES: &str = "sys/class/thermal";
 
@@ -25,6 +30,47 @@ pub fn watch(machine: &Machine, reader: &Reader<'_>, problems: &mut Problems) {
     for (severity, what) in found.into_iter().flatten() {
         problems.add(severity, "cpu", what);
     }
+}
+
+/// How hot the zones are, and how much the cooling devices do against it.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let numbered = |kind: &str| {
+        let of = |name: String| name.strip_prefix(kind).and_then(|number| number.parse::<u32>().ok());
+        let mut numbers: Vec<u32> = seen.reader.names(ZONES).into_iter().filter_map(of).collect();
+        numbers.sort_unstable();
+        let directories = numbers.into_iter().map(|number| format!("{ZONES}/{kind}{number}")).collect();
+        seen.machine.ask_devices(seen.reader, directories, |reader, directory| {
+            let number = |file: &str| reader.number::<i64>(&format!("{directory}/{file}"));
+            Told {
+                number: directory.trim_start_matches(|c: char| !c.is_ascii_digit()).to_owned(),
+                kind: reader.word(&format!("{directory}/type")).unwrap_or_default(),
+                figures: ["temp", "cur_state", "max_state"].map(number),
+            }
+        })
+    };
+    let mut zones = page.family("node_thermal_zone_temp", Kind::Gauge, "How hot each zone is, in degrees Celsius.");
+    for zone in numbered("thermal_zone") {
+        let labels = [("zone", &*zone.number), ("type", &zone.kind)];
+        zones.add(&labels, zone.figures[0].map(|milli| milli as f64 / 1e3));
+    }
+    drop(zones);
+    let devices = numbered("cooling_device");
+    for (at, name, help) in [
+        (1, "node_cooling_device_cur_state", "How much each cooling device does."),
+        (2, "node_cooling_device_max_state", "How much each cooling device can do."),
+    ] {
+        let mut states = page.family(name, Kind::Gauge, help);
+        for device in &devices {
+            states.add(&[("name", &*device.number), ("type", &device.kind)], device.figures[at]);
+        }
+    }
+}
+
+/// What a zone or a cooling device says.
+struct Told {
+    number: String,
+    kind: String,
+    figures: [Option<i64>; 3],
 }
 
 fn too_hot(reader: &Reader<'_>, zone: &str, chips: &[String]) -> Option<(Severity, String)> {

@@ -1,7 +1,12 @@
 //! Whether the CPUs are slowed down because they are too hot. Since boot that happens to many a machine; what counts is now.
 
-use super::problem::Problems;
-use crate::host::Window;
+use std::collections::BTreeMap;
+
+use super::{Seen, problem::Problems};
+use crate::{
+    exposition::{Exposition, Kind},
+    host::Window,
+};
 
 /// Says so if it happened in this window. A CPU that came online in it brings what it counted before.
 pub fn problems(window: &Window, problems: &mut Problems) {
@@ -11,6 +16,37 @@ pub fn problems(window: &Window, problems: &mut Problems) {
     if grown && are_the_same {
         let seconds = window.seconds();
         problems.warning("cpu", format!("CPUs were slowed down for their heat in the last {seconds:.0} s"));
+    }
+}
+
+/// How often each core and package was slowed down since the start. CPUs that do not count it have no number here.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let counts = |cpu: &u32| {
+        let file = format!("sys/devices/system/cpu/cpu{cpu}/thermal_throttle/core_throttle_count");
+        seen.reader.root().exists(&file)
+    };
+    if !seen.sample.stat.cpus.keys().next().is_some_and(counts) {
+        return;
+    }
+    let (mut cores, mut packages) = (BTreeMap::new(), BTreeMap::new());
+    for cpu in seen.sample.stat.cpus.keys() {
+        let number = |file: &str| seen.reader.number::<u64>(&format!("sys/devices/system/cpu/cpu{cpu}/{file}"));
+        let Some(package) = number("topology/physical_package_id") else { continue };
+        let Some(core) = number("topology/core_id") else { continue };
+        // the threads of a core count the same, and so do the cores of a package
+        cores.entry((package, core)).or_insert_with(|| number("thermal_throttle/core_throttle_count"));
+        packages.entry(package).or_insert_with(|| number("thermal_throttle/package_throttle_count"));
+    }
+    let help = "How often each core was slowed down for its heat.";
+    let mut family = page.family("node_cpu_core_throttles_total", Kind::Counter, help);
+    for ((package, core), count) in cores {
+        family.add(&[("package", &package.to_string()), ("core", &core.to_string())], count);
+    }
+    drop(family);
+    let help = "How often each package was slowed down for its heat.";
+    let mut family = page.family("node_cpu_package_throttles_total", Kind::Counter, help);
+    for (package, count) in packages {
+        family.add(&[("package", &package.to_string())], count);
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::lines::{self, Extent};
+use super::{
+    Seen,
+    lines::{self, Extent},
+};
 use crate::{
+    exposition::{Exposition, Kind},
     gap::Reader,
     proc::{
         cpuinfo::{Cpuinfo, Lines},
@@ -44,6 +48,25 @@ pub fn read(reader: &Reader<'_>, cpus: &[u32], cpuinfo: &Cpuinfo) -> Topology {
         possible: count("possible"),
         cores: cores.count,
         packages: packages(reader, cpus, cpuinfo, &cores),
+    }
+}
+
+/// Which CPUs are in use, and which of them the scheduler leaves alone.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    const DIRECTORY: &str = "sys/devices/system/cpu";
+    let mut online = page.family("node_cpu_online", Kind::Gauge, "Whether each CPU that can be taken out is in use.");
+    let mut cpus = seen.reader.names(DIRECTORY);
+    cpus.retain(|name| is_numbered(name, "cpu"));
+    cpus.sort_by_key(|name| (name.len(), name.clone()));
+    for cpu in cpus {
+        let is_online = seen.reader.number::<u8>(&format!("{DIRECTORY}/{cpu}/online"));
+        online.add(&[("cpu", cpu.trim_start_matches("cpu"))], is_online.map(|online| online != 0));
+    }
+    drop(online);
+    let help = "The CPUs that the scheduler leaves to those who ask for them.";
+    let mut isolated = page.family("node_cpu_isolated", Kind::Gauge, help);
+    for cpu in list(seen.reader, &format!("{DIRECTORY}/isolated")).unwrap_or_default() {
+        isolated.add(&[("cpu", &cpu.to_string())], 1_u64);
     }
 }
 

@@ -2,14 +2,21 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use super::problem::{Problem, Problems};
+use super::{
+    Seen,
+    problem::{Problem, Problems},
+};
 use crate::{
+    exposition::Exposition,
     gap::{Gaps, Reader},
-    host::{First, Host, Sample},
+    host::{First, Host, Machine, Sample},
     root::Root,
 };
 
@@ -72,11 +79,19 @@ impl Tree {
         Sample { at: Duration::from_secs(second), ..Sample::take(self.host().machine()) }
     }
 
+    /// The page of metrics that a fact makes here, without a gap of its own.
+    pub(crate) fn page(&self, expose: fn(&Seen<'_>, &mut Exposition)) -> String {
+        let machine = Arc::new(Machine::at(&self.0).unwrap());
+        let (sample, reader) = (Sample::take(&machine), Reader::new(&machine.root));
+        let mut page = Exposition::default();
+        expose(&Seen { machine: &machine, reader: &reader, sample: &sample }, &mut page);
+        let gaps = reader.gaps();
+        assert!(gaps.is_empty(), "{gaps:?}");
+        page.finish()
+    }
+
     /// What `watch` finds wrong here, and what it cannot read.
-    pub(crate) fn problems(
-        &self,
-        watch: fn(&crate::host::Machine, &Reader<'_>, &mut Problems),
-    ) -> (Vec<Problem>, Gaps) {
+    pub(crate) fn problems(&self, watch: fn(&Machine, &Reader<'_>, &mut Problems)) -> (Vec<Problem>, Gaps) {
         let host = self.host();
         let reader = Reader::new(&host.machine().root);
         let mut problems = Problems::default();

@@ -1,7 +1,7 @@
 //! Whether a Raspberry Pi's power supply is too weak, by its firmware. It then slows the CPU down, and writes may be lost.
 
-use super::problem::Problems;
-use crate::{gap::Reader, host::Machine};
+use super::{Seen, problem::Problems};
+use crate::{exposition::Exposition, gap::Reader, host::Machine};
 
 /// What `get_throttled` of the firmware says now; 16 bits higher stands what has been, since boot or since the kernel's own driver looked.
 const UNDER_VOLTAGE: u32 = 0x1;
@@ -43,6 +43,15 @@ pub fn read(machine: &Machine, reader: &Reader<'_>) -> Firmware {
 
 fn hexadecimal(word: &str) -> Option<u32> {
     u32::from_str_radix(word.trim_start_matches("0x"), 16).ok()
+}
+
+/// What the firmware says now; nothing where there is none.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    let throttled = read(seen.machine, seen.reader).throttled;
+    let is = |bits: u32| throttled.map(|throttled| throttled & bits != 0);
+    page.gauge("smcp_under_voltage", "Whether a Raspberry Pi's power supply is too weak now.", is(UNDER_VOLTAGE));
+    let help = "Whether a Raspberry Pi's firmware slows the CPU down now.";
+    page.gauge("smcp_firmware_throttled", help, is(CAPPED | THROTTLED | SOFT_LIMIT));
 }
 
 /// One problem for the supply, and one for heat.

@@ -1,7 +1,12 @@
 //! The ZFS pools and how they are, see zpoolconcepts(7).
 
-use super::problem::Problems;
-use crate::{failure::Failure, gap::Reader, proc::zpool_state::ZpoolState};
+use super::{Seen, problem::Problems};
+use crate::{
+    exposition::{Exposition, Kind},
+    failure::Failure,
+    gap::Reader,
+    proc::{arcstats, zpool_state::ZpoolState},
+};
 
 const DIRECTORY: &str = "proc/spl/kstat/zfs";
 
@@ -28,6 +33,25 @@ pub fn read(reader: &Reader<'_>) -> Option<Vec<Pool>> {
         Some(Pool { name, state })
     };
     Some(names.into_iter().filter_map(pool).collect())
+}
+
+/// The states of the pools, and everything about the cache.
+pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
+    const STATES: [&str; 7] = ["online", "degraded", "faulted", "offline", "removed", "unavail", "suspended"];
+    let Some(pools) = read(seen.reader) else { return };
+    let help = "The state of each pool: 1 for the one that it is in.";
+    let mut states = page.family("node_zfs_zpool_state", Kind::Gauge, help);
+    for (pool, word) in pools.iter().filter_map(|pool| Some((pool, pool.word()?.to_ascii_lowercase()))) {
+        for state in STATES {
+            states.add(&[("zpool", &*pool.name), ("state", state)], word == state);
+        }
+    }
+    drop(states);
+    let path = format!("{DIRECTORY}/arcstats");
+    let Some(text) = seen.reader.text(&path) else { return };
+    let figures = seen.reader.lenient(&path, arcstats::figures(&text));
+    let figures = figures.into_iter().map(|(name, figure)| (name, figure.into()));
+    page.words("node_zfs_arc_", Kind::Untyped, "ZFS's arcstats", figures);
 }
 
 impl Pool {

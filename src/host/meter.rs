@@ -158,6 +158,7 @@ mod tests {
                 kernel: Box::new(Live),
                 remote: Default::default(),
                 held: Default::default(),
+                steady: Default::default(),
             }
         }
     }

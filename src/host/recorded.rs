@@ -85,7 +85,14 @@ impl Recorded {
             .collect();
         let machine = |dir: &Path| -> io::Result<Machine> {
             let root = Root::open(dir)?.failing(failing.clone());
-            Ok(Machine { root, kernel: Box::new(self.clone()), remote: Default::default(), held: Default::default() })
+            let kernel = Box::new(self.clone());
+            Ok(Machine {
+                root,
+                kernel,
+                remote: Default::default(),
+                held: Default::default(),
+                steady: Default::default(),
+            })
         };
         let (first, main) = (machine(&dir.join("first")), machine(dir)?);
         let host = Host::of(main, true, super::First::Comes);

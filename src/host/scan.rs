@@ -252,7 +252,8 @@ mod tests {
 
     fn machine(root: &Path) -> Machine {
         let root = root::Root::open(root).unwrap();
-        Machine { root, kernel: Box::new(Live), remote: Default::default(), held: Default::default() }
+        let kernel = Box::new(Live);
+        Machine { root, kernel, remote: Default::default(), held: Default::default(), steady: Default::default() }
     }
 
     fn held(machine: &Machine) -> Vec<u32> {
