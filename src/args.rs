@@ -181,7 +181,7 @@ const GRANTS: &[Flag] = &[
     flag(
         "scopes",
         "LIST",
-        "what may be done: scopes, separated by commas; default without --allow: all that only read",
+        "what may be done: scopes, separated by commas; default without --allow: all tools that only read",
     ),
     repeated("allow", "GRANT", "what may be done, like 'docker:control(restart)=web-*'; can be repeated"),
 ];
@@ -512,7 +512,7 @@ impl Given {
 
     /// The grants of whoever speaks to this very process, or of a token that is made.
     fn local_grants(&self) -> Result<Grants, UsageError> {
-        Ok(self.grants()?.unwrap_or_else(Grants::read_only))
+        Ok(self.grants()?.unwrap_or_else(Grants::usual))
     }
 
     /// The settings of a command whose grants are those of a trial's token.
@@ -745,7 +745,7 @@ mod tests {
         assert_eq!(read(&format!("stdio {line}")), Ok(stdio));
         let call = read(&format!("call memory {line}"));
         assert!(matches!(call, Ok(Command::Call { source: at, grants: of, .. }) if (&at, &of) == (&source, &scopes)));
-        assert_eq!(read("stdio --config /c"), Ok(Command::Stdio { source, grants: Grants::read_only() }));
+        assert_eq!(read("stdio --config /c"), Ok(Command::Stdio { source, grants: Grants::usual() }));
     }
 
     #[test]
@@ -780,7 +780,7 @@ mod tests {
         let json = OsString::from("{\"limit\": 5}");
         let call = parse(["call".into(), "overview".into(), json, "--json".into()]).unwrap();
         let Command::Call { tool, arguments, json, source, grants: scopes } = call else { panic!() };
-        assert_eq!(scopes, Grants::read_only());
+        assert_eq!(scopes, Grants::usual());
         assert_eq!((tool.as_str(), json, source), ("overview", true, Source::Flags(Flags::default())));
         assert_eq!(arguments["limit"], 5);
         for wrong in ["[]", "5", "{", "nonsense"] {
@@ -797,7 +797,7 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!((name.as_str(), scopes, sources.len()), ("laptop", Grants::read_only(), 2));
+        assert_eq!((name.as_str(), scopes, sources.len()), ("laptop", Grants::usual(), 2));
         assert_eq!((lifetime, file), (Some(Duration::from_secs(12 * 3600)), TokenFile::At("/t".into())));
         let lives = |line: &str| match read(line) {
             Ok(Command::TokenNew { lifetime, .. }) => lifetime,

@@ -699,7 +699,7 @@ mod tests {
     #[tokio::test]
     async fn a_trials_token_is_let_in_without_argon2_and_survives_a_reload() {
         let token = Token::generate().unwrap();
-        let auth = Auth::trial(&token, Grants::read_only()).unwrap();
+        let auth = Auth::trial(&token, Grants::usual()).unwrap();
         auth.argon2.close();
         auth.reload(&Store::default());
         let caller = ask(&auth, &token).await.unwrap();

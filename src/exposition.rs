@@ -31,6 +31,8 @@ pub enum Kind {
     Counter,
     /// It goes up and down.
     Gauge,
+    /// How many observations were at most as large as each of some bounds.
+    Histogram,
     /// Nobody says which of the two.
     Untyped,
 }
@@ -168,6 +170,24 @@ impl Family<'_> {
     /// Adds a sample. A figure that is not known adds none, and of two samples with the same labels the first stays. Labels without a value
     /// are left out: to Prometheus they are the same as labels that are not there. What the machine wrote is cleaned, and its secrets go.
     pub fn add(&mut self, labels: &[(&str, &str)], value: impl Into<Value>) {
+        self.sample("", labels, value);
+    }
+
+    /// Adds a histogram: `counts` has how many observations were at most as large as each of `bounds` and larger than the one before, and
+    /// last how many were larger than all of them. `sum` is that of all observations.
+    pub fn add_histogram(&mut self, labels: &[(&str, &str)], bounds: &[f64], counts: &[u64], sum: f64) {
+        let mut so_far = 0_u64;
+        let bounds = bounds.iter().map(|bound| Value::from(*bound)).chain([Value::Number(f64::INFINITY)]);
+        for (bound, count) in bounds.zip(counts) {
+            so_far = so_far.saturating_add(*count);
+            let bound = bound.to_string();
+            self.sample("_bucket", &[labels, &[("le", bound.as_str())]].concat(), so_far);
+        }
+        self.sample("_sum", labels, sum);
+        self.sample("_count", labels, so_far);
+    }
+
+    fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Into<Value>) {
         let value = value.into();
         if value == Value::Unknown || self.is_second || self.page.truncated && self.is_too_long() {
             return;
@@ -175,6 +195,7 @@ impl Family<'_> {
         let text = &mut self.page.text;
         let begin = text.len();
         text.push_str(&self.name);
+        text.push_str(suffix);
         let mut separator = '{';
         for (label, value) in labels {
             debug_assert!(is_name(label) && !label.contains(':'), "{label} is no name of a label");
@@ -215,6 +236,7 @@ impl Kind {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
             Self::Untyped => "untyped",
         }
     }

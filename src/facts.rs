@@ -11,6 +11,7 @@ pub mod blocks;
 pub mod btrfs;
 pub mod clock;
 pub mod command_line;
+pub mod containers;
 pub mod container;
 pub mod cpu;
 pub mod dmi;

@@ -108,6 +108,26 @@ impl Failure {
         }
     }
 
+    /// Every word that [`Self::kind`] gives.
+    pub const KINDS: [&'static str; 16] = [
+        "invalid",
+        "not_found",
+        "denied",
+        "unavailable",
+        "away",
+        "forbidden",
+        "not_granted",
+        "refused",
+        "still_running",
+        "timed_out",
+        "busy",
+        "unaudited",
+        "unrecorded",
+        "cancelled",
+        "odd",
+        "internal",
+    ];
+
     /// Turns "there is no such file" into a value, and lets every other failure through.
     pub fn absent<T>(result: Result<T, Self>) -> Result<Option<T>, Self> {
         match result {

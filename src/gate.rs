@@ -2,8 +2,10 @@
 //!
 //! No answer leaves except through [`Gate::call`]: nothing unscoped, unbounded, unsanitized or unaudited.
 
+mod counts;
 mod lanes;
 mod list;
+mod page;
 mod places;
 mod shape;
 mod share;
@@ -21,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use list::Listed;
+pub use page::NAME as PAGE;
 pub(crate) use places::is_only;
 pub use shape::Answer;
 
@@ -28,12 +31,13 @@ use crate::{
     audit::{Audit, Client, Decision, Outcome, Record, RequestId},
     auth::Caller,
     failure::Failure,
-    grant::{self, Used},
+    grant::{self, Grants, Used},
     host::Host,
     lane::{Lane, PerLane, Room},
     text,
     tool::{Entry, Step, Turn},
 };
+use counts::{Called, Counts};
 use lanes::Lanes;
 
 /// How much may be asked for at once, and how long a call may take.
@@ -115,6 +119,7 @@ pub struct Gate {
     /// The calls that act right now.
     acting: TaskTracker,
     lists: list::Lists,
+    counts: Arc<Counts>,
 }
 
 impl Gate {
@@ -129,6 +134,7 @@ impl Gate {
             shared: Arc::default(),
             acting: TaskTracker::new(),
             lists: list::Lists::default(),
+            counts: Arc::new(Counts::new(tools.len())),
         }
     }
 
@@ -168,7 +174,7 @@ impl Gate {
 
     /// What `tools/list` says of the tools that the caller may call: a call like any other, but for its answer.
     pub async fn list(&self, call: &Call<'_>, cancelled: impl Future<Output = ()>) -> Result<Arc<Listed>, Failure> {
-        let asked = self.asked(call);
+        let asked = Asked { called: Called::List, ..self.asked(call) };
         let deadline = self.limits().deadline;
         let list = async {
             let _seat = self.lanes.enter(list::LANE, call.caller, deadline).await?;
@@ -183,14 +189,16 @@ impl Gate {
 
     /// Makes one call. `cancelled` ends a reading one early; one that acts runs to its end all the same.
     pub async fn call(&self, call: Call<'_>, cancelled: impl Future<Output = ()>) -> Result<Arc<Answer>, Refusal> {
-        let asked = self.asked(&call);
-        let found = self.visible(call.caller).find(|tool| tool.name == call.tool);
-        let Some(tool) = found else {
-            let record = Record { decision: Decision::Denied, outcome: None, ..asked.record() };
-            let recorded = self.audit.failed("no_such_tool", &record).await;
-            return Err(recorded.map_or_else(|error| Refusal::Failed(unaudited(&error)), |()| Refusal::NoSuchTool));
+        let found = self.tools.iter().enumerate().find(|(_, tool)| tool.name == call.tool);
+        let Some((at, tool)) = found.filter(|(_, tool)| tool.is_open_to(&call.caller.grants)) else {
+            return Err(self.no_such(&call).await);
         };
-        let asked = Asked { args: allowed(&call.arguments, tool.audited), entry: Some(tool), ..asked };
+        let asked = Asked {
+            called: Called::Tool(at),
+            args: allowed(&call.arguments, tool.audited),
+            deciding: tool.deciding(&call.caller.grants),
+            ..self.asked(&call)
+        };
         match tool.look {
             None => {
                 let result = self.read(tool, &call, &asked, cancelled).await;
@@ -198,6 +206,20 @@ impl Gate {
             }
             Some(look) => self.act(tool, look, call, asked, cancelled).await.map_err(Refusal::Failed),
         }
+    }
+
+    /// Puts on record that a call was of nothing that is there for its caller.
+    async fn no_such(&self, call: &Call<'_>) -> Refusal {
+        let asked = self.asked(call);
+        let record = Record { decision: Decision::Denied, outcome: None, ..asked.record() };
+        self.counts.add(Called::Unknown, None, Duration::ZERO);
+        let recorded = self.audit.failed("no_such_tool", &record).await;
+        recorded.map_or_else(|error| Refusal::Failed(unaudited(&error)), |()| Refusal::NoSuchTool)
+    }
+
+    /// Counts a request that came to nothing before it was a call, by the word for why.
+    pub fn refused(&self, kind: &'static str) {
+        self.counts.refused(kind);
     }
 
     async fn read(
@@ -227,8 +249,7 @@ impl Gate {
         until: Instant,
         stop: &CancellationToken,
     ) -> Result<Arc<Answer>, Failure> {
-        let grants = &call.caller.grants;
-        let key = tool.shared.then(|| share::Key::new(tool.name, tool.deciding(grants), &call.arguments)).flatten();
+        let key = tool.shared.then(|| share::Key::new(tool.name, asked.deciding.clone(), &call.arguments)).flatten();
         let enter = || self.turn(tool, asked);
         let read = |turn: Turn| async move {
             let turn = turn.telling(call.steps.clone());
@@ -311,7 +332,9 @@ impl Gate {
             client: call.client.map(|client| (client.name.to_owned(), client.version.to_owned())),
             request: call.request.clone(),
             args: None,
-            entry: None,
+            deciding: Grants::default(),
+            called: Called::Unknown,
+            counts: Arc::clone(&self.counts),
             used: Arc::default(),
             target: OnceLock::new(),
             began: Instant::now(),
@@ -349,8 +372,10 @@ struct Asked {
     client: Option<(String, String)>,
     request: Option<RequestId>,
     args: Option<JsonObject>,
-    /// The tool, if there is one of this name for the caller.
-    entry: Option<&'static Entry>,
+    /// The caller's grants that decide what it does and tells.
+    deciding: Grants,
+    called: Called,
+    counts: Arc<Counts>,
     used: Arc<Used>,
     /// What is acted on, once it is known.
     target: OnceLock<String>,
@@ -383,8 +408,8 @@ impl Asked {
         if !used.is_empty() {
             return Some(grant::list(used.iter()));
         }
-        let deciding = self.entry?.deciding(&self.caller.grants);
-        (has_succeeded || deciding.iter().all(|grant| grant.target().is_none())).then(|| deciding.to_string())
+        let all = has_succeeded || self.deciding.iter().all(|grant| grant.target().is_none());
+        Some(self.deciding.to_string()).filter(|deciding| all && !deciding.is_empty())
     }
 
     /// Puts on disk that `target` is about to be changed.
@@ -397,6 +422,7 @@ impl Asked {
     /// Puts on record how it ended, and how long the answer is. What is not on record is not answered.
     async fn conclude<T>(&self, result: Result<T, Failure>, bytes: fn(&T) -> usize) -> Result<T, Failure> {
         let mut record = self.record();
+        self.counts.add(self.called, result.as_ref().err().map(Failure::kind), self.began.elapsed());
         match &result {
             Ok(answer) => {
                 record.bytes = Some(bytes(answer) as u64);

@@ -261,9 +261,9 @@ impl Grants {
         Scope::ALL.iter().copied().collect()
     }
 
-    /// Those that change nothing: what a trial and a stdio client get unless told otherwise.
-    pub fn read_only() -> Self {
-        Scope::ALL.iter().copied().filter(|scope| scope.is_read_only()).collect()
+    /// All tools that only read: what a trial, a stdio client and a token get unless told otherwise. Who wants the page for Prometheus says so.
+    pub fn usual() -> Self {
+        Scope::ALL.iter().copied().filter(|scope| scope.is_read_only() && *scope != Scope::MetricsRead).collect()
     }
 
     /// Whether any of this scope is among them.

@@ -21,7 +21,7 @@ use std::{
 
 pub use history::{Covered, History, Summary};
 pub use kernel::{Kernel, Live, Statfs};
-pub use meter::Meter;
+pub use meter::{Meter, Totals};
 pub use place::{Container, Limits, Place, Whose, mounts};
 pub use sample::{Sample, Window};
 pub use scan::{Process, Scan, most_held};

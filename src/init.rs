@@ -180,7 +180,7 @@ fn first_token(record: &Record) {
         etc::state_directory(Path::new(STATE), SERVER).map_err(|error| format!("{STATE}: {error}")).and_then(|()| {
             let wanted = Wanted {
                 name: "first".to_owned(),
-                grants: Grants::read_only(),
+                grants: Grants::usual(),
                 lifetime: Some(store::LIFETIME),
                 sources: vec![],
             };

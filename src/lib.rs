@@ -6,7 +6,7 @@
 //!           TCP, TLS                                stdin+stdout        call TOOL
 //!               |                                        |                  |
 //!       server/listen ── server/http ──► auth ─► Caller  |                  |
-//!               |                        (who)           |                  |
+//!               |  (routes)              (who)           |                  |
 //!               └──────────────► server (MCP) ◄──────────┘                  |
 //!                                     |                                     |
 //!                                    gate ◄─────────────────────────────────┘

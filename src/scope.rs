@@ -22,6 +22,8 @@ pub enum Scope {
     FilesRead,
     /// Change what lies in directories that the operator allows to be changed.
     FilesWrite,
+    /// Read the page for Prometheus, `/metrics`: the machine's figures and what this server counts of itself. It opens no tool.
+    MetricsRead,
 }
 
 impl Scope {
@@ -34,6 +36,7 @@ impl Scope {
         Self::DockerDeploy,
         Self::FilesRead,
         Self::FilesWrite,
+        Self::MetricsRead,
     ];
 
     /// As it is written.
@@ -46,13 +49,14 @@ impl Scope {
             Self::DockerDeploy => "docker:deploy",
             Self::FilesRead => "files:read",
             Self::FilesWrite => "files:write",
+            Self::MetricsRead => "metrics:read",
         }
     }
 
     /// Whether a tool with this scope leaves the machine as it found it.
     pub fn is_read_only(self) -> bool {
         match self {
-            Self::SystemRead | Self::DockerRead | Self::DockerLogs | Self::FilesRead => true,
+            Self::SystemRead | Self::DockerRead | Self::DockerLogs | Self::FilesRead | Self::MetricsRead => true,
             Self::DockerControl | Self::DockerDeploy | Self::FilesWrite => false,
         }
     }
@@ -63,7 +67,7 @@ impl Scope {
     pub const fn actions(self) -> &'static [Action] {
         use Action::*;
         match self {
-            Self::SystemRead | Self::DockerRead | Self::DockerLogs | Self::FilesRead => &[],
+            Self::SystemRead | Self::DockerRead | Self::DockerLogs | Self::FilesRead | Self::MetricsRead => &[],
             Self::DockerControl => &[Start, Stop, Restart, Pause, Unpause, Kill],
             Self::DockerDeploy => &[Run, Update, Remove, Pull, RemoveImage, Prune],
             Self::FilesWrite => &[Write, Edit, Create, Move, Remove],
@@ -73,7 +77,7 @@ impl Scope {
     /// What it is done to, as far as one can be told from another.
     pub fn targets(self) -> Targets {
         match self {
-            Self::SystemRead => Targets::None,
+            Self::SystemRead | Self::MetricsRead => Targets::None,
             Self::DockerRead | Self::DockerLogs | Self::DockerControl | Self::DockerDeploy => Targets::Containers,
             Self::FilesRead | Self::FilesWrite => Targets::Paths,
         }

@@ -30,6 +30,7 @@ mod panics;
 mod places;
 mod promises;
 mod rights;
+mod routes;
 mod searches;
 mod stdio;
 mod systemd;

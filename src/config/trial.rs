@@ -77,7 +77,7 @@ impl Settings {
             allowed_origins: defaults.allowed_origins.into_iter().map(|origin| origin.0.0).collect(),
             root: flags.root.as_ref().map_or(Ok(PathBuf::from("/")), absolute)?,
             tokens: Tokens::Trial(flags.token_file.as_ref().map(absolute).transpose()?),
-            grants: flags.grants.clone().unwrap_or_else(Grants::read_only),
+            grants: flags.grants.clone().unwrap_or_else(Grants::usual),
             audit,
             limits: defaults.limits.meaning(),
             docker: docker::Settings {
@@ -115,7 +115,7 @@ mod tests {
     fn a_trial_reads_only_and_listens_on_loopback_unless_told() {
         let settings = Settings::trial(&Flags::default(), &environment()).unwrap();
         assert_eq!(settings.listen, ["127.0.0.1:8080".parse().unwrap()]);
-        assert_eq!((settings.tokens, settings.grants), (Tokens::Trial(None), Grants::read_only()));
+        assert_eq!((settings.tokens, settings.grants), (Tokens::Trial(None), Grants::usual()));
         let open = Flags { listen: vec!["192.0.2.1:1".parse().unwrap()], ..Flags::default() };
         let said = Settings::trial(&open, &environment()).unwrap_err().to_string();
         assert!(said.contains("--plain-text") && said.contains("192.0.2.1:1"), "{said}");

@@ -236,7 +236,7 @@ impl Written {
             state_directory,
             root: self.root.0,
             tokens: Tokens::Store(token_file),
-            grants: Grants::read_only(),
+            grants: Grants::usual(),
             audit,
             limits: self.limits.meaning(),
             docker,

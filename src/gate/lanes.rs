@@ -2,15 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::places::Places;
+use super::places::{Now, Places};
 use crate::{
     auth::Caller,
     bucket::Buckets,
+    exposition::{Column, Exposition, Kind},
     failure::Failure,
     lane::{Lane, PerLane, Room},
     threads::Threads,
     tool::Seat,
 };
+
+/// How full a lane is, on the page for Prometheus.
+const COLUMNS: &[Column<Now>] = &[
+    ("smcp_lane_running_calls", Kind::Gauge, "Calls that run in a lane.", |now| now.running.into()),
+    ("smcp_lane_waiting_calls", Kind::Gauge, "Calls that wait for a place in a lane.", |now| now.waiting.into()),
+    ("smcp_lane_running_calls_limit", Kind::Gauge, "Calls that may run in a lane.", |now| now.room.running.into()),
+    ("smcp_lane_waiting_calls_limit", Kind::Gauge, "Calls that may wait in a lane.", |now| now.room.waiting.into()),
+];
 
 #[derive(Debug)]
 pub(super) struct Lanes(PerLane<AtWork>);
@@ -39,6 +48,12 @@ impl Lanes {
         for lane in Lane::ALL {
             self.0[lane].places.set(rooms[lane]);
         }
+    }
+
+    /// Writes how full each is.
+    pub(super) fn expose(&self, page: &mut Exposition) {
+        let now: Vec<_> = Lane::ALL.iter().map(|lane| (lane.spec().key, self.0[*lane].places.now())).collect();
+        page.table(COLUMNS, "lane", now.iter().map(|(lane, now)| (*lane, now)));
     }
 
     /// Waits for a place for a call that may take as long as `patience`. A caller who comes too often, and one too many, is told when to come

@@ -68,7 +68,7 @@ mod tests {
         let lists = Lists::default();
         let all = lists.of(TOOLS, &Grants::all()).unwrap();
         assert!(Arc::ptr_eq(&all, &lists.of(TOOLS, &Grants::all()).unwrap()));
-        let less = lists.of(TOOLS, &Grants::read_only()).unwrap();
+        let less = lists.of(TOOLS, &Grants::usual()).unwrap();
         assert!(less.tools.len() < all.tools.len() && less.json.len() < all.json.len());
         assert_eq!(all.json, serde_json::to_vec(&all.tools).unwrap());
     }

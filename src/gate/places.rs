@@ -60,6 +60,14 @@ pub(super) struct Taken {
     number: u64,
 }
 
+/// How full a lane is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) running: usize,
+    pub(super) waiting: usize,
+    pub(super) room: Room,
+}
+
 /// A wish for a place, taken back when dropped.
 struct Wish<'a> {
     places: &'a Places,
@@ -82,6 +90,12 @@ impl Places {
     /// How many it lets in.
     pub(super) fn room(&self) -> Room {
         self.lock().room
+    }
+
+    /// How full it is.
+    pub(super) fn now(&self) -> Now {
+        let state = self.lock();
+        Now { running: state.running, waiting: state.waiting, room: state.room }
     }
 
     /// A place, or why there will be none: at once if one is free, else when it is the caller's turn. `patience` is how long a call may take.

@@ -222,7 +222,7 @@ mod tests {
     fn who_may_be_told_more_asks_another_question() {
         let key = |held: Grants| Key::new("t", held, &JsonObject::new()).unwrap();
         assert_eq!(key(Grants::all()), key(Grants::all()));
-        assert_ne!(key(Grants::all()), key(Grants::read_only()));
+        assert_ne!(key(Grants::all()), key(Grants::usual()));
     }
 
     #[tokio::test]

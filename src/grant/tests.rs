@@ -94,7 +94,7 @@ fn grants_add_up_and_one_that_another_includes_is_not_kept() {
         assert_eq!(grants(of).to_string(), kept);
     }
     assert_eq!(Grants::all().to_string().split(", ").count(), Scope::ALL.len());
-    assert!(Grants::read_only().iter().all(|grant| grant.scope().is_read_only()));
+    assert!(Grants::usual().iter().all(|grant| grant.scope().is_read_only()));
 }
 
 /// What is printed is the language: each is read back, alone and in a list.

@@ -73,6 +73,24 @@ impl Meter {
         these.iter().map(|one| one.as_ref().map(usage)).collect()
     }
 
+    /// What it has counted since the container was started, and what it holds.
+    pub fn totals(&self, machine: &Machine) -> Totals {
+        let counted = counted(machine, &self.cpu).ok().map(|(_, nanoseconds)| nanoseconds as f64 / 1e9);
+        let (memory, limit) = held(machine, &self.memory).unwrap_or_default();
+        Totals { cpu_seconds: counted, memory, memory_limit: limit }
+    }
+
+    /// Its memory cgroup, below the hierarchy's root: `/system.slice/docker-….scope`.
+    pub fn cgroup(&self) -> &str {
+        let (version, dir) = &self.memory;
+        let below = dir.strip_prefix("sys/fs/cgroup").unwrap_or(dir);
+        match version {
+            // the hierarchy's own name
+            1 => below.get(1..).and_then(|rest| rest.find('/')).map_or(below, |at| &below[at + 1..]),
+            _ => below,
+        }
+    }
+
     fn usage(&self, machine: &Machine, total: Option<u64>) -> Result<Usage, Failure> {
         let (at, nanoseconds) = counted(machine, &self.cpu)?;
         let seconds = Some(at.duration_since(self.at).as_secs_f64()).filter(|seconds| *seconds > 0.0);
@@ -85,6 +103,17 @@ impl Meter {
         let memory_ratio = memory.zip(limit).map(|(used, limit)| used as f64 / limit as f64);
         Ok(Usage { seconds, cpu, memory, memory_ratio, ..Usage::default() })
     }
+}
+
+/// What the kernel counts of a container. What it does not tell is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// CPU time since it was started, in seconds.
+    pub cpu_seconds: Option<f64>,
+    /// The memory it holds without the cache that the kernel drops first, in bytes.
+    pub memory: Option<u64>,
+    /// The most it may hold, in bytes.
+    pub memory_limit: Option<u64>,
 }
 
 /// Whether the last part of this path is what Docker, Podman or systemd for them names the cgroup of the container with this full id.

@@ -1,39 +1,43 @@
 //! HTTP: Host and Origin, credentials, bodies within limits, then the MCP face. Nothing here knows a tool.
 
 mod guard;
+mod healthz;
 mod inside;
+mod mcp;
+mod metrics;
 mod ready;
+mod readyz;
+mod route;
 mod spliced;
 
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::BoxBody};
-use hyper::body::{Body, Incoming};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::body::Incoming;
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
 
 pub use guard::Guard;
-use inside::{Inside, Most, NoRoom};
+use inside::Inside;
 use ready::Readiness;
+use route::{Access, Route, wrong_method};
 
 use super::{Sender, Server};
 use crate::{
     auth::{self, Auth, Refusal},
-    gate::{ANSWERED_WITHIN, Gate},
-    scope::Scope,
-    text::json,
+    gate::Gate,
 };
+
+/// What is served, each by one file.
+const ROUTES: &[Route] = &[mcp::ROUTE, healthz::ROUTE, readyz::ROUTE, metrics::ROUTE];
 
 /// An answer on its way out.
 pub type Answer = Response<BoxBody<Bytes, Infallible>>;
@@ -135,22 +139,31 @@ impl Http {
         local: SocketAddr,
         arriving: &AtomicBool,
     ) -> (Answer, bool) {
-        let path = request.uri().path();
-        if path == "/healthz" {
-            return (alive(request.method()), false);
+        let route = ROUTES.iter().find(|route| route.path == request.uri().path());
+        if let Some(Route { methods, access: Access::Everybody(answer), .. }) = route {
+            return (wrong_method(methods, request.method()).unwrap_or_else(answer), false);
         }
         let guard = Arc::clone(&self.inner.guard.read().unwrap_or_else(PoisonError::into_inner));
         if let Err(why) = guard.check(request.uri(), request.headers(), local) {
+            self.inner.gate.refused("host_or_origin");
             return (plain(StatusCode::FORBIDDEN, &why), false);
         }
         let sender = match self.sender(request.headers(), peer.ip()).await {
             Ok(sender) => sender,
             Err(answer) => return (answer, false),
         };
-        let answer = match path {
-            "/mcp" => self.mcp(request, sender, arriving).await,
-            "/readyz" => self.ready(request.method(), &sender).await,
-            _ => plain(StatusCode::NOT_FOUND, "there is /mcp, /healthz and /readyz"),
+        let answer = match route {
+            Some(Route { methods, access: Access::Callers(answer), .. }) => {
+                match wrong_method(methods, request.method()) {
+                    Some(wrong) => wrong,
+                    None => answer(self, request, sender, arriving).await,
+                }
+            }
+            _ => {
+                let there: Vec<&str> =
+                    ROUTES.iter().filter(|route| route.is_shown_to(&sender.caller)).map(|route| route.path).collect();
+                plain(StatusCode::NOT_FOUND, &format!("there is {}", there.join(", ")))
+            }
         };
         (answer, true)
     }
@@ -173,6 +186,7 @@ impl Http {
             Err(refusal) => refusal,
         };
         let token = presented.ok().and_then(auth::id_shown);
+        self.inner.gate.refused(refusal.kind());
         self.inner.gate.audit().refused(refusal, token.as_deref(), Some(peer), now);
         Err(match refusal {
             Refusal::Busy(seconds) => busy("too many credentials are being checked", seconds),
@@ -190,113 +204,6 @@ impl Http {
             }
         })
     }
-
-    async fn mcp(&self, request: Request<Incoming>, mut sender: Sender, arriving: &AtomicBool) -> Answer {
-        if request.method() != Method::POST {
-            // stateless: there is no stream to GET and no session to DELETE
-            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "POST only");
-            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-            return answer;
-        }
-        let (bounds, limits) = (self.bounds(), self.inner.gate.limits());
-        let (mut parts, body) = request.into_parts();
-        // who asks before sending is told at once; who does not would lose the answer with the connection
-        if parts.headers.contains_key(header::EXPECT) && body.size_hint().lower() > bounds.body as u64 {
-            return too_long(bounds.body);
-        }
-        let most = Most { bytes: bounds.bodies(), running: limits.running(), waiting: limits.waiting() };
-        let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
-        let caller = Arc::clone(&sender.caller);
-        let mut share = match self.inner.inside.expect(&caller, length.min(bounds.body), most) {
-            Ok(share) => share,
-            Err(why) => return no_room(why),
-        };
-        arriving.store(true, Ordering::Relaxed);
-        let body = read(body, bounds).await;
-        arriving.store(false, Ordering::Relaxed);
-        let body = match body {
-            Ok(body) => body,
-            Err(answer) => return answer,
-        };
-        let values = match json::check(&body) {
-            Ok(values) => values,
-            Err(_) => return rpc_error(StatusCode::BAD_REQUEST, -32700, "Parse error"),
-        };
-        if !is_json(&parts.headers) {
-            return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json");
-        }
-        if let Err(why) = share.has_come(body.len(), values, most) {
-            return no_room(why);
-        }
-        // from here on nobody needs the secret or what a proxy claims, so nobody can leak or believe it
-        let claims: Vec<_> = parts.headers.keys().filter(|name| is_claim(name.as_str())).cloned().collect();
-        for name in claims {
-            parts.headers.remove(name);
-        }
-        let tools = memchr::memmem::find(&body, b"tools/list").map(|_| Arc::new(OnceLock::new()));
-        sender.tools.clone_from(&tools);
-        parts.extensions.insert(sender);
-        let answer = self.inner.mcp.handle(Request::from_parts(parts, Full::new(body)));
-        // the gate ends a call before this; it is here for whatever is no call
-        let longest = limits.deadline.max(ANSWERED_WITHIN) + Duration::from_secs(5);
-        let answer = match tokio::time::timeout(longest, answer).await {
-            // how rmcp says that the JSON is no message: the type of the body was right, or it would not have come so far
-            Ok(answer) if answer.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                return rpc_error(StatusCode::BAD_REQUEST, -32600, "Invalid Request");
-            }
-            Ok(answer) => answer,
-            Err(_) => return rpc_error(StatusCode::GATEWAY_TIMEOUT, -32603, "Internal error: no answer in time"),
-        };
-        match tools.as_ref().and_then(|tools| tools.get()) {
-            None => answer,
-            Some(tools) => spliced::with_tools(answer, tools).await.unwrap_or_else(|| {
-                tracing::error!("the list of tools has no place in its answer");
-                rpc_error(StatusCode::INTERNAL_SERVER_ERROR, -32603, "Internal error")
-            }),
-        }
-    }
-
-    /// Everybody with a token learns whether the server is ready; what of which part, who may know the system.
-    async fn ready(&self, method: &Method, sender: &Sender) -> Answer {
-        if method != Method::GET && method != Method::HEAD {
-            return plain(StatusCode::METHOD_NOT_ALLOWED, "GET only");
-        }
-        let report = self.inner.readiness.now(&self.inner.gate).await;
-        let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        if sender.caller.grants.contain(Scope::SystemRead) {
-            return json_answer(status, report.words.clone());
-        }
-        plain(status, if report.ready { "ready" } else { "not ready" })
-    }
-}
-
-/// The whole body, or why there is none.
-async fn read(body: Incoming, bounds: Bounds) -> Result<Bytes, Answer> {
-    match tokio::time::timeout(bounds.body_time, Limited::new(body, bounds.body).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long(bounds.body)),
-        Ok(Err(_)) => Err(rpc_error(StatusCode::BAD_REQUEST, -32600, "Invalid Request: the body broke off")),
-        Err(_) => Err(rpc_error(StatusCode::REQUEST_TIMEOUT, -32600, "Invalid Request: the body took too long")),
-    }
-}
-
-/// Headers that say who somebody is. On this listener only a token does.
-fn is_claim(name: &str) -> bool {
-    let claims = ["authorization", "cookie", "forwarded", "proxy-authorization", "x-real-ip"];
-    claims.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("tailscale-")
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
-    let essence = given.split_once(';').map_or(given, |(essence, _)| essence);
-    essence.trim().eq_ignore_ascii_case("application/json")
-}
-
-fn alive(method: &Method) -> Answer {
-    match *method {
-        Method::GET | Method::HEAD => plain(StatusCode::OK, "ok"),
-        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "GET only"),
-    }
 }
 
 fn busy(why: &str, seconds: u64) -> Answer {
@@ -311,21 +218,6 @@ fn plain(status: StatusCode, words: &str) -> Answer {
 
 fn json_answer(status: StatusCode, body: String) -> Answer {
     answer(status, "application/json", body)
-}
-
-fn too_long(most: usize) -> Answer {
-    let why = format!("Invalid Request: the body is longer than {most} bytes");
-    rpc_error(StatusCode::PAYLOAD_TOO_LARGE, -32600, &why)
-}
-
-fn no_room(why: NoRoom) -> Answer {
-    match why {
-        NoRoom::Now => busy("the requests of one caller, or all together, are as many or as large as they may be", 1),
-        NoRoom::Ever => {
-            let why = "Invalid Request: the body has more values than there is memory for; send fewer";
-            rpc_error(StatusCode::PAYLOAD_TOO_LARGE, -32600, why)
-        }
-    }
 }
 
 fn rpc_error(status: StatusCode, code: i32, message: &str) -> Answer {

@@ -52,7 +52,7 @@ pub fn run(options: &Options) {
     let python = RefCell::new(Python::start(options));
     let mut kept = System::new().expect("sysinfo");
     let processes = TOOLS.iter().find(|tool| tool.name == "processes");
-    let turn = Turn::new(host.clone(), Arc::new(Caller::stdio(Grants::read_only())), ());
+    let turn = Turn::new(host.clone(), Arc::new(Caller::stdio(Grants::usual())), ());
 
     let mut peers: Vec<Peer<'_>> =
         vec![(OURS, Box::new(|| timed(|| Scan::take(host.machine()).expect("a scan").processes.len())))];

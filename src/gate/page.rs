@@ -1,0 +1,91 @@
+//! The page for Prometheus: the machine's facts, its containers, and what this server counts of itself. A call like any other, but for its
+//! answer.
+
+use std::sync::Arc;
+
+use super::{Call, Called, Gate, Refusal, late, unpanicked};
+use crate::{
+    docker::model::Summary,
+    exposition::{Exposition, Kind},
+    facts,
+    failure::Failure,
+    host::Machine,
+    lane::Lane,
+    proc::pid_stat::PidStat,
+    root::read_own,
+    scope::Scope,
+    tool::Turn,
+};
+
+/// Where it is made.
+const LANE: Lane = Lane::Machine;
+
+/// What its record calls it.
+pub const NAME: &str = "/metrics";
+
+impl Gate {
+    /// The page as `caller` may see it: containers stand on it if it may read them, as far as its grants reach.
+    pub async fn page(&self, call: &Call<'_>, cancelled: impl Future<Output = ()>) -> Result<Arc<str>, Refusal> {
+        let grants = &call.caller.grants;
+        if !grants.contain(Scope::MetricsRead) {
+            return Err(self.no_such(call).await);
+        }
+        let deciding = grants.only(|grant| [Scope::MetricsRead, Scope::DockerRead].contains(&grant.scope()));
+        let asked = super::Asked { called: Called::Page, deciding, ..self.asked(call) };
+        let deadline = self.limits().deadline;
+        let page = async {
+            let seat = self.lanes.enter(LANE, call.caller, deadline).await?;
+            let turn = Turn::seated(self.host.clone(), Arc::clone(call.caller), seat).using(Arc::clone(&asked.used));
+            self.write(&turn).await
+        };
+        let result = tokio::select! {
+            result = tokio::time::timeout(deadline, unpanicked(page)) => result.unwrap_or_else(|_| Err(late(NAME, deadline))),
+            () = cancelled => Err(Failure::Cancelled),
+        };
+        asked.conclude(result, |page| page.len()).await.map_err(Refusal::Failed)
+    }
+
+    async fn write(&self, turn: &Turn) -> Result<Arc<str>, Failure> {
+        let window = self.host.window().await?;
+        let containers = if turn.caller().grants.contain(Scope::DockerRead) { containers(turn).await } else { None };
+        let mut page = turn
+            .read(move |machine| {
+                let mut page = Exposition::default();
+                facts::expose(machine, &window.now, &mut page);
+                if let Some((listed, pids)) = containers {
+                    facts::containers::expose(machine, &listed, &pids, &mut page);
+                }
+                Ok(page)
+            })
+            .await?;
+        own(self.host.machine(), &mut page);
+        self.counts.expose(self.tools, &mut page);
+        self.lanes.expose(&mut page);
+        Ok(page.finish().into())
+    }
+}
+
+/// The containers that the caller may see, and of those that run the number of their first process. `None` if the Engine does not tell.
+async fn containers(turn: &Turn) -> Option<(Vec<Summary>, Vec<(String, u32)>)> {
+    let docker = turn.docker(Scope::DockerRead);
+    let listed = docker.glance().await?;
+    let running: Vec<&str> = listed.iter().filter(|one| one.state == "running").map(|one| one.id.as_str()).collect();
+    let known = docker.inspect_all(&running).await;
+    let pids = known.into_iter().flatten().map(|one| (one.id, one.state.pid)).collect();
+    Some((listed, pids))
+}
+
+/// What this process is and takes, by the names that programs use for themselves.
+fn own(machine: &Machine, page: &mut Exposition) {
+    let mut build = page.family("smcp_build_info", Kind::Gauge, "The version of this server; the figure is always 1.");
+    build.add(&[("version", env!("CARGO_PKG_VERSION"))], 1_u64);
+    drop(build);
+    let Ok(bytes) = read_own("/proc/self/stat".as_ref(), 4096) else { return };
+    let Ok(stat) = PidStat::parse(&bytes) else { return };
+    let ticks = machine.kernel.ticks_per_second().max(1) as f64;
+    let help = "CPU time of this server, in seconds.";
+    page.counter("process_cpu_seconds_total", help, stat.utime.saturating_add(stat.stime) as f64 / ticks);
+    let resident = stat.rss.saturating_mul(machine.kernel.page_size());
+    page.gauge("process_resident_memory_bytes", "Memory of this server that is in RAM.", resident);
+    page.gauge("process_threads", "Threads of this server.", stat.threads);
+}

@@ -1,0 +1,15 @@
+//! `/healthz`: whether the server is alive.
+
+use http::StatusCode;
+
+use super::{
+    plain,
+    route::{Access, READING, Route},
+};
+
+pub(super) const ROUTE: Route = Route {
+    path: "/healthz",
+    methods: READING,
+    scope: None,
+    access: Access::Everybody(|| plain(StatusCode::OK, "ok")),
+};

@@ -1,0 +1,89 @@
+//! What is served beside the protocol itself, and to whom.
+
+use serde_json::{Value, json};
+
+use crate::common::{Answer, Key, Request, Server, Setup};
+
+fn server(grants: &[&str]) -> Server {
+    Setup { keys: vec![Key::new("agent").with_grants(grants)], ..Setup::default() }.start()
+}
+
+fn get(server: &Server, path: &str) -> Answer {
+    server.ask(&Request::new("GET", path).token(server.token()))
+}
+
+/// The figure of one series, as it stands on the page.
+fn figure(page: &str, series: &str) -> Option<f64> {
+    page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[test]
+fn the_page_for_prometheus_is_there_for_who_may_read_it_and_for_nobody_else() {
+    let without = server(&["system:read", "docker:read", "files:read"]);
+    let answer = get(&without, "/metrics");
+    assert_eq!(answer.status, 404, "{}", answer.text());
+    assert!(answer.text().contains("metrics:read"), "{}", answer.text());
+    assert_eq!(get(&without, "/nothing").text().trim(), "there is /mcp, /healthz, /readyz");
+    let records = without.audit();
+    let record = records.iter().find(|record| record["tool"] == "/metrics").unwrap();
+    assert_eq!((&record["decision"], &record["kind"]), (&json!("denied"), &json!("no_such_tool")), "{record}");
+
+    let with = server(&["metrics:read"]);
+    let answer = get(&with, "/metrics");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/plain; version=0.0.4; charset=utf-8")));
+    assert_eq!(get(&with, "/nothing").text().trim(), "there is /mcp, /healthz, /readyz, /metrics");
+    let records = with.audit();
+    let record = records.iter().find(|record| record["tool"] == "/metrics").unwrap();
+    let told = ["decision", "outcome", "grant"].map(|field| record[field].as_str().unwrap_or_default());
+    assert_eq!(told, ["allowed", "ok", "metrics:read"], "{record}");
+    assert_eq!(record["bytes"], answer.text().len(), "{record}");
+    for (method, status) in [("HEAD", 200), ("POST", 405), ("DELETE", 405)] {
+        assert_eq!(with.ask(&Request::new(method, "/metrics").token(with.token())).status, status, "{method}");
+    }
+    assert_eq!(with.ask(&Request::new("GET", "/metrics")).status, 401);
+    // it opens no tool
+    let said = with.call("overview", json!({}));
+    assert!(said["error"]["message"].is_string(), "{said}");
+}
+
+#[test]
+fn what_this_server_does_is_counted_by_tool_and_outcome() {
+    let server = server(&["metrics:read", "system:read", "files:read"]);
+    for _ in 0..3 {
+        server.call("memory", json!({}));
+    }
+    server.call("process", json!({ "pid": 4_194_304 }));
+    server.call("no_such_tool", json!({}));
+    server.call("file_write", json!({ "path": "/x", "content": "" }));
+    assert_eq!(server.ask(&Request::new("GET", "/readyz")).status, 401);
+    let foreign = Request::new("GET", "/metrics").token(server.token()).header("Origin", "http://elsewhere.example");
+    assert_eq!(server.ask(&foreign).status, 403);
+    let page = get(&server, "/metrics").text();
+    for (series, expected) in [
+        ("smcp_calls_total{tool=\"memory\",outcome=\"ok\"}", 3.0),
+        ("smcp_calls_total{tool=\"process\",outcome=\"not_found\"}", 1.0),
+        ("smcp_unknown_calls_total", 2.0),
+        ("smcp_call_duration_seconds_count{tool=\"memory\"}", 3.0),
+        ("smcp_refused_requests_total{kind=\"missing\"}", 1.0),
+        ("smcp_refused_requests_total{kind=\"host_or_origin\"}", 1.0),
+        ("smcp_lane_running_calls{lane=\"list\"}", 0.0),
+        ("smcp_lane_running_calls_limit{lane=\"machine\"}", 32.0),
+    ] {
+        assert_eq!(figure(&page, series), Some(expected), "{series}: {page}");
+    }
+    assert!(figure(&page, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6), "{page}");
+    assert!(page.contains(&format!("smcp_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))), "{page}");
+    let again = get(&server, "/metrics").text();
+    assert_eq!(figure(&again, "smcp_calls_total{tool=\"/metrics\",outcome=\"ok\"}"), Some(1.0), "the one before");
+}
+
+#[test]
+fn who_may_read_the_page_is_told_in_words_whether_the_server_is_ready() {
+    for (grants, in_words) in [(&["metrics:read"][..], true), (&["system:read"], true), (&["files:read"], false)] {
+        let server = server(grants);
+        let answer = get(&server, "/readyz");
+        assert_eq!(answer.status, 200);
+        let words: Option<Value> = serde_json::from_str(&answer.text()).ok();
+        assert_eq!(words.is_some_and(|words| words["ready"] == true), in_words, "{grants:?}: {}", answer.text());
+    }
+}
