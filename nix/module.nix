@@ -26,7 +26,7 @@ let
   # what is null is left out, so that the program's own default holds
   settings =
     let
-      known = lib.filterAttrs (_: value: value != null) cfg.settings;
+      known = lib.filterAttrs (_: value: value != null) (removeAttrs cfg.settings [ "listeners" ]);
     in
     known
     // {
@@ -36,6 +36,7 @@ let
         directories = map (directory: directory // { access = ron.variant directory.access null; }) directories;
       };
     }
+    // lib.optionalAttrs (listeners != [ ]) { inherit listeners; }
     // lib.optionalAttrs (cfg.settings.audit != null) {
       audit =
         if cfg.settings.audit == "stderr" then ron.variant "Stderr" null else ron.variant "File" cfg.settings.audit;
@@ -58,7 +59,24 @@ let
   isIn = parent: path: path == parent || lib.hasPrefix "${parent}/" path;
   isHome = path: lib.any (home: isIn home path) [ "/home" "/root" "/run/user" ];
   isLoopback = address: lib.hasPrefix "127." address || lib.hasPrefix "[::1]:" address;
-  beyond = lib.filter (address: !isLoopback address) cfg.settings.listen;
+  isLong = cfg.settings.listeners != [ ];
+  binds = if isLong then map (listener: listener.bind) cfg.settings.listeners else cfg.settings.listen;
+  beyond = lib.filter (address: !isLoopback address) binds;
+  # the certificate of `tls` is for every listener that others can reach, unless it says something else
+  listeners = map (
+    listener:
+    listener
+    // {
+      serves = map (service: ron.variant service null) listener.serves;
+    }
+    // lib.optionalAttrs (cfg.tls.keyFile != null && !isLoopback listener.bind && !(listener.plain_text or false) && !(listener ? tls)) {
+      tls = certificate;
+    }
+  ) cfg.settings.listeners;
+  certificate = {
+    certificate = credential "tls.crt";
+    key = credential "tls.key";
+  };
   port = address: lib.toInt (lib.last (lib.splitString ":" address));
   inStore = file: file != null && lib.hasPrefix builtins.storeDir (toString file);
 in
@@ -103,6 +121,26 @@ in
             type = types.listOf types.str;
             default = [ "127.0.0.1:8080" ];
             description = "Addresses to listen on, `address:port`. Beyond loopback it takes TLS, or `plain_text = true`.";
+          };
+          listeners = mkOption {
+            default = [ ];
+            description = "Places where callers come in, instead of `listen`: each with what it serves, and its own `tls` or `plain_text = true`. The certificate of `tls.certificateFile` is for those beyond loopback that have neither.";
+            type = types.listOf (
+              types.submodule {
+                freeformType = types.attrsOf types.anything;
+                options = {
+                  bind = mkOption {
+                    type = types.str;
+                    description = "An address, `address:port`.";
+                  };
+                  serves = mkOption {
+                    type = types.listOf (types.enum [ "Mcp" "Metrics" ]);
+                    default = [ "Mcp" "Metrics" ];
+                    description = "What is served there.";
+                  };
+                };
+              }
+            );
           };
           audit = mkOption {
             type = types.nullOr types.str;
@@ -194,13 +232,13 @@ in
     holdPort = mkOption {
       type = types.bool;
       default = false;
-      description = "Whether systemd holds the addresses of `settings.listen` open while the server starts anew, so that no caller is turned away.";
+      description = "Whether systemd holds the addresses of `settings` open while the server starts anew, so that no caller is turned away.";
     };
 
     openFirewall = mkOption {
       type = types.bool;
       default = false;
-      description = "Whether to open the ports of `settings.listen` that are not loopback.";
+      description = "Whether to open the ports of `settings` that are not loopback.";
     };
 
     hardening = {
@@ -234,12 +272,12 @@ in
         message = "services.systemmanager-mcp.tls: set both certificateFile and keyFile, or none.";
       }
       {
-        assertion = beyond == [ ] || cfg.tls.keyFile != null || cfg.settings ? tls || cfg.settings.plain_text or false;
+        assertion = isLong || beyond == [ ] || cfg.tls.keyFile != null || cfg.settings ? tls || cfg.settings.plain_text or false;
         message = "services.systemmanager-mcp.settings.listen: ${toString beyond} can be reached by others. Set tls.certificateFile and tls.keyFile, or settings.plain_text = true if something else encrypts (Tailscale, WireGuard, a proxy).";
       }
       {
         assertion = cfg.openFirewall -> beyond != [ ];
-        message = "services.systemmanager-mcp.openFirewall: settings.listen has only loopback addresses, which no firewall opens. Add one, or leave openFirewall out.";
+        message = "services.systemmanager-mcp.openFirewall: settings has only loopback addresses, which no firewall opens. Add one, or leave openFirewall out.";
       }
       {
         assertion = lib.any isHome changed -> cfg.hardening.home == "open";
@@ -249,12 +287,7 @@ in
 
     services.systemmanager-mcp.settings = lib.mkMerge [
       (lib.mkIf (cfg.tokenFile != null) { token_file = lib.mkDefault (credential "tokens.ron"); })
-      (lib.mkIf (cfg.tls.keyFile != null) {
-        tls = lib.mkDefault {
-          certificate = credential "tls.crt";
-          key = credential "tls.key";
-        };
-      })
+      (lib.mkIf (cfg.tls.keyFile != null && !isLong) { tls = lib.mkDefault certificate; })
     ];
 
     # as in images/systemd/sysusers.d: the server, and docker-guard, which shares its group and nothing else
@@ -285,7 +318,7 @@ in
         description = "Port of systemmanager-mcp";
         wantedBy = [ "sockets.target" ];
         socketConfig = {
-          ListenStream = cfg.settings.listen;
+          ListenStream = binds;
           Service = "${name}.service";
         };
       };

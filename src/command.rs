@@ -170,8 +170,8 @@ fn listener(health: Health, environment: &Environment) -> Result<(SocketAddr, bo
         Health::Config(config) => Settings::read(&config, environment)?,
         Health::Default => Settings::of(&Source::Flags(Flags::default()), Path::new(DEFAULT_FILE), environment)?,
     };
-    let address = settings.listen.first().ok_or_else(|| Error::Other("the config names no listener".to_owned()))?;
-    Ok((*address, settings.tls.is_some()))
+    let first = settings.listeners.first().ok_or_else(|| Error::Other("the config names no listener".to_owned()))?;
+    Ok((first.bind, first.tls.is_some()))
 }
 
 /// Prints to standard output. A reader who has gone (`| head`) is no error.

@@ -11,6 +11,7 @@ mod files;
 mod ground;
 mod init;
 mod lane;
+mod listener;
 mod trial;
 mod value;
 mod written;
@@ -28,6 +29,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 pub use environment::Environment;
 pub use files::{Directory, Files};
 pub use init::{Given, INIT_FILE, Init};
+pub use listener::{Listener, Service, Who};
 pub use trial::Flags;
 
 use crate::{
@@ -153,10 +155,8 @@ pub struct Limits {
 pub struct Settings {
     /// The file that they were read from.
     pub file: Option<PathBuf>,
-    /// Where to listen; never empty.
-    pub listen: Vec<SocketAddr>,
-    /// How to encrypt, if at all.
-    pub tls: Option<Tls>,
+    /// Where callers come in; never empty.
+    pub listeners: Vec<Listener>,
     /// What a Host header may say: "name" (any port) or "name:port"; loopback names and listeners included.
     pub allowed_hosts: Vec<String>,
     /// What an Origin header may say: "scheme://host:port", with * for any port.
@@ -198,6 +198,11 @@ impl Settings {
                 why: "is there, and says what this server may do; write it there instead of on the command line".into(),
             }),
         }
+    }
+
+    /// The addresses that are listened on.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|listener| listener.bind).collect()
     }
 
     /// Settings from a file.
@@ -287,7 +292,7 @@ mod tests {
         let all = serde_json::to_value(Written { tls: Some(tls), ..Written::default() }).unwrap();
         let mut names = Vec::new();
         keys(&all, &mut names);
-        assert_eq!(names.len(), 65);
+        assert_eq!(names.len(), 66);
         for name in names {
             assert!(EXAMPLE.contains(&format!("{name}: ")), "{name}");
         }
@@ -296,7 +301,7 @@ mod tests {
     #[test]
     fn an_empty_file_of_parentheses_is_loopback_with_state_where_systemd_says() {
         let settings = read("()").unwrap();
-        assert_eq!(settings.listen, ["127.0.0.1:8080".parse().unwrap()]);
+        assert_eq!(settings.addresses(), ["127.0.0.1:8080".parse().unwrap()]);
         assert_eq!(settings.tokens, Tokens::Store("/state/tokens.ron".into()));
         assert_eq!(settings.audit, Sink::File("/state/audit.jsonl".into()));
         assert_eq!(settings.allowed_hosts, ["localhost", "127.0.0.1", "[::1]"]);
@@ -313,7 +318,8 @@ mod tests {
                 token_file: {some}\"/t\"{end}, audit: {some}Stderr{end}, limits: (machine: (running: 1)), log: Trace)"
             );
             let settings = read(&text).unwrap();
-            assert_eq!(settings.tls, Some(Tls { certificate: "/c".into(), key: "/k".into() }));
+            let tls = Tls { certificate: "/c".into(), key: "/k".into() };
+            assert!(settings.listeners.iter().all(|listener| listener.tls.as_ref() == Some(&tls)), "{settings:?}");
             let hosts = ["box.example", "a:1", "[::2]:3", "localhost", "127.0.0.1", "[::1]", "[2001:db8::1]"];
             assert_eq!(settings.allowed_hosts, hosts);
             assert_eq!(settings.allowed_origins, ["https://box.example"]);
@@ -326,6 +332,27 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_has_its_own_encryption_and_services() {
+        let text = "(listeners: [
+            (bind: \"127.0.0.1:8080\"),
+            (bind: \"0.0.0.0:8443\", tls: (certificate: \"/c\", key: \"/k\"), serves: [Mcp]),
+            (bind: \"192.0.2.1:9100\", plain_text: true, serves: [Metrics], who: Tokens),
+        ])";
+        let settings = read(text).unwrap();
+        let told: Vec<_> =
+            settings.listeners.iter().map(|one| (one.bind.port(), one.tls.is_some(), one.serves.as_slice())).collect();
+        let (mcp, metrics) = (&[Service::Mcp][..], &[Service::Metrics][..]);
+        assert_eq!(told, [(8080, false, &Service::ALL[..]), (8443, true, mcp), (9100, false, metrics)]);
+        assert_eq!(settings.allowed_hosts, ["localhost", "127.0.0.1", "[::1]", "192.0.2.1"]);
+        assert!(settings.own().contains(&Path::new("/k")), "the key is kept from callers");
+        // the short form is the long one, written once for all
+        let short = read("(listen: [\"127.0.0.1:1\", \"[::1]:1\"])").unwrap();
+        let long = read("(listeners: [(bind: \"127.0.0.1:1\"), (bind: \"[::1]:1\")])").unwrap();
+        assert_eq!(short, long);
+        assert_eq!(read("(listen: [], listeners: [(bind: \"127.0.0.1:1\")])").unwrap().addresses().len(), 1);
+    }
+
+    #[test]
     fn what_would_be_open_or_contradicts_itself_is_refused_at_its_key() {
         for (text, place, why) in [
             ("(\n  listen: [\"0.0.0.0:1\"])", (2, 3), "needs tls"),
@@ -334,6 +361,17 @@ mod tests {
             ("(listen: [])", (1, 2), "at least one"),
             ("(listen: [\"127.0.0.1:1\", \"127.0.0.1:1\"])", (1, 2), "twice"),
             ("(tls: (certificate: \"/c\", key: \"/k\"),\n\n plain_text: true)", (3, 2), "contradict"),
+            ("(\n listeners: [(bind: \"0.0.0.0:1\")])", (2, 2), "needs its tls"),
+            ("(listeners: [(bind: \"[::]:1\"), (bind: \"127.0.0.1:1\")])", (1, 2), "needs its tls"),
+            ("(listeners: [(bind: \"127.0.0.1:1\"), (bind: \"127.0.0.1:1\")])", (1, 2), "twice"),
+            ("(listeners: [(bind: \"127.0.0.1:1\", serves: [])])", (1, 2), "expected Mcp or Metrics"),
+            (
+                "(listeners: [(bind: \"127.0.0.1:1\", plain_text: true, tls: (certificate: \"/c\", key: \"/k\"))])",
+                (1, 2),
+                "contradict",
+            ),
+            ("(listen: [\"127.0.0.1:1\"], listeners: [(bind: \"127.0.0.1:2\")])", (1, 27), "leave out listen"),
+            ("(plain_text: true, listeners: [(bind: \"127.0.0.1:2\")])", (1, 20), "leave out listen"),
             ("(\n files: (directories: [(path: \"/a\"), (path: \"//a/\")]))", (2, 10), "the same directory"),
         ] {
             let (at, said) = read(text).unwrap_err();

@@ -415,9 +415,11 @@ impl Default for Setup {
 impl Setup {
     fn config(&self) -> String {
         let directory = self.scratch.0.display();
+        // without an address the config says where
+        let listen = if self.listen.is_empty() { String::new() } else { format!("{:?}", self.listen) };
         format!(
-            "(listen: [{:?}], state_directory: \"{directory}/state\", token_file: \"{directory}/tokens.ron\", limits: ({}),\n{})",
-            self.listen, self.limits, self.config
+            "(listen: [{listen}], state_directory: \"{directory}/state\", token_file: \"{directory}/tokens.ron\", limits: ({}),\n{})",
+            self.limits, self.config
         )
     }
 
@@ -480,6 +482,13 @@ impl Server {
             rest.split_once(' ')?.0.parse().ok()
         });
         server
+    }
+
+    /// All addresses that it listens on, in the order of its config.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let log = self.log();
+        let said = log.split("listening address=").skip(1);
+        said.filter_map(|rest| rest.split_once(' ')?.0.parse().ok()).collect()
     }
 
     pub(crate) fn pid(&self) -> rustix::process::Pid {

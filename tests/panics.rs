@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use systemmanager_mcp::{
     audit::{Audit, RequestId, Sink},
     auth::{Auth, Caller, token::Token},
+    config::{Listener, Service, Who},
     failure::Failure,
     gate::{Answer, Call, Gate, Limits, Refusal},
     grant::Grants,
@@ -16,7 +17,7 @@ use systemmanager_mcp::{
     scope::Scope,
     server::{
         http::{Bounds, Guard, Http},
-        listen::{Listeners, Most},
+        listen::{Door, Listeners, Most},
     },
     tool::{Entry, Tool, Turn},
 };
@@ -283,7 +284,8 @@ impl Bench {
         let http = Http::new(Arc::clone(&self.gate), Arc::new(auth), Guard::default(), Bounds::default());
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
-        let listeners = Listeners::new(http, None, Most { in_all: 100, per_peer: 100 });
+        let listener = Listener { bind: address, tls: None, serves: Service::ALL.to_vec(), who: Who::Tokens };
+        let listeners = Listeners::new(http, vec![Door::new(&listener, None)], Most { in_all: 100, per_peer: 100 });
         tokio::spawn(async move { listeners.serve(vec![socket], CancellationToken::new()).await });
         (address, token)
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Key, Request, Server, Setup};
+use crate::common::{Answer, Key, Request, Server, Setup, Wire, eventually};
 
 fn server(grants: &[&str]) -> Server {
     Setup { keys: vec![Key::new("agent").with_grants(grants)], ..Setup::default() }.start()
@@ -86,4 +86,30 @@ fn who_may_read_the_page_is_told_in_words_whether_the_server_is_ready() {
         let words: Option<Value> = serde_json::from_str(&answer.text()).ok();
         assert_eq!(words.is_some_and(|words| words["ready"] == true), in_words, "{grants:?}: {}", answer.text());
     }
+}
+
+#[test]
+fn a_listener_serves_what_the_configuration_says_and_nothing_else() {
+    let config = "listeners: [(bind: \"127.0.0.1:0\", serves: [Mcp]), (bind: \"127.0.0.1:0\", serves: [Metrics])],";
+    let keys = vec![Key::new("agent").with_grants(&["system:read", "metrics:read"])];
+    let server = Setup { listen: String::new(), config: config.to_owned(), keys, ..Setup::default() }.start();
+    let addresses = eventually("it listens on both", || Some(server.addresses()).filter(|all| all.len() == 2));
+    let ask = |at: usize, request: Request| Wire::to(addresses[at]).ask(&request.token(server.token()));
+    let list = || Request::rpc("tools/list", json!({}));
+    assert_eq!((ask(0, list()).status, ask(1, list()).status), (200, 404));
+    let page = |at| ask(at, Request::new("GET", "/metrics"));
+    assert_eq!((page(0).status, page(1).status), (404, 200));
+    assert_eq!(page(0).text().trim(), "there is /mcp, /healthz, /readyz");
+    assert_eq!(ask(1, Request::new("GET", "/mcp")).text().trim(), "there is /healthz, /readyz, /metrics");
+    for at in [0, 1] {
+        assert_eq!(ask(at, Request::new("GET", "/readyz")).status, 200);
+        assert_eq!(Wire::to(addresses[at]).ask(&Request::new("GET", "/healthz")).status, 200);
+        assert_eq!(Wire::to(addresses[at]).ask(&list()).status, 401);
+    }
+    // what is opened is not changed while it runs
+    let text = server.scratch.read("config.ron");
+    server.scratch.write("config.ron", text.replace("serves: [Mcp]", "serves: [Mcp, Metrics]"));
+    let said = server.reload();
+    assert!(said.contains("not reloaded") && said.contains("what is served there"), "{said}");
+    assert_eq!(page(0).status, 404);
 }

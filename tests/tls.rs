@@ -1,6 +1,6 @@
 //! The same over TLS, and what happens without it where it is needed.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc};
 
 use serde_json::json;
 use tokio_rustls::rustls::{
@@ -39,6 +39,10 @@ fn server() -> Server {
 
 /// A connection that trusts this one certificate. `None`: it was shown another.
 fn connect(server: &Server, trusted: &Path) -> Option<Wire> {
+    connect_to(server.address, trusted)
+}
+
+fn connect_to(address: SocketAddr, trusted: &Path) -> Option<Wire> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(trusted).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -46,9 +50,9 @@ fn connect(server: &Server, trusted: &Path) -> Option<Wire> {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let name = ServerName::from(server.address.ip());
+    let name = ServerName::from(address.ip());
     let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut stream = Wire::tcp(server.address);
+    let mut stream = Wire::tcp(address);
     while connection.is_handshaking() {
         connection.complete_io(&mut stream).ok()?;
     }
@@ -128,6 +132,36 @@ fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
     let mut wire = connect(&server, &server.scratch.path("next.crt")).expect("the new one");
     assert_eq!(wire.ask(&Request::rpc("tools/list", json!({})).token(server.token())).status, 200);
     assert_eq!(open.ask(&Request::new("GET", "/healthz")).status, 200, "who is connected stays so");
+}
+
+#[test]
+fn each_listener_has_a_certificate_of_its_own_or_none() {
+    let scratch = Scratch::new();
+    for name in ["one", "two"] {
+        certificate(&scratch, name);
+    }
+    let path = |name: &str| scratch.path(name).display().to_string();
+    let tls = |name: &str| {
+        let (certificate, key) = (path(&format!("{name}.crt")), path(&format!("{name}.key")));
+        format!("(bind: \"127.0.0.1:0\", tls: (certificate: \"{certificate}\", key: \"{key}\"))")
+    };
+    let config = format!("listeners: [{}, (bind: \"127.0.0.1:0\"), {}],", tls("one"), tls("two"));
+    let server = Setup { listen: String::new(), config, scratch, ..Setup::default() }.start();
+    let addresses = eventually("it listens on all", || Some(server.addresses()).filter(|all| all.len() == 3));
+    let list = || Request::rpc("tools/list", json!({})).token(server.token());
+    let (one, two) = (server.scratch.path("one.crt"), server.scratch.path("two.crt"));
+    assert_eq!(connect_to(addresses[0], &one).expect("its own").ask(&list()).status, 200);
+    assert!(connect_to(addresses[0], &two).is_none() && connect_to(addresses[2], &one).is_none());
+    assert_eq!(Wire::to(addresses[1]).ask(&list()).status, 200);
+    // a new certificate for one of them
+    let old = server.scratch.write("old.crt", server.scratch.read("two.crt"));
+    certificate(&server.scratch, "next");
+    for end in ["crt", "key"] {
+        server.scratch.write(&format!("two.{end}"), server.scratch.read(&format!("next.{end}")));
+    }
+    assert!(server.reload().contains("read anew"));
+    assert!(connect_to(addresses[2], &old).is_none() && connect_to(addresses[0], &one).is_some());
+    assert_eq!(connect_to(addresses[2], &two).expect("the new one").ask(&list()).status, 200);
 }
 
 #[test]

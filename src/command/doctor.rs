@@ -49,7 +49,8 @@ pub(super) fn run(source: &Source, environment: &Environment) -> Result<(), Erro
         findings.push(("audit log", audit(settings)));
         findings.push(("tokens", tokens(settings)));
         findings.extend(updates(settings).map(|finding| ("updates", finding)));
-        findings.extend(settings.tls.as_ref().map(|tls| ("certificate", certificate(tls))));
+        let tls = settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        findings.extend(tls.map(|tls| ("certificate", certificate(tls))));
     }
     let root = settings.as_ref().map_or(Path::new("/"), |settings| &settings.root);
     match Host::open(root, First::Comes) {
@@ -116,7 +117,7 @@ fn updates(settings: &Settings) -> Option<Finding> {
 }
 
 fn describe(settings: &Settings) -> String {
-    let listen: Vec<_> = settings.listen.iter().map(ToString::to_string).collect();
+    let listen: Vec<_> = settings.listeners.iter().map(|listener| listener.bind.to_string()).collect();
     let kind = match settings.tokens {
         Tokens::Trial(_) => "none, so a trial",
         Tokens::Store(_) => "read",

@@ -16,12 +16,12 @@ use super::{
 };
 use crate::{
     auth::{Auth, store::Store, token::Token},
-    config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
+    config::{self, DEFAULT_FILE, Environment, Listener, Settings, Source, Tokens},
     gate::Gate,
     host::{First, most_held},
     server::{
         http::{Bounds, ENOUGH, Guard, Http},
-        listen::{BACKLOG, Listeners, Most, Tls},
+        listen::{BACKLOG, Door, Listeners, Most, Tls},
     },
 };
 
@@ -41,13 +41,14 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     let machinery = Machinery::open(&settings, First::Comes)?;
     let (auth, token) = credentials(&settings)?;
     let auth = Arc::new(auth);
-    let tls = certificate(&settings)?;
-    let sockets = sockets(&settings.listen)?;
+    let certificates = certificates(&settings)?;
+    let sockets = sockets(&settings.addresses())?;
     let bound: Vec<SocketAddr> =
         sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().map_err(Error::other)?;
 
     let http = Http::new(Arc::clone(&machinery.gate), Arc::clone(&auth), guard(&settings), bounds(&settings));
-    let listeners = Listeners::new(http.clone(), tls, most(&settings, most_files));
+    let doors = settings.listeners.iter().zip(certificates).map(|(one, tls)| Door::new(one, tls)).collect();
+    let listeners = Listeners::new(http.clone(), doors, most(&settings, most_files));
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
     let at_work = Serving {
@@ -67,9 +68,9 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     });
     let repairing = tokio::spawn(repair_forever(Arc::clone(&machinery.gate)));
 
-    for address in &bound {
-        tracing::info!(%address, scheme = scheme(&settings), "listening");
-        if settings.tls.is_none() && !address.ip().is_loopback() {
+    for (address, listener) in bound.iter().zip(&settings.listeners) {
+        tracing::info!(%address, scheme = scheme(listener), "listening");
+        if listener.tls.is_none() && !address.ip().is_loopback() {
             tracing::warn!(%address, "tokens and answers cross this listener in plain text, as you asked");
         }
     }
@@ -118,8 +119,7 @@ fn credentials(settings: &Settings) -> Result<(Auth, Option<Token>), Error> {
 fn fits(started: &Settings, now: &Settings) -> Result<(), Error> {
     // taken apart without `..`: a new setting has to say here whether `reload` takes it up or it needs a restart
     let Settings {
-        listen,
-        tls,
+        listeners,
         root,
         files,
         docker,
@@ -137,11 +137,13 @@ fn fits(started: &Settings, now: &Settings) -> Result<(), Error> {
         allowed_origins: _,
         limits: _,
     } = now;
+    let places = |all: &[Listener]| all.iter().map(|one| (one.bind, one.serves.clone(), one.who)).collect::<Vec<_>>();
+    let is_encrypted = |one: &Listener| one.tls.is_some();
     let is_trial = |tokens: &Tokens| matches!(tokens, Tokens::Trial(_));
     let own = |settings: &Settings| settings.own().into_iter().map(Path::to_owned).collect::<Vec<_>>();
     let changed = [
-        ("listen", started.listen != *listen),
-        ("tls (on or off)", started.tls.is_some() != tls.is_some()),
+        ("where is listened, and what is served there", places(&started.listeners) != places(listeners)),
+        ("tls (on or off)", !started.listeners.iter().map(is_encrypted).eq(listeners.iter().map(is_encrypted))),
         ("root", started.root != *root),
         ("files", started.files != *files),
         ("docker", started.docker != *docker),
@@ -157,9 +159,10 @@ fn fits(started: &Settings, now: &Settings) -> Result<(), Error> {
     Err(Error::Other(format!("changed: {}; that needs a restart", changed.join(", "))))
 }
 
-fn certificate(settings: &Settings) -> Result<Option<Tls>, Error> {
-    let Some(tls) = &settings.tls else { return Ok(None) };
-    Tls::read(&tls.certificate, &tls.key).map(Some).map_err(Error::Other)
+/// The certificate of each listener that is encrypted.
+fn certificates(settings: &Settings) -> Result<Vec<Option<Tls>>, Error> {
+    let read = |tls: &config::Tls| Tls::read(&tls.certificate, &tls.key).map_err(Error::Other);
+    settings.listeners.iter().map(|listener| listener.tls.as_ref().map(read).transpose()).collect()
 }
 
 fn guard(settings: &Settings) -> Guard {
@@ -187,7 +190,8 @@ fn most(settings: &Settings, most_files: usize) -> Most {
     // where there are few, a quarter of them is for connections: one place would go to whoever knocked last
     let reserved = RESERVED + most_held(Some(most_files as u64));
     let files = most_files.saturating_sub(reserved).max(most_files / 4);
-    let each = if settings.tls.is_some() { ENCRYPTED_CONNECTION } else { CONNECTION };
+    let is_encrypted = settings.listeners.iter().any(|listener| listener.tls.is_some());
+    let each = if is_encrypted { ENCRYPTED_CONNECTION } else { CONNECTION };
     let by_memory = spare() / 3 / each;
     Most {
         in_all: settings.limits.connections.min(files).min(by_memory),
@@ -214,12 +218,17 @@ fn sockets(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
 
 /// The line of `systemctl status`.
 fn serving(settings: &Settings) -> String {
-    let addresses: Vec<_> = settings.listen.iter().map(SocketAddr::to_string).collect();
-    format!("serves {} on {}", scheme(settings), addresses.join(", "))
+    let of = |wanted: &str| {
+        let these = settings.listeners.iter().filter(|listener| scheme(listener) == wanted);
+        let these: Vec<String> = these.map(|listener| listener.bind.to_string()).collect();
+        (!these.is_empty()).then(|| format!("{wanted} on {}", these.join(", ")))
+    };
+    let all: Vec<String> = ["http", "https"].into_iter().filter_map(of).collect();
+    format!("serves {}", all.join(" and "))
 }
 
-fn scheme(settings: &Settings) -> &'static str {
-    if settings.tls.is_some() { "https" } else { "http" }
+fn scheme(listener: &Listener) -> &'static str {
+    if listener.tls.is_some() { "https" } else { "http" }
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -277,12 +286,12 @@ impl Serving {
             Tokens::Store(file) => Some(Store::load(file).map_err(Error::other)?),
             Tokens::Trial(_) => None,
         };
-        let tls = certificate(&settings)?;
+        let certificates = certificates(&settings)?;
         // nothing is changed before all of it is known to be good
         if let Some(store) = store {
             self.auth.reload(&store);
         }
-        self.listeners.reload(tls, most(&settings, self.most_files));
+        self.listeners.reload(certificates, most(&settings, self.most_files));
         self.http.reload(guard(&settings), bounds(&settings));
         self.gate.set_limits(super::machinery::limits(&settings));
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::value::FromText;
+use super::{listener::Listener, value::FromText};
 
 /// The pages of the machine itself, on any port: what a browser may call from unless the configuration says otherwise.
 pub(super) const LOCAL_ORIGINS: [&str; 6] = [
@@ -20,22 +20,27 @@ pub(super) enum Problem {
     Open(SocketAddr),
 }
 
-pub(super) fn check_listeners(listen: &[SocketAddr], tls: bool, plain_text: bool) -> Result<(), Problem> {
+/// Checks addresses, each with whether others may reach it: it is encrypted, or the operator says that something else encrypts.
+pub(super) fn check_listeners(listen: impl Iterator<Item = (SocketAddr, bool)>) -> Result<(), Problem> {
+    let listen: Vec<_> = listen.collect();
     if listen.is_empty() {
         return Err(Problem::None);
     }
     // port 0 is another port each time
-    if listen.iter().enumerate().any(|(at, address)| address.port() != 0 && listen[..at].contains(address)) {
+    let is_twice = |(at, (bind, _)): (usize, &(SocketAddr, bool))| {
+        bind.port() != 0 && listen[..at].iter().any(|one| one.0 == *bind)
+    };
+    if listen.iter().enumerate().any(is_twice) {
         return Err(Problem::Twice);
     }
-    let open = listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
-    open.filter(|_| !tls && !plain_text).map_or(Ok(()), |address| Err(Problem::Open(*address)))
+    let open = listen.iter().find(|(bind, may)| !may && !bind.ip().to_canonical().is_loopback());
+    open.map_or(Ok(()), |(bind, _)| Err(Problem::Open(*bind)))
 }
 
 /// The configured names, those of the loopback, and the addresses listened on (all but "any": nobody calls it that).
-pub(super) fn allowed_hosts(mut hosts: Vec<String>, listen: &[SocketAddr]) -> Vec<String> {
+pub(super) fn allowed_hosts(mut hosts: Vec<String>, listeners: &[Listener]) -> Vec<String> {
     hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned));
-    for address in listen.iter().filter(|address| !address.ip().is_unspecified()) {
+    for address in listeners.iter().map(|listener| listener.bind).filter(|address| !address.ip().is_unspecified()) {
         let host = if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() };
         if !hosts.contains(&host) {
             hosts.push(host);

@@ -20,7 +20,7 @@ impl Settings {
         if let Sink::File(file) = &self.audit {
             own.push(file);
         }
-        own.extend(self.tls.as_ref().map(|tls| tls.key.as_path()));
+        own.extend(self.listeners.iter().filter_map(|listener| listener.tls.as_ref()).map(|tls| tls.key.as_path()));
         own.extend(self.file.as_deref().filter(|file| self.may_change_configuration(file)));
         own
     }

@@ -6,6 +6,7 @@ use super::{
     ConfigError, Environment, Settings, Tokens,
     address::{self, Host, Problem},
     files::{self, Files},
+    listener,
     value::FromText,
     written::{self, Written},
 };
@@ -45,7 +46,7 @@ impl Settings {
         let failed = |why: String| ConfigError { file: None, place: None, why };
         let defaults = Written::default();
         let listen = if flags.listen.is_empty() { written::plain(&defaults.listen) } else { flags.listen.clone() };
-        address::check_listeners(&listen, false, flags.plain_text).map_err(|problem| {
+        let listeners = listener::alike(&listen, None, flags.plain_text).map_err(|problem| {
             failed(match problem {
                 Problem::None => "--listen must be given an address".into(),
                 Problem::Twice => "--listen was given the same address twice".into(),
@@ -71,9 +72,8 @@ impl Settings {
         };
         let settings = Self {
             file: None,
-            allowed_hosts: address::allowed_hosts(flags.allow_hosts.clone(), &listen),
-            listen,
-            tls: None,
+            allowed_hosts: address::allowed_hosts(flags.allow_hosts.clone(), &listeners),
+            listeners,
             allowed_origins: defaults.allowed_origins.into_iter().map(|origin| origin.0.0).collect(),
             root: flags.root.as_ref().map_or(Ok(PathBuf::from("/")), absolute)?,
             tokens: Tokens::Trial(flags.token_file.as_ref().map(absolute).transpose()?),
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_trial_reads_only_and_listens_on_loopback_unless_told() {
         let settings = Settings::trial(&Flags::default(), &environment()).unwrap();
-        assert_eq!(settings.listen, ["127.0.0.1:8080".parse().unwrap()]);
+        assert_eq!(settings.addresses(), ["127.0.0.1:8080".parse().unwrap()]);
         assert_eq!((settings.tokens, settings.grants), (Tokens::Trial(None), Grants::usual()));
         let open = Flags { listen: vec!["192.0.2.1:1".parse().unwrap()], ..Flags::default() };
         let said = Settings::trial(&open, &environment()).unwrap_err().to_string();

@@ -9,6 +9,7 @@ use super::{
     address::{self, Host, Origin, Problem},
     files::{self, Directory, Files, Pattern},
     lane::InLane,
+    listener::{self, Listener, WrittenListener},
     value::{As, DockerScope, UpTo},
 };
 use crate::{
@@ -33,6 +34,7 @@ pub(super) struct Written {
     pub(super) listen: Vec<As<SocketAddr>>,
     pub(super) tls: Option<WrittenTls>,
     pub(super) plain_text: bool,
+    pub(super) listeners: Vec<WrittenListener>,
     pub(super) allowed_hosts: Vec<As<Host>>,
     pub(super) allowed_origins: Vec<As<Origin>>,
     pub(super) state_directory: Option<As<PathBuf>>,
@@ -141,6 +143,7 @@ impl Default for Written {
             listen: vec![As(SocketAddr::from(([127, 0, 0, 1], 8080)))],
             tls: None,
             plain_text: false,
+            listeners: Vec::new(),
             allowed_hosts: Vec::new(),
             allowed_origins: address::LOCAL_ORIGINS.map(|origin| As(Origin(origin.into()))).into(),
             state_directory: None,
@@ -202,20 +205,7 @@ impl Default for WrittenLimits {
 impl Written {
     /// What it means; or the key at fault and what was expected of it.
     pub(super) fn check(self, environment: &Environment) -> Result<Settings, (&'static str, String)> {
-        let listen = plain(&self.listen);
-        address::check_listeners(&listen, self.tls.is_some(), self.plain_text).map_err(|problem| {
-            let why = match problem {
-                Problem::None => "expected at least one address",
-                Problem::Twice => "the same address stands here twice",
-                Problem::Open(_) => {
-                    "an address other machines can reach needs tls, or plain_text: true if something else encrypts"
-                }
-            };
-            ("listen", why.to_owned())
-        })?;
-        if self.tls.is_some() && self.plain_text {
-            return Err(("plain_text", "tls and plain_text: true contradict each other; remove one".into()));
-        }
+        let listeners = listeners(self.listeners, &self.listen, self.tls, self.plain_text)?;
         let state_directory = self.state_directory.map_or_else(|| environment.state_directory(), |path| path.0);
         let audit = match self.audit {
             Some(WrittenSink::File(path)) => Sink::File(path.0),
@@ -228,10 +218,9 @@ impl Written {
             file: None,
             allowed_hosts: address::allowed_hosts(
                 self.allowed_hosts.into_iter().map(|host| host.0.0).collect(),
-                &listen,
+                &listeners,
             ),
-            listen,
-            tls: self.tls.map(|tls| Tls { certificate: tls.certificate.0, key: tls.key.0 }),
+            listeners,
             allowed_origins: self.allowed_origins.into_iter().map(|origin| origin.0.0).collect(),
             state_directory,
             root: self.root.0,
@@ -243,6 +232,42 @@ impl Written {
             files,
             log: self.log,
         })
+    }
+}
+
+/// What the long form means, or else the short one.
+fn listeners(
+    long: Vec<WrittenListener>,
+    listen: &[As<SocketAddr>],
+    tls: Option<WrittenTls>,
+    plain_text: bool,
+) -> Result<Vec<Listener>, (&'static str, String)> {
+    let is_usual = listen.is_empty() || *listen == Written::default().listen;
+    if !long.is_empty() {
+        if !is_usual || tls.is_some() || plain_text {
+            let why = "listeners says it all: leave out listen, tls and plain_text, or write them for each listener";
+            return Err(("listeners", why.to_owned()));
+        }
+        return listener::each(long);
+    }
+    if tls.is_some() && plain_text {
+        return Err(("plain_text", "tls and plain_text: true contradict each other; remove one".into()));
+    }
+    listener::alike(&plain(listen), tls.map(WrittenTls::meaning), plain_text).map_err(|problem| {
+        let why = match problem {
+            Problem::None => "expected at least one address",
+            Problem::Twice => "the same address stands here twice",
+            Problem::Open(_) => {
+                "an address other machines can reach needs tls, or plain_text: true if something else encrypts"
+            }
+        };
+        ("listen", why.to_owned())
+    })
+}
+
+impl WrittenTls {
+    pub(super) fn meaning(self) -> Tls {
+        Tls { certificate: self.certificate.0, key: self.key.0 }
     }
 }
 

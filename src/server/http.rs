@@ -12,7 +12,7 @@ mod spliced;
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
@@ -30,9 +30,10 @@ use inside::Inside;
 use ready::Readiness;
 use route::{Access, Route, wrong_method};
 
-use super::{Sender, Server};
+use super::{Sender, Server, listen::Origin};
 use crate::{
     auth::{self, Auth, Refusal},
+    config::Who,
     gate::Gate,
 };
 
@@ -130,25 +131,27 @@ impl Http {
         *self.inner.bounds.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers one request that came from `peer` to our address `local`. Says too whether it had good credentials. `arriving` is set while
-    /// the rest of its body is waited for.
+    /// Answers one request. Says too whether it had good credentials. `arriving` is set while the rest of its body is waited for.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
-        local: SocketAddr,
+        origin: Origin<'_>,
         arriving: &AtomicBool,
     ) -> (Answer, bool) {
-        let route = ROUTES.iter().find(|route| route.path == request.uri().path());
+        let served = ROUTES.iter().filter(|route| route.is_served_at(origin.door));
+        let route = served.clone().find(|route| route.path == request.uri().path());
         if let Some(Route { methods, access: Access::Everybody(answer), .. }) = route {
             return (wrong_method(methods, request.method()).unwrap_or_else(answer), false);
         }
         let guard = Arc::clone(&self.inner.guard.read().unwrap_or_else(PoisonError::into_inner));
-        if let Err(why) = guard.check(request.uri(), request.headers(), local) {
+        if let Err(why) = guard.check(request.uri(), request.headers(), origin.local) {
             self.inner.gate.refused("host_or_origin");
             return (plain(StatusCode::FORBIDDEN, &why), false);
         }
-        let sender = match self.sender(request.headers(), peer.ip()).await {
+        let sender = match origin.door.who() {
+            Who::Tokens => self.sender(request.headers(), origin.peer.ip()).await,
+        };
+        let sender = match sender {
             Ok(sender) => sender,
             Err(answer) => return (answer, false),
         };
@@ -161,7 +164,7 @@ impl Http {
             }
             _ => {
                 let there: Vec<&str> =
-                    ROUTES.iter().filter(|route| route.is_shown_to(&sender.caller)).map(|route| route.path).collect();
+                    served.filter(|route| route.is_shown_to(&sender.caller)).map(|route| route.path).collect();
                 plain(StatusCode::NOT_FOUND, &format!("there is {}", there.join(", ")))
             }
         };

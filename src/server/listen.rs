@@ -36,6 +36,7 @@ use crate::{
         neighbourhood,
         trusted::{self, Whom},
     },
+    config::{Listener, Service, Who},
     root::read_own,
 };
 
@@ -115,38 +116,79 @@ pub struct Listeners {
 
 struct Inner {
     http: Http,
-    tls: RwLock<Option<Tls>>,
+    doors: Vec<Arc<Door>>,
     connections: Connections,
 }
 
-impl Listeners {
-    /// Serves `http` on at most so many connections at a time, in TLS if there is a certificate.
-    pub fn new(http: Http, tls: Option<Tls>, most: Most) -> Self {
-        let connections = Connections::new(most, http.bounds().unfinished());
-        Self { inner: Arc::new(Inner { http, tls: RwLock::new(tls), connections }) }
+/// A place where callers come in.
+#[derive(Debug)]
+pub struct Door {
+    tls: RwLock<Option<Tls>>,
+    /// What is served there, besides whether the server is well.
+    serves: Vec<Service>,
+    /// Who may come.
+    who: Who,
+}
+
+impl Door {
+    /// The place that `listener` names, with this certificate.
+    pub fn new(listener: &Listener, tls: Option<Tls>) -> Self {
+        Self { tls: RwLock::new(tls), serves: listener.serves.clone(), who: listener.who }
     }
 
-    /// Shows another certificate to those who come from now on, who may be so many.
-    pub fn reload(&self, tls: Option<Tls>, most: Most) {
-        *self.inner.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+    /// Whether this is served there.
+    pub fn serves(&self, service: Service) -> bool {
+        self.serves.contains(&service)
+    }
+
+    /// Who may come.
+    pub fn who(&self) -> Who {
+        self.who
+    }
+}
+
+/// Where a connection comes from, and to which of our places.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// The place.
+    pub door: &'a Door,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+}
+
+impl Listeners {
+    /// Serves `http` on at most so many connections at a time, at each of these places.
+    pub fn new(http: Http, doors: Vec<Door>, most: Most) -> Self {
+        let connections = Connections::new(most, http.bounds().unfinished());
+        Self { inner: Arc::new(Inner { http, doors: doors.into_iter().map(Arc::new).collect(), connections }) }
+    }
+
+    /// Shows other certificates, one for each place, to those who come from now on, who may be so many.
+    pub fn reload(&self, certificates: Vec<Option<Tls>>, most: Most) {
+        for (door, tls) in self.inner.doors.iter().zip(certificates) {
+            *door.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        }
         self.inner.connections.reload(most);
     }
 
-    /// Serves these sockets until told to stop, then lets calls end for at most 0.7 s.
+    /// Serves these sockets, one for each place, until told to stop; then lets calls end for at most 0.7 s.
     pub async fn serve(&self, sockets: Vec<TcpListener>, stop: CancellationToken) {
-        let accepting = sockets.into_iter().map(|socket| self.clone().accept(socket, stop.clone()));
+        let at = sockets.into_iter().zip(&self.inner.doors);
+        let accepting = at.map(|(socket, door)| self.clone().accept(socket, Arc::clone(door), stop.clone()));
         futures_util::future::join_all(accepting).await;
         let _ = tokio::time::timeout(DRAIN, self.inner.connections.none_left()).await;
     }
 
-    async fn accept(self, socket: TcpListener, stop: CancellationToken) {
+    async fn accept(self, socket: TcpListener, door: Arc<Door>, stop: CancellationToken) {
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
                 () = stop.cancelled() => break,
             };
             match accepted {
-                Ok((stream, peer)) => self.take(stream, peer, &stop),
+                Ok((stream, peer)) => self.take(stream, peer, &door, &stop),
                 Err(error) => {
                     let shed = match Errno::from_io_error(&error) {
                         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
@@ -172,24 +214,25 @@ impl Listeners {
             if stream.set_nonblocking(true).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
-                self.take(stream, peer, &stop);
+                self.take(stream, peer, &door, &stop);
             }
         }
     }
 
-    fn take(&self, stream: TcpStream, peer: SocketAddr, stop: &CancellationToken) {
+    fn take(&self, stream: TcpStream, peer: SocketAddr, door: &Arc<Door>, stop: &CancellationToken) {
         let Some(connection) = self.inner.connections.enter(neighbourhood(peer.ip())) else {
             // all of them are busy: the newest has to go
             return tracing::warn!(%peer, "too many connections, none of them idle");
         };
-        let (listeners, stop) = (self.clone(), stop.clone());
-        tokio::spawn(async move { listeners.connection(stream, peer, connection, stop).await });
+        let (listeners, door, stop) = (self.clone(), Arc::clone(door), stop.clone());
+        tokio::spawn(async move { listeners.connection(stream, peer, &door, connection, stop).await });
     }
 
     async fn connection(
         self,
         stream: TcpStream,
         peer: SocketAddr,
+        door: &Door,
         mut connection: Connection,
         stop: CancellationToken,
     ) {
@@ -199,10 +242,11 @@ impl Listeners {
         let _ = sockopt::set_socket_send_buffer_size(&stream, UNTAKEN);
         // a client that takes no answer, or is gone without a word, is not waited for forever
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, 30_000);
-        let tls = self.inner.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let origin = Origin { door, peer, local };
+        let tls = door.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
         let state = Arc::clone(&connection.state);
         let Some(tls) = tls else {
-            return self.http(Watched::new(stream, state), peer, local, &mut connection, stop).await;
+            return self.http(Watched::new(stream, state), origin, &mut connection, stop).await;
         };
         let acceptor = TlsAcceptor::from(tls.0);
         // what is encrypted and not taken waits in memory as well
@@ -218,14 +262,13 @@ impl Listeners {
             () = shed.leave.notified() => return,
             () = async { stop.cancelled().await; tokio::time::sleep(ON_ITS_WAY).await } => return,
         };
-        self.http(Watched::new(stream, state), peer, local, &mut connection, stop).await;
+        self.http(Watched::new(stream, state), origin, &mut connection, stop).await;
     }
 
     async fn http<S: AsyncRead + AsyncWrite + Socket + Unpin>(
         &self,
         stream: Watched<S>,
-        peer: SocketAddr,
-        local: SocketAddr,
+        origin: Origin<'_>,
         connection: &mut Connection,
         stop: CancellationToken,
     ) {
@@ -237,7 +280,7 @@ impl Listeners {
                 // it has sent more than one request: those of others come first
                 tokio::task::yield_now().await;
             }
-            let (mut answer, known) = self.inner.http.answer(request, peer, local, &state.arriving).await;
+            let (mut answer, known) = self.inner.http.answer(request, origin, &state.arriving).await;
             state.is_known(known);
             let is_refused = answer.status() == StatusCode::UNAUTHORIZED && state.refusals() >= REFUSALS;
             if ahead >= AHEAD || is_refused {
@@ -259,7 +302,7 @@ impl Listeners {
             tokio::select! {
                 ended = &mut serving => {
                     if let Err(error) = ended {
-                        tracing::debug!(%peer, %error, "a connection broke");
+                        tracing::debug!(peer = %origin.peer, %error, "a connection broke");
                     }
                     return;
                 }

@@ -10,6 +10,7 @@ use super::{
 pub(super) const ROUTE: Route = Route {
     path: "/healthz",
     methods: READING,
+    service: None,
     scope: None,
     access: Access::Everybody(|| plain(StatusCode::OK, "ok")),
 };

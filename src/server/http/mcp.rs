@@ -20,12 +20,13 @@ use super::{
     route::{Access, Route},
     rpc_error, spliced,
 };
-use crate::{gate::ANSWERED_WITHIN, text::json};
+use crate::{config::Service, gate::ANSWERED_WITHIN, text::json};
 
 pub(super) const ROUTE: Route = Route {
     path: "/mcp",
     // stateless: there is no stream to GET and no session to DELETE
     methods: &[Method::POST],
+    service: Some(Service::Mcp),
     scope: None,
     access: Access::Callers(|http, request, sender, arriving| Box::pin(answer(http, request, sender, arriving))),
 };

@@ -10,6 +10,7 @@ use super::{
     route::{Access, READING, Route},
 };
 use crate::{
+    config::Service,
     exposition::CONTENT_TYPE,
     failure::Failure,
     gate::{Call, PAGE, Refusal},
@@ -19,6 +20,7 @@ use crate::{
 pub(super) const ROUTE: Route = Route {
     path: "/metrics",
     methods: READING,
+    service: Some(Service::Metrics),
     scope: Some(Scope::MetricsRead),
     access: Access::Callers(|http, _, sender, _| Box::pin(scraped(http, sender))),
 };

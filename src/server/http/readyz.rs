@@ -11,6 +11,7 @@ use crate::scope::Scope;
 pub(super) const ROUTE: Route = Route {
     path: "/readyz",
     methods: READING,
+    service: None,
     scope: None,
     access: Access::Callers(|http, _, sender, _| Box::pin(answer(http, sender))),
 };

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::{Answer, Http, Sender, plain};
-use crate::{auth::Caller, scope::Scope};
+use crate::{auth::Caller, config::Service, scope::Scope, server::listen::Door};
 
 /// One thing that is served.
 pub(super) struct Route {
@@ -14,6 +14,8 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     /// The methods that it takes.
     pub(super) methods: &'static [Method],
+    /// What it is part of: it is there where a listener serves that. `None`: everywhere.
+    pub(super) service: Option<Service>,
     /// Callers with this scope are told that it is there; without a scope, all are.
     pub(super) scope: Option<Scope>,
     /// Who is answered, and how.
@@ -35,6 +37,11 @@ pub(super) type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>
 pub(super) const READING: &[Method] = &[Method::GET, Method::HEAD];
 
 impl Route {
+    /// Whether it is there for who comes in here.
+    pub(super) fn is_served_at(&self, door: &Door) -> bool {
+        self.service.is_none_or(|service| door.serves(service))
+    }
+
     /// Whether this caller is told that it is there.
     pub(super) fn is_shown_to(&self, caller: &Caller) -> bool {
         self.scope.is_none_or(|scope| caller.grants.contain(scope))
