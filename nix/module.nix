@@ -36,7 +36,8 @@ let
         directories = map (directory: directory // { access = ron.variant directory.access null; }) directories;
       };
     }
-    // lib.optionalAttrs (listeners != [ ]) { inherit listeners; }
+    // lib.optionalAttrs isLong { inherit listeners; }
+    // lib.optionalAttrs (cfg.tls.keyFile != null && !isLong && !(cfg.settings ? tls)) { tls = certificate; }
     // lib.optionalAttrs (cfg.settings.audit != null) {
       audit =
         if cfg.settings.audit == "stderr" then ron.variant "Stderr" null else ron.variant "File" cfg.settings.audit;
@@ -285,10 +286,9 @@ in
       }
     ];
 
-    services.systemmanager-mcp.settings = lib.mkMerge [
-      (lib.mkIf (cfg.tokenFile != null) { token_file = lib.mkDefault (credential "tokens.ron"); })
-      (lib.mkIf (cfg.tls.keyFile != null && !isLong) { tls = lib.mkDefault certificate; })
-    ];
+    services.systemmanager-mcp.settings = lib.mkIf (cfg.tokenFile != null) {
+      token_file = lib.mkDefault (credential "tokens.ron");
+    };
 
     # as in images/systemd/sysusers.d: the server, and docker-guard, which shares its group and nothing else
     users.users = {

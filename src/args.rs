@@ -491,7 +491,8 @@ impl Given {
         });
         let allowed = self.all("allow").into_iter().map(|grant| {
             let text = utf8("--allow", grant)?;
-            let hint = if text.contains(',') { "; give --allow once for each grant" } else { "" };
+            let is_list = text.split('(').next().is_some_and(|before| before.contains(','));
+            let hint = if is_list { "; give --allow once for each grant" } else { "" };
             text.parse().map_err(|error| UsageError(format!("--allow: {error}{hint}")))
         });
         let all: Vec<Grant> = scopes.chain(allowed).collect::<Result<_, _>>()?;

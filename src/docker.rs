@@ -207,7 +207,7 @@ impl Docker {
             let words = Limited::new(answer.into_body(), LONGEST_WORDS).collect().await;
             let words = words.map(http_body_util::Collected::to_bytes).unwrap_or_default();
             let words = serde_json::from_slice::<Said>(&words).map(|said| said.message).unwrap_or_default();
-            Err(refused(status, "do it", &words))
+            Err(refused(status, "do it", &self.allow.without_others(&words)))
         };
         match tokio::time::timeout(patience, beginning).await {
             Ok(stream) => stream,
@@ -249,12 +249,15 @@ impl Docker {
         use bollard::errors::Error;
         match error {
             Error::DockerResponseServerError { status_code, message } => {
-                refused(StatusCode::from_u16(status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), doing, &message)
+                let status = StatusCode::from_u16(status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                refused(status, doing, &self.allow.without_others(&message))
             }
             Error::RequestTimeoutError => {
                 Failure::TimedOut(format!("the Docker Engine, asked to {doing} (look what became of it),"))
             }
-            Error::DockerStreamError { error } => Failure::Refused(format!("Docker could not {doing}: {error}")),
+            Error::DockerStreamError { error } => {
+                Failure::Refused(format!("Docker could not {doing}: {}", self.allow.without_others(&error)))
+            }
             Error::IOError { err } => match err.downcast::<Failure>() {
                 Ok(failure) => failure,
                 Err(error) => self.broke(doing, &error),
@@ -384,7 +387,9 @@ impl Docker {
             return Ok(answer);
         }
         match serde_json::from_slice::<Said>(answer.body()) {
-            Ok(said) if !said.message.is_empty() => Err(refused(status, "do it", &said.message)),
+            Ok(said) if !said.message.is_empty() => {
+                Err(refused(status, "do it", &self.allow.without_others(&said.message)))
+            }
             // what guards a socket need not speak as an Engine does
             _ if status == StatusCode::FORBIDDEN => Err(refused(status, "do it", "it does not say why")),
             _ => Err(self.no_engine()),

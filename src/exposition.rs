@@ -21,6 +21,9 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The longest page, in bytes. A family that does not fit into what is left is left out as a whole.
 const LONGEST: usize = 8 << 20;
 
+/// No secret that is known by its form alone is shorter, in bytes.
+const SHORTEST_SECRET: usize = 15;
+
 /// The longest value of a label, in characters.
 const LONGEST_LABEL: usize = 1024;
 
@@ -313,7 +316,8 @@ fn is_name(name: &str) -> bool {
 /// What others wrote, without secrets and without what acts on a terminal.
 fn safe(value: &str) -> Cow<'_, str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/');
-    if value.len() <= LONGEST_LABEL && value.bytes().all(is_plain) {
+    // what is short and plain is no secret by its form
+    if value.len() <= SHORTEST_SECRET && value.bytes().all(is_plain) {
         return value.into();
     }
     let redacted = text::redact_line(value);

@@ -32,6 +32,9 @@ pub const MOST: usize = 64;
 /// The longest name of a container that a grant can have, in bytes: the longest that Docker lets be found by DNS, and more.
 const LONGEST_NAME: usize = 255;
 
+/// The longest that an error quotes, in characters.
+const QUOTED: usize = 64;
+
 /// The longest path, in bytes: PATH_MAX without its zero.
 const LONGEST_PATH: usize = 4095;
 
@@ -144,7 +147,9 @@ impl FromStr for Grant {
 
     fn from_str(text: &str) -> Result<Self, Wrong> {
         let end = text.find(['(', '=']).unwrap_or(text.len());
-        let scope: Scope = text[..end].parse()?;
+        // an error quotes it, and needs no more of it
+        let word: String = text[..end].chars().take(QUOTED).collect();
+        let scope: Scope = word.parse()?;
         let (actions, rest) = match text[end..].strip_prefix('(') {
             None => (vec![], &text[end..]),
             Some(_) if scope.actions().is_empty() => return Err(Wrong::NoActions(scope)),
@@ -165,7 +170,7 @@ impl FromStr for Grant {
 fn actions(scope: Scope, list: &str) -> Result<Vec<Action>, Wrong> {
     let known = |word: &str| {
         let found = scope.actions().iter().copied().find(|action| action.name() == word);
-        found.ok_or_else(|| Wrong::Action { scope, action: word.to_owned() })
+        found.ok_or_else(|| Wrong::Action { scope, action: word.chars().take(QUOTED).collect() })
     };
     let given = list.split(',').map(|word| known(word.trim())).collect::<Result<Vec<_>, _>>()?;
     let all = scope.actions().iter().copied().filter(|action| given.contains(action));

@@ -424,7 +424,7 @@ impl Store {
             (
                 error.span.start.line,
                 error.span.start.col,
-                "expected a list of token records as this version writes them",
+                "expected a list of token records as this version writes them; in scopes stand grants as token new --allow takes them, 64 at most",
             )
         })?;
         let mut ids = HashSet::new();

@@ -60,7 +60,8 @@ pub(super) async fn run(
                 )));
             }
             let names: Vec<_> = gate.visible(&caller).map(|tool| tool.name).collect();
-            Err(Error::Other(format!("there is no tool {tool:?}; there is {}", names.join(", "))))
+            let there = if names.is_empty() { "none for these grants".to_owned() } else { names.join(", ") };
+            Err(Error::Other(format!("there is no tool {tool:?}; there is {there}")))
         }
         Err(Refusal::Failed(failure)) => Err(Error::Other(format!("{}: {failure}", failure.kind()))),
     }

@@ -60,7 +60,11 @@ pub(super) fn list(file: &Path) -> Result<(), Error> {
         let from = if from.is_empty() { String::new() } else { format!("  from {}", from.join(", ")) };
         table += &format!("{}  {expires:20}  {}{from}\n", record.id, record.name);
         let (whole, part): (Vec<&Grant>, Vec<&Grant>) = record.grants.iter().partition(|grant| grant.is_whole());
-        let whole = Some(grant::list(whole.into_iter())).filter(|whole| !whole.is_empty());
+        let whole = match (whole.is_empty(), part.is_empty()) {
+            (true, true) => Some("nothing".to_owned()),
+            (true, false) => None,
+            (false, _) => Some(grant::list(whole.into_iter())),
+        };
         for line in whole.into_iter().chain(part.into_iter().map(ToString::to_string)) {
             table += &format!("{:32}{line}\n", "");
         }

@@ -1,7 +1,7 @@
 //! Which containers a call reaches: as far as the operator's rules go, and of that as far as its caller's grants do. Without a rule a scope
 //! reaches all; each part of a rule only narrows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
     model::{Network, Summary},
@@ -76,6 +76,30 @@ impl Allow {
         }
         let fits = |pattern: &str| container.names_fit(|name| matches(pattern, name));
         self.reach.check(scope, action, &format_args!("the container {name}"), fits)
+    }
+
+    /// The Engine's words, without the names and ids of containers where the caller may not see all: they can be of any.
+    pub fn without_others<'a>(&self, words: &'a str) -> Cow<'a, str> {
+        if self.shows_all() {
+            return Cow::Borrowed(words);
+        }
+        let is_id = |word: &str| word.len() >= 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut before = "";
+        let hidden = words.split(' ').map(|word| {
+            let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '/');
+            // as the Engine writes names: behind these words, or with a slash before
+            let is_name =
+                matches!(before, "container" | "container:" | "containers:" | "AS" | "with") && !bare.is_empty();
+            before = word;
+            if is_id(bare)
+                || is_name && (bare.starts_with('/') || !matches!(bare, "is" | "in" | "has" | "was" | "a" | "the"))
+            {
+                word.replace(bare, "…")
+            } else {
+                word.to_owned()
+            }
+        });
+        Cow::Owned(hidden.collect::<Vec<_>>().join(" "))
     }
 
     /// Whether what these containers use may be seen: it is of no container, or of one that may be seen itself.
@@ -177,6 +201,21 @@ mod tests {
         let (seen, hidden) = (container(&["web-1"], &[]), container(&["db"], &[]));
         assert!(allow.shows_what_is_of([]) && allow.shows_what_is_of([&hidden, &seen]));
         assert!(!allow.shows_what_is_of([&hidden]));
+    }
+
+    #[test]
+    fn the_engines_words_name_no_container_to_who_may_not_see_all() {
+        let id = "c3334f6e0011c3334f6e0011c3334f6e0011c3334f6e0011c3334f6e0011c333";
+        let words = format!(
+            "Cannot link to a non running container: /atk-old AS /web/db; cannot join network of a non running container: {id}; \
+             has dependent containers which must be removed before it: {id}; exec: \"/bin/x\": no such file"
+        );
+        assert_eq!(Allow::default().without_others(&words), words);
+        let rule = Rule { names: vec!["web".into()], labels: vec![] };
+        let some = Allow::from(Rules(vec![(Scope::DockerRead, rule)]));
+        let told = some.without_others(&words);
+        assert!(!told.contains("atk-old") && !told.contains("web/db") && !told.contains(id), "{told}");
+        assert!(told.contains("Cannot link to a non running container: …") && told.contains("/bin/x"), "{told}");
     }
 
     /// Every way of narrowing, and the two together: what both let is reached, and nothing else.

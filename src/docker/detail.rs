@@ -201,6 +201,22 @@ pub struct Image {
 }
 
 impl HostConfig {
+    /// The namespaces that it can share, and with whom it says it does.
+    pub fn namespaces(&self) -> [(&'static str, &str); 5] {
+        [
+            ("network", &self.network_mode),
+            ("pid", &self.pid_mode),
+            ("ipc", &self.ipc_mode),
+            ("uts", &self.uts_mode),
+            ("user", &self.userns_mode),
+        ]
+    }
+
+    /// Those of another container, with its name or id.
+    pub fn joined(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.namespaces().into_iter().filter_map(|(name, mode)| Some((name, mode.strip_prefix("container:")?)))
+    }
+
     /// CPUs' worth of time it may use.
     pub fn cpus(&self) -> Option<f64> {
         let period = if self.cpu_period > 0 { self.cpu_period } else { 100_000 };

@@ -394,9 +394,9 @@ impl Summary {
         self.own_names().next().unwrap_or_else(|| self.short_id())
     }
 
-    /// Whether it is called this.
+    /// Whether it is called this. What `--link` calls it is not its own name.
     pub fn has_name(&self, wanted: &str) -> bool {
-        self.names.iter().any(|name| name.strip_prefix('/').unwrap_or(name) == wanted)
+        self.own_names().any(|name| name == wanted)
     }
 
     /// Whether it has a name of its own, and each of them fits: a second one would be a way around. What `--link` calls it is not its own.
@@ -519,7 +519,7 @@ mod tests {
     fn a_link_is_not_the_containers_own_name() {
         let one = Summary { names: vec!["/web/db".into(), "/db".into()], ..Summary::default() };
         assert_eq!(one.name(), "db");
-        assert!(one.has_name("web/db"));
+        assert!(one.has_name("db") && !one.has_name("web/db"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The page for Prometheus: the machine's facts, its containers, and what this server counts of itself. A call like any other, but for its
 //! answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Call, Called, Gate, Refusal, late, unpanicked};
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
 
 /// Where it is made.
 const LANE: Lane = Lane::Machine;
+
+/// How long the Engine has to tell the first process of each container. Those of which it is not known have no figures.
+const INSPECTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What its record calls it.
 pub const NAME: &str = "/metrics";
@@ -47,11 +50,14 @@ impl Gate {
 
     async fn write(&self, turn: &Turn) -> Result<Arc<str>, Failure> {
         let window = self.host.window().await?;
-        let containers = if turn.caller().grants.contain(Scope::DockerRead) { containers(turn).await } else { None };
+        let is_asked = turn.caller().grants.contain(Scope::DockerRead) && self.host.docker().is_there();
+        let containers = if is_asked { containers(turn).await } else { None };
+        let is_up = is_asked.then_some(containers.is_some());
         let mut page = turn
             .read(move |machine| {
                 let mut page = Exposition::default();
                 facts::expose(machine, &window.now, &mut page);
+                page.gauge("smcp_docker_up", "Whether the Docker Engine tells its containers within a second.", is_up);
                 if let Some((listed, pids)) = containers {
                     facts::containers::expose(machine, &listed, &pids, &mut page);
                 }
@@ -70,7 +76,8 @@ async fn containers(turn: &Turn) -> Option<(Vec<Summary>, Vec<(String, u32)>)> {
     let docker = turn.docker(Scope::DockerRead);
     let listed = docker.glance().await?;
     let running: Vec<&str> = listed.iter().filter(|one| one.state == "running").map(|one| one.id.as_str()).collect();
-    let known = docker.inspect_all(&running).await;
+    // a page does not wait for an Engine that hangs
+    let known = tokio::time::timeout(INSPECTED_WITHIN, docker.inspect_all(&running)).await.unwrap_or_default();
     let pids = known.into_iter().flatten().map(|one| (one.id, one.state.pid)).collect();
     Some((listed, pids))
 }

@@ -13,6 +13,10 @@ const BEGINNINGS: &[(&str, &str)] = &[
     ("directory", "For files there are `directory`, `file_grep` and `file_read`; paths are absolute."),
 ];
 
+/// Grants that are named, and the longest of them, in bytes.
+const NAMED: usize = 8;
+const LONGEST: usize = 120;
+
 /// How every answer is read.
 const READING: &str = "\
 How to read an answer. `host` is the machine, `time` when it was read. `scope` says whose a figure is: `machine`, or `container` when \
@@ -37,8 +41,11 @@ pub(super) fn of(tools: &[&Entry], grants: &Grants) -> String {
     }
     let part: Vec<&Grant> = grants.iter().filter(|grant| !grant.is_whole()).collect();
     if !part.is_empty() {
-        let part: Vec<String> = part.iter().map(|grant| format!("`{grant}`")).collect();
-        words.push(format!("Some of it you may only do in part: {}.", part.join(", ")));
+        let shown = part.iter().map(|grant| format!("`{grant}`")).filter(|grant| grant.len() <= LONGEST).take(NAMED);
+        let shown: Vec<String> = shown.collect();
+        let more = part.len() - shown.len();
+        let more = if more > 0 { format!(" and {more} more (`identity` tells all)") } else { String::new() };
+        words.push(format!("Some of it you may only do in part: {}{more}.", shown.join(", ")));
     }
     format!("{}\n\n{READING}", words.join(" "))
 }

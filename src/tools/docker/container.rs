@@ -211,8 +211,9 @@ impl Tool for Container {
         // an image can be removed below a container that is stopped
         let image = image.unwrap_or_default();
         let now = turn.host().machine().kernel.wall();
-        let detail = detail?;
-        let seen = if joined(&detail.host_config).next().is_some() { docker.containers().await? } else { vec![] };
+        let mut detail = detail?;
+        detail.state.error = docker.allow().without_others(&detail.state.error).into_owned();
+        let seen = if detail.host_config.joined().next().is_some() { docker.containers().await? } else { vec![] };
         Ok(report(&found, &detail, &image, used.into_iter().next().flatten(), &seen, now))
     }
 }
@@ -427,26 +428,10 @@ fn mounts(detail: &Detail) -> Table<Mount> {
     mounts.chain(in_memory).collect()
 }
 
-/// The namespaces that it can share, and with whom it says it does.
-fn namespaces(host: &HostConfig) -> [(&'static str, &str); 5] {
-    [
-        ("network", &host.network_mode),
-        ("pid", &host.pid_mode),
-        ("ipc", &host.ipc_mode),
-        ("uts", &host.uts_mode),
-        ("user", &host.userns_mode),
-    ]
-}
-
-/// Those of another container, with its name or id.
-fn joined(host: &HostConfig) -> impl Iterator<Item = (&'static str, &str)> {
-    namespaces(host).into_iter().filter_map(|(name, mode)| Some((name, mode.strip_prefix("container:")?)))
-}
-
 fn security(detail: &Detail, seen: &[Summary], left_out: &mut LeftOut) -> Security {
     let host = &detail.host_config;
-    let shared = namespaces(host).into_iter().filter(|(_, mode)| *mode == "host").map(|(name, _)| name.to_owned());
-    let joined = joined(host).map(|(name, other)| {
+    let shared = host.namespaces().into_iter().filter(|(_, mode)| *mode == "host").map(|(name, _)| name.to_owned());
+    let joined = host.joined().map(|(name, other)| {
         let is = |one: &Summary| one.has_name(other) || other.len() >= 12 && one.id.starts_with(other);
         match seen.iter().any(is) {
             true if other.len() == 64 => format!("{name} of {}", short(other)),

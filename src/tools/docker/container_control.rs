@@ -110,6 +110,9 @@ impl Acting for ContainerControl {
         let docker = &turn.docker(Self::SCOPE);
         let target = docker.find(&self.name, Self::SCOPE, Some(self.action.granted())).await?;
         update::at_rest(docker, &target).await?;
+        if matches!(self.action, Action::Start | Action::Restart) {
+            starts_alone(docker, &target).await?;
+        }
         // a client that has given up on a restart and asks again gets no second one
         let hold = docker.hold(&target.id, target.name())?;
         Ok(Aim { name: format!("{} {}", target.id, target.name()), target: (target, hold) })
@@ -141,6 +144,27 @@ impl Acting for ContainerControl {
             after: State::of(&after),
             note: note.or(already.map(str::to_owned)),
         })
+    }
+}
+
+/// Refuses a container that shares what another one has which does not run. Docker does so too; Podman would start the other one as well,
+/// which nobody has asked for.
+async fn starts_alone(docker: &Docker, target: &Summary) -> Result<(), Failure> {
+    let detail = docker.detail(&target.id).await?;
+    if detail.host_config.joined().next().is_none() {
+        return Ok(());
+    }
+    let all = docker.all_containers().await?;
+    let runs = |other: &str| {
+        let is = |one: &&Summary| one.has_name(other) || other.len() >= 12 && one.id.starts_with(other);
+        all.iter().find(is).is_some_and(|one| matches!(one.state.as_str(), "running" | "paused"))
+    };
+    match detail.host_config.joined().find(|(_, other)| !runs(other)) {
+        None => Ok(()),
+        Some((namespace, _)) => Err(Failure::Refused(format!(
+            "{} shares the {namespace} namespace of a container that does not run: start that one first",
+            target.name()
+        ))),
     }
 }
 

@@ -229,15 +229,15 @@ impl DockerPrune {
                 stay.push(one);
                 continue;
             }
-            let ended = match one.state.as_str() {
+            let may = docker.allow().permits(Scope::DockerDeploy, Some(Action::Prune), one)
+                && docker.settings().own.as_ref() != Some(&one.id);
+            let mut has_ended_long_ago = || match one.state.as_str() {
                 "created" | "configured" | "initialized" => old(made),
                 word if has_ended(word) => old(state.ended.get(&one.id).copied()),
                 _ => false,
             };
-            let settings = docker.settings();
-            let may = docker.allow().permits(Scope::DockerDeploy, Some(Action::Prune), one)
-                && settings.own.as_ref() != Some(&one.id);
-            if ended && may && !docker.is_held(&one.id) {
+            // first whether it may: of one that is not seen nothing is counted either
+            if may && has_ended_long_ago() && !docker.is_held(&one.id) {
                 things.push(Thing::of(Kind::Container, &one.id, one.name(), state.container_size(&one.id)));
             } else {
                 stay.push(one);
