@@ -14,13 +14,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
 use systemmanager_mcp::{
     exposition::Exposition,
     facts,
     host::{Machine, Sample},
 };
 
-use crate::common::PATIENCE;
+use crate::common::{Key, PATIENCE, Request, Scratch, Server, Setup, eventually};
 
 /// Families of node_exporter that this program has not, by the beginnings of their names, and why.
 const NOT_HERE: &[(&str, &str)] = &[
@@ -178,16 +179,39 @@ fn ours() -> String {
     page.finish()
 }
 
-/// node_exporter, until this is dropped.
-struct NodeExporter {
+/// node_exporter or Prometheus itself, until this is dropped.
+struct Running {
     child: Child,
     address: String,
 }
 
-impl NodeExporter {
-    fn start() -> Self {
+impl Running {
+    fn node_exporter() -> Self {
         let mut command = Command::new("prometheus-node-exporter");
         command.args(["--web.listen-address=127.0.0.1:0", "--web.disable-exporter-metrics"]);
+        Self::start(command)
+    }
+
+    /// Prometheus, which scrapes this server every second with its token, and keeps all in this directory.
+    fn prometheus(scratch: &Scratch, server: &Server) -> Self {
+        let token = scratch.write("prometheus.token", server.token());
+        let config = format!(
+            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
+             scrape_configs:\n  - job_name: smcp\n    authorization: {{ credentials_file: {:?} }}\n    \
+             static_configs: [{{ targets: [{:?}] }}]\n",
+            token,
+            server.address.to_string()
+        );
+        let config = scratch.write("prometheus.yml", config);
+        let mut command = Command::new("prometheus");
+        command.arg("--config.file").arg(config).arg("--storage.tsdb.path").arg(scratch.path("tsdb"));
+        command.arg("--web.listen-address=127.0.0.1:0");
+        let prometheus = Self::start(command);
+        eventually("Prometheus is ready", || prometheus.ask("/-/ready").ok());
+        prometheus
+    }
+
+    fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
@@ -204,18 +228,33 @@ impl NodeExporter {
     }
 
     fn page(&self) -> String {
+        self.get("/metrics")
+    }
+
+    /// What a query gives: the figures of all series, by their labels.
+    fn query(&self, query: &str) -> Vec<(Value, f64)> {
+        let answer: Value = serde_json::from_str(&self.get(&format!("/api/v1/query?query={query}"))).unwrap();
+        let series = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        series.iter().map(|one| (one["metric"].clone(), one["value"][1].as_str().unwrap().parse().unwrap())).collect()
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.ask(path).unwrap_or_else(|answer| panic!("{answer}"))
+    }
+
+    /// The body of a good answer, or the whole of another one.
+    fn ask(&self, path: &str) -> Result<String, String> {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.0 200 "), "{answer}");
-        body.to_owned()
+        if head.starts_with("HTTP/1.0 200 ") { Ok(body.to_owned()) } else { Err(answer) }
     }
 }
 
-impl Drop for NodeExporter {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -273,7 +312,7 @@ fn differences(before_page: &Page, ours: &Page, after_page: &Page) -> Vec<String
 #[test]
 #[ignore = "needs node_exporter: tests/run --only metrics"]
 fn names_labels_and_figures_are_those_of_node_exporter() {
-    let theirs = NodeExporter::start();
+    let theirs = Running::node_exporter();
     let began = Instant::now();
     loop {
         let (before, ours, after) = (theirs.page(), ours(), theirs.page());
@@ -288,12 +327,49 @@ fn names_labels_and_figures_are_those_of_node_exporter() {
 }
 
 #[test]
+#[ignore = "needs prometheus: tests/run --only metrics"]
+fn a_real_prometheus_scrapes_the_page_and_answers_from_it() {
+    let keys = vec![Key::new("prometheus").with_grants(&["metrics:read", "system:read"])];
+    let server = Setup { keys, ..Setup::default() }.start();
+    server.call("memory", json!({}));
+    let scratch = Scratch::new();
+    let prometheus = Running::prometheus(&scratch, &server);
+    let of = |query: &str| prometheus.query(query).first().map(|(_, figure)| *figure);
+    eventually("it is up", || of("up").filter(|up| *up == 1.0));
+    // every sample of the page was taken up
+    let samples = eventually("samples are counted", || of("scrape_samples_scraped"));
+    assert!(samples > 300.0 && of("scrape_samples_post_metric_relabeling") == Some(samples), "{samples}");
+    let total = of("node_memory_MemTotal_bytes").unwrap();
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let kibibytes: f64 = meminfo.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert_eq!(total, kibibytes * 1024.0);
+    assert_eq!(of("smcp_calls_total%7Btool=%22memory%22%7D"), Some(1.0));
+    eventually("each scrape is a call on record", || {
+        of("smcp_calls_total%7Btool=%22/metrics%22%7D").filter(|n| *n >= 2.0)
+    });
+    let within = of("histogram_quantile(0.5,smcp_call_duration_seconds_bucket%7Btool=%22memory%22%7D)").unwrap();
+    assert!(within > 0.0, "{within}");
+    assert!(server.calls().iter().any(|record| record["tool"] == "/metrics" && record["grant"] == "metrics:read"));
+}
+
+#[test]
 #[ignore = "needs promtool: tests/run --only metrics"]
 fn promtool_has_no_complaint_but_about_names_that_are_node_exporters() {
+    let keys = vec![Key::new("prometheus").with_grants(&["metrics:read"])];
+    let server = Setup { keys, ..Setup::default() }.start();
+    server.call("memory", json!({}));
+    let whole = server.ask(&Request::new("GET", "/metrics").token(server.token())).text();
+    for page in [ours(), whole] {
+        checked(&page);
+    }
+}
+
+/// Has promtool look at a page.
+fn checked(page: &str) {
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut promtool = promtool.spawn().unwrap();
-    promtool.stdin.take().unwrap().write_all(ours().as_bytes()).unwrap();
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let said = promtool.wait_with_output().unwrap();
     let said = [said.stdout, said.stderr].map(|said| String::from_utf8(said).unwrap()).concat();
     // of names that others chose only the help and the form are ours
