@@ -166,6 +166,46 @@ fn a_loop_of_restarts_and_a_failing_check_are_seen_and_stand_in_the_overview() {
     }
 }
 
+/// By cAdvisor's names, and only of those that the scraper may read.
+#[test]
+#[ignore = "needs engines: tests/run --only docker"]
+fn containers_stand_on_the_page_for_prometheus_as_far_as_its_reader_s_grants() {
+    for engine in engines() {
+        let prefix = prefix("page");
+        let busy = made(&engine, &format!("{prefix}busy"), &["--memory", "64m"], &["sh", "-c", "while :; do :; done"]);
+        let other = made(&engine, &format!("{prefix}other"), &[], &["sleep", "1000"]);
+        let config = format!("docker: (socket: {:?}),", engine.socket.to_str().unwrap());
+        let read = format!("docker:read={prefix}busy");
+        let keys = vec![
+            Key::new("some").with_grants(&["metrics:read", &read]),
+            Key::new("all").with_grants(&["metrics:read", "docker:read"]),
+            Key::new("none").with_grants(&["metrics:read"]),
+        ];
+        let server = Setup { keys, config, ..Setup::default() }.start();
+        let page = |at: usize| server.ask(&Request::new("GET", "/metrics").token(server.keys[at].text())).text();
+        let figure = |page: &str, family: &str, name: &str| -> Option<f64> {
+            let is = |line: &&str| line.starts_with(family) && line.contains(&format!("name=\"{name}\""));
+            page.lines().find(is)?.rsplit_once(' ')?.1.parse().ok()
+        };
+        let cpu = |page: &str| figure(page, "container_cpu_usage_seconds_total{", &busy.name);
+        let first = eventually("it has used the CPU", || cpu(&page(0)).filter(|seconds| *seconds > 0.0));
+        eventually("it uses more", || cpu(&page(0)).filter(|seconds| *seconds > first));
+        let some = page(0);
+        assert_eq!(figure(&some, "container_spec_memory_limit_bytes{", &busy.name), Some(67_108_864.0), "{some}");
+        let held = figure(&some, "container_memory_working_set_bytes{", &busy.name).unwrap();
+        assert!((1.0..67_108_864.0).contains(&held), "{held}");
+        let is_whole = |line: &str| line.contains(&busy.id) && line.contains("image=");
+        assert!(some.lines().any(|line| line.starts_with("container_cpu") && is_whole(line)), "{some}");
+        assert!(
+            some.contains("smcp_containers{state=\"running\"} 1\n") && some.contains("smcp_docker_up 1\n"),
+            "{some}"
+        );
+        assert!(!some.contains(&other.name) && page(1).contains(&other.name), "{}", engine.name);
+        let none = page(2);
+        assert!(!none.contains(&prefix) && !none.contains("smcp_containers") && !none.contains("smcp_docker_up"));
+    }
+}
+
 /// An answer that is shared among callers is shared among those who may know as much.
 #[test]
 #[ignore = "needs engines: tests/run --only docker"]
