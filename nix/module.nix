@@ -233,7 +233,7 @@ in
     holdPort = mkOption {
       type = types.bool;
       default = false;
-      description = "Whether systemd holds the addresses of `settings` open while the server starts anew, so that no caller is turned away.";
+      description = "Whether systemd holds the addresses of `settings` open while the server restarts, so that no caller is turned away.";
     };
 
     openFirewall = mkOption {

@@ -511,7 +511,7 @@ impl Given {
         }
     }
 
-    /// The grants of whoever speaks to this very process, or of a token that is made.
+    /// The grants of who speaks to this very process, or of a token that is made.
     fn local_grants(&self) -> Result<Grants, UsageError> {
         Ok(self.grants()?.unwrap_or_else(Grants::usual))
     }

@@ -1,4 +1,4 @@
-//! `/mcp`: one message of the protocol and its answer. Bodies are held to limits of size, time and memory before anything reads them.
+//! `/mcp`: one message of the protocol and its answer. Bodies have limits of size, time and memory before anything reads them.
 
 use std::{
     sync::{
