@@ -33,12 +33,13 @@ pub fn expose(machine: &Machine, listed: &[Summary], running: &[(String, u32)], 
     for one in listed {
         *states.entry(&one.state).or_default() += 1;
     }
-    let mut family = page.family("smcp_containers", Kind::Gauge, "Containers by state.");
+    let mut family = page.family("smcp_docker_containers", Kind::Gauge, "Containers by state.");
     for (state, number) in states {
         family.add(&[("state", state)], number);
     }
     drop(family);
-    let mut family = page.family("smcp_container_unhealthy", Kind::Gauge, "Whether a container's health check fails.");
+    let mut family =
+        page.family("smcp_docker_container_unhealthy", Kind::Gauge, "Whether a container's health check fails.");
     for one in listed {
         let is_unhealthy = one.health().map(|health| health == "unhealthy");
         family.add(&[("name", one.name()), ("image", &one.image)], is_unhealthy);

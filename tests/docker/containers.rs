@@ -197,12 +197,14 @@ fn containers_stand_on_the_page_for_prometheus_as_far_as_its_reader_s_grants() {
         let is_whole = |line: &str| line.contains(&busy.id) && line.contains("image=");
         assert!(some.lines().any(|line| line.starts_with("container_cpu") && is_whole(line)), "{some}");
         assert!(
-            some.contains("smcp_containers{state=\"running\"} 1\n") && some.contains("smcp_docker_up 1\n"),
+            some.contains("smcp_docker_containers{state=\"running\"} 1\n") && some.contains("smcp_docker_up 1\n"),
             "{some}"
         );
         assert!(!some.contains(&other.name) && page(1).contains(&other.name), "{}", engine.name);
         let none = page(2);
-        assert!(!none.contains(&prefix) && !none.contains("smcp_containers") && !none.contains("smcp_docker_up"));
+        assert!(
+            !none.contains(&prefix) && !none.contains("smcp_docker_containers") && !none.contains("smcp_docker_up")
+        );
     }
 }
 
