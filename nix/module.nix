@@ -63,14 +63,14 @@ let
   isLong = cfg.settings.listeners != [ ];
   binds = if isLong then map (listener: listener.bind) cfg.settings.listeners else cfg.settings.listen;
   beyond = lib.filter (address: !isLoopback address) binds;
-  # the certificate of `tls` is for every listener that others can reach, unless it says something else
+  # the certificate of `tls` is for every listener that says nothing else
   listeners = map (
     listener:
     listener
     // {
       serves = map (service: ron.variant service null) listener.serves;
     }
-    // lib.optionalAttrs (cfg.tls.keyFile != null && !isLoopback listener.bind && !(listener.plain_text or false) && !(listener ? tls)) {
+    // lib.optionalAttrs (cfg.tls.keyFile != null && !(listener.plain_text or false) && (listener.tls or null) == null) {
       tls = certificate;
     }
   ) cfg.settings.listeners;
@@ -125,7 +125,7 @@ in
           };
           listeners = mkOption {
             default = [ ];
-            description = "Places where callers come in, instead of `listen`: each with what it serves, and its own `tls` or `plain_text = true`. The certificate of `tls.certificateFile` is for those beyond loopback that have neither.";
+            description = "Places where callers come in, instead of `listen`: each with what it serves, and its own `tls` or `plain_text = true`. The certificate of `tls.certificateFile` is for those that have neither.";
             type = types.listOf (
               types.submodule {
                 freeformType = types.attrsOf types.anything;

@@ -330,7 +330,12 @@ impl Docker {
 
     /// All of these at once. `None`: gone meanwhile, or not answered in time.
     pub async fn inspect_all(&self, ids: &[&str]) -> Vec<Option<Inspect>> {
-        let until = Instant::now() + ALL_WITHIN;
+        self.inspect_within(ids, ALL_WITHIN).await
+    }
+
+    /// The same, in this time.
+    pub async fn inspect_within(&self, ids: &[&str], within: Duration) -> Vec<Option<Inspect>> {
+        let until = Instant::now() + within;
         join_all(ids.iter().map(|id| self.one(until, self.inspect(id)))).await
     }
 

@@ -19,7 +19,7 @@ use crate::text;
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The longest page, in bytes. A family that does not fit into what is left is left out as a whole.
-const LONGEST: usize = 8 << 20;
+const LONGEST: usize = 4 << 20;
 
 /// No secret that is known by its form alone is shorter, in bytes.
 const SHORTEST_SECRET: usize = 15;

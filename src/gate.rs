@@ -19,7 +19,7 @@ use std::{
 
 use futures_util::FutureExt;
 use rmcp::model::JsonObject;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use list::Listed;
@@ -120,6 +120,8 @@ pub struct Gate {
     acting: TaskTracker,
     lists: list::Lists,
     counts: Arc<Counts>,
+    /// Places for pages that are being made.
+    pages: Semaphore,
 }
 
 impl Gate {
@@ -135,6 +137,7 @@ impl Gate {
             acting: TaskTracker::new(),
             lists: list::Lists::default(),
             counts: Arc::new(Counts::new(tools.len())),
+            pages: Semaphore::new(page::AT_ONCE),
         }
     }
 

@@ -1,8 +1,13 @@
 //! What is served beside the protocol itself, and to whom.
 
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+};
+
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Key, Request, Server, Setup, Wire, eventually};
+use crate::common::{Answer, Key, Request, Scratch, Server, Setup, Wire, eventually};
 
 fn server(grants: &[&str]) -> Server {
     Setup { keys: vec![Key::new("agent").with_grants(grants)], ..Setup::default() }.start()
@@ -112,4 +117,27 @@ fn a_listener_serves_what_the_configuration_says_and_nothing_else() {
     let said = server.reload();
     assert!(said.contains("not reloaded") && said.contains("what is served there"), "{said}");
     assert_eq!(page(0).status, 404);
+}
+
+/// Prometheus gives up after a time of its own, and the slowest pages are the ones to know of.
+#[test]
+fn a_page_whose_reader_has_left_is_on_record() {
+    let scratch = Scratch::new();
+    // an Engine that takes the question and never answers
+    let socket = scratch.path("engine.sock");
+    let engine = UnixListener::bind(&socket).unwrap();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+    let keys = vec![Key::new("agent").with_grants(&["metrics:read", "docker:read"])];
+    let config = format!("docker: (socket: {socket:?}),");
+    let server = Setup { keys, config, scratch, ..Setup::default() }.start();
+    let mut wire = server.connect();
+    wire.send(Request::new("GET", "/metrics").token(server.token()).bytes()).unwrap();
+    let _asked = engine.accept().unwrap();
+    drop(wire);
+    let record =
+        eventually("it is on record", || server.calls().into_iter().find(|record| record["tool"] == "/metrics"));
+    assert_eq!((&record["outcome"], &record["kind"]), (&json!("error"), &json!("cancelled")), "{record}");
+    let page = get(&server, "/metrics").text();
+    assert_eq!(figure(&page, "smcp_calls_total{tool=\"/metrics\",outcome=\"cancelled\"}"), Some(1.0), "{page}");
+    assert_eq!(figure(&page, "smcp_docker_up"), Some(0.0), "{page}");
 }

@@ -131,6 +131,9 @@ fn a_socket_that_the_configuration_does_not_name_is_served_to_nobody() {
     let (mut command, _scratch, _key, socket) = with_socket("127.0.0.1:0", true);
     let said = command.output().unwrap();
     let why = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(!said.status.success() && why.contains("ListenStream= and `listen` have to say the same"), "{why}");
+    assert!(
+        !said.status.success() && why.contains("ListenStream= and `listen` (or `listeners`) have to say the same"),
+        "{why}"
+    );
     drop(socket);
 }

@@ -206,14 +206,19 @@ fn sockets(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
     let mut handed = systemd::sockets()?;
     if let Some((address, _)) = handed.iter().find(|(address, _)| !listen.contains(address)) {
         return Err(Error::Other(format!(
-            "systemd holds a socket open at {address}, and `listen` in the configuration does not name it: ListenStream= and `listen` have to say the same"
+            "systemd holds a socket open at {address}, and `listen` in the configuration does not name it: ListenStream= and `listen` (or `listeners`) have to say the same"
         )));
     }
-    let socket = |address: &SocketAddr| match handed.iter().position(|(handed, _)| handed == address) {
+    let mut socket = |address: &SocketAddr| match handed.iter().position(|(handed, _)| handed == address) {
         Some(place) => TcpListener::from_std(handed.swap_remove(place).1).map_err(Error::other),
         None => bind(*address),
     };
-    listen.iter().map(socket).collect()
+    let sockets = listen.iter().map(&mut socket).collect::<Result<_, _>>()?;
+    match handed.first() {
+        None => Ok(sockets),
+        // callers whom the kernel gives to it would wait for ever
+        Some((address, _)) => Err(Error::Other(format!("systemd holds two sockets open at {address}: one is enough"))),
+    }
 }
 
 /// The line of `systemctl status`.

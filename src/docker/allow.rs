@@ -83,21 +83,14 @@ impl Allow {
         if self.shows_all() {
             return Cow::Borrowed(words);
         }
-        let is_id = |word: &str| word.len() >= 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut before = "";
         let hidden = words.split(' ').map(|word| {
-            let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '/');
-            // as the Engine writes names: behind these words, or with a slash before
-            let is_name =
-                matches!(before, "container" | "container:" | "containers:" | "AS" | "with") && !bare.is_empty();
+            // as the Engine writes names: behind these words, with a slash before, or as `name:"…"`
+            let is_name = word.contains("name:")
+                || matches!(before, "container:" | "containers:" | "AS")
+                || matches!(before, "to" | "container" | "with") && word.trim_start_matches('"').starts_with('/');
             before = word;
-            if is_id(bare)
-                || is_name && (bare.starts_with('/') || !matches!(bare, "is" | "in" | "has" | "was" | "a" | "the"))
-            {
-                word.replace(bare, "…")
-            } else {
-                word.to_owned()
-            }
+            if is_name { "…".to_owned() } else { without_ids(word) }
         });
         Cow::Owned(hidden.collect::<Vec<_>>().join(" "))
     }
@@ -134,6 +127,19 @@ impl Allow {
         let fits = |pattern: &str| matches(pattern, name);
         self.reach.check(scope, Some(Action::Run), &format_args!("a container {name}"), fits)
     }
+}
+
+/// A word without what can be the id of a container: twelve hexadecimal digits or more in a row.
+fn without_ids(word: &str) -> String {
+    let mut kept = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let length = rest[at..].find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len() - at);
+        kept += &rest[..at];
+        kept += if length >= 12 { "…" } else { &rest[at..at + length] };
+        rest = &rest[at + length..];
+    }
+    kept + rest
 }
 
 /// One that is not there.
@@ -208,13 +214,16 @@ mod tests {
         let id = "c3334f6e0011c3334f6e0011c3334f6e0011c3334f6e0011c3334f6e0011c333";
         let words = format!(
             "Cannot link to a non running container: /atk-old AS /web/db; cannot join network of a non running container: {id}; \
-             has dependent containers which must be removed before it: {id}; exec: \"/bin/x\": no such file"
+             has dependent containers which must be removed before it: {id},{id}; exec: \"/bin/x\": no such file; \
+             network n has active endpoints (name:\"atk-old\" id:\"c3334f6e0011\"); Cannot link to /atk-old, as it is elsewhere; \
+             /var/lib/docker/containers/{id}/hostname; container init failed with error 1"
         );
         assert_eq!(Allow::default().without_others(&words), words);
         let rule = Rule { names: vec!["web".into()], labels: vec![] };
         let some = Allow::from(Rules(vec![(Scope::DockerRead, rule)]));
         let told = some.without_others(&words);
         assert!(!told.contains("atk-old") && !told.contains("web/db") && !told.contains(id), "{told}");
+        assert!(!told.contains("c3334f6e0011") && told.contains("container init failed with error 1"), "{told}");
         assert!(told.contains("Cannot link to a non running container: …") && told.contains("/bin/x"), "{told}");
     }
 

@@ -1,6 +1,6 @@
 //! Containers on the page for Prometheus, by the names of cAdvisor. What they use is read where the kernel counts it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     docker::model::Summary,
@@ -19,12 +19,9 @@ const COLUMNS: &[Column<Totals>] = &[
         "Memory without the page cache that can be dropped.",
         |totals| totals.memory.into(),
     ),
-    (
-        "container_spec_memory_limit_bytes",
-        Kind::Gauge,
-        "The most memory it may hold; none: no limit of its own.",
-        |totals| totals.memory_limit.into(),
-    ),
+    ("container_spec_memory_limit_bytes", Kind::Gauge, "The most memory it may hold; 0 is no limit.", |totals| {
+        totals.memory.map(|_| totals.memory_limit.unwrap_or(0)).into()
+    }),
 ];
 
 /// Writes `listed`, of which these run, by full id and the number of their first process.
@@ -46,10 +43,9 @@ pub fn expose(machine: &Machine, listed: &[Summary], running: &[(String, u32)], 
     }
     drop(family);
     let meters = Meter::all(machine, running);
-    let found = running.iter().zip(&meters).filter_map(|((id, _), meter)| {
-        let one = listed.iter().find(|one| one.id == *id)?;
-        Some((one, meter.as_ref()?))
-    });
+    let by_id: HashMap<&str, &Summary> = listed.iter().map(|one| (one.id.as_str(), one)).collect();
+    let found =
+        running.iter().zip(&meters).filter_map(|((id, _), meter)| Some((*by_id.get(id.as_str())?, meter.as_ref()?)));
     let rows: Vec<(&Summary, &str, Totals)> =
         found.map(|(one, meter)| (one, meter.cgroup(), meter.totals(machine))).collect();
     for (name, kind, help, figure) in COLUMNS {

@@ -1,7 +1,12 @@
 //! The page for Prometheus: the machine's facts, its containers, and what this server counts of itself. A call like any other, but for its
 //! answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
 
 use super::{Call, Called, Gate, Refusal, late, unpanicked};
 use crate::{
@@ -20,15 +25,19 @@ use crate::{
 /// Where it is made.
 const LANE: Lane = Lane::Machine;
 
-/// How long the Engine has to tell the first process of each container. Those of which it is not known have no figures.
+/// How long the Engine has to tell the first process of each container: a page does not wait for one that hangs. Containers whose process is
+/// not known by then have no figures.
 const INSPECTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Pages that are made at the same time.
+pub(super) const AT_ONCE: usize = 2;
 
 /// What its record calls it.
 pub const NAME: &str = "/metrics";
 
 impl Gate {
     /// The page as `caller` may see it: containers stand on it if it may read them, as far as its grants reach.
-    pub async fn page(&self, call: &Call<'_>, cancelled: impl Future<Output = ()>) -> Result<Arc<str>, Refusal> {
+    pub async fn page(&self, call: &Call<'_>, cancelled: impl Future<Output = ()>) -> Result<Bytes, Refusal> {
         let grants = &call.caller.grants;
         if !grants.contain(Scope::MetricsRead) {
             return Err(self.no_such(call).await);
@@ -38,6 +47,8 @@ impl Gate {
         let deadline = self.limits().deadline;
         let page = async {
             let seat = self.lanes.enter(LANE, call.caller, deadline).await?;
+            // a page is longer than any answer of a tool
+            let _one = self.pages.acquire().await.map_err(|error| Failure::Internal(error.into()))?;
             let turn = Turn::seated(self.host.clone(), Arc::clone(call.caller), seat).using(Arc::clone(&asked.used));
             self.write(&turn).await
         };
@@ -45,10 +56,10 @@ impl Gate {
             result = tokio::time::timeout(deadline, unpanicked(page)) => result.unwrap_or_else(|_| Err(late(NAME, deadline))),
             () = cancelled => Err(Failure::Cancelled),
         };
-        asked.conclude(result, |page| page.len()).await.map_err(Refusal::Failed)
+        asked.conclude(result, Bytes::len).await.map_err(Refusal::Failed)
     }
 
-    async fn write(&self, turn: &Turn) -> Result<Arc<str>, Failure> {
+    async fn write(&self, turn: &Turn) -> Result<Bytes, Failure> {
         let window = self.host.window().await?;
         let is_asked = turn.caller().grants.contain(Scope::DockerRead) && self.host.docker().is_there();
         let containers = if is_asked { containers(turn).await } else { None };
@@ -76,8 +87,7 @@ async fn containers(turn: &Turn) -> Option<(Vec<Summary>, Vec<(String, u32)>)> {
     let docker = turn.docker(Scope::DockerRead);
     let listed = docker.glance().await?;
     let running: Vec<&str> = listed.iter().filter(|one| one.state == "running").map(|one| one.id.as_str()).collect();
-    // a page does not wait for an Engine that hangs
-    let known = tokio::time::timeout(INSPECTED_WITHIN, docker.inspect_all(&running)).await.unwrap_or_default();
+    let known = docker.inspect_within(&running, INSPECTED_WITHIN).await;
     let pids = known.into_iter().flatten().map(|one| (one.id, one.state.pid)).collect();
     Some((listed, pids))
 }
@@ -94,5 +104,8 @@ fn own(machine: &Machine, page: &mut Exposition) {
     page.counter("process_cpu_seconds_total", help, stat.utime.saturating_add(stat.stime) as f64 / ticks);
     let resident = stat.rss.saturating_mul(machine.kernel.page_size());
     page.gauge("process_resident_memory_bytes", "Memory of this server that is in RAM.", resident);
-    page.gauge("process_threads", "Threads of this server.", stat.threads);
+    page.gauge("smcp_process_threads", "Threads of this server.", stat.threads);
+    let age = machine.kernel.since_boot(&machine.root).as_secs_f64() - stat.starttime as f64 / ticks;
+    let now = machine.kernel.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    page.gauge("process_start_time_seconds", "When this server was started, since 1970.", now - age);
 }

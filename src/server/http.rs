@@ -229,7 +229,11 @@ fn rpc_error(status: StatusCode, code: i32, message: &str) -> Answer {
 }
 
 fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)).boxed());
+    with_bytes(status, content_type, body.into())
+}
+
+fn with_bytes(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body).boxed());
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer

@@ -44,7 +44,11 @@ pub(super) fn of(tools: &[&Entry], grants: &Grants) -> String {
         let shown = part.iter().map(|grant| format!("`{grant}`")).filter(|grant| grant.len() <= LONGEST).take(NAMED);
         let shown: Vec<String> = shown.collect();
         let more = part.len() - shown.len();
-        let more = if more > 0 { format!(" and {more} more (`identity` tells all)") } else { String::new() };
+        let more = match (shown.is_empty(), more) {
+            (_, 0) => String::new(),
+            (true, _) => "`identity` tells what".to_owned(),
+            (false, more) => format!(" and {more} more, which `identity` tells"),
+        };
         words.push(format!("Some of it you may only do in part: {}{more}.", shown.join(", ")));
     }
     format!("{}\n\n{READING}", words.join(" "))

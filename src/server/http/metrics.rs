@@ -1,13 +1,15 @@
 //! `/metrics`: the page for Prometheus.
 
-use std::future::pending;
+use std::sync::Arc;
 
 use http::StatusCode;
 use rmcp::model::JsonObject;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Answer, Http, Sender, answer, busy, plain,
+    Answer, Http, Sender, busy, plain,
     route::{Access, READING, Route},
+    with_bytes,
 };
 use crate::{
     config::Service,
@@ -26,18 +28,24 @@ pub(super) const ROUTE: Route = Route {
 };
 
 async fn scraped(http: &Http, sender: Sender) -> Answer {
-    let call = Call {
-        tool: PAGE,
-        arguments: JsonObject::default(),
-        caller: &sender.caller,
-        peer: Some(sender.peer),
-        client: None,
-        request: None,
-        steps: None,
-    };
-    // a client that leaves drops this, and the call with it
-    match http.inner.gate.page(&call, pending()).await {
-        Ok(page) => answer(StatusCode::OK, CONTENT_TYPE, page.as_ref().to_owned()),
+    let stop = CancellationToken::new();
+    // a client that leaves drops this: its call ends then, and is on record as one that was cancelled
+    let _stop = stop.clone().drop_guard();
+    let gate = Arc::clone(&http.inner.gate);
+    let page = tokio::spawn(async move {
+        let call = Call {
+            tool: PAGE,
+            arguments: JsonObject::default(),
+            caller: &sender.caller,
+            peer: Some(sender.peer),
+            client: None,
+            request: None,
+            steps: None,
+        };
+        gate.page(&call, stop.cancelled()).await
+    });
+    match page.await.unwrap_or_else(|error| Err(Refusal::Failed(Failure::Internal(error.into())))) {
+        Ok(page) => with_bytes(StatusCode::OK, CONTENT_TYPE, page),
         Err(Refusal::NoSuchTool) => {
             plain(StatusCode::NOT_FOUND, "there is no /metrics for these credentials: it takes a grant of metrics:read")
         }
