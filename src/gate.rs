@@ -430,7 +430,7 @@ impl Asked {
             Ok(answer) => {
                 record.bytes = Some(bytes(answer) as u64);
                 // a list shows what any of them allows
-                record.grant = self.grant(true);
+                record.grant = record.grant.or_else(|| self.grant(true));
             }
             Err(failure) => {
                 if matches!(failure, Failure::NotGranted(_)) {

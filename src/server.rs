@@ -34,7 +34,6 @@ use crate::{
     auth::Caller,
     failure::Failure,
     gate::{Call, Gate, Refusal},
-    grant::Grants,
     text,
     tool::Step,
 };
@@ -82,9 +81,9 @@ impl Server {
 }
 
 impl ServerHandler for Server {
-    /// What is said where no caller is known: rmcp itself asks for it, to learn which protocols are spoken.
+    /// What is said where no caller is known: rmcp itself asks for it, with every request.
     fn get_info(&self) -> ServerConfig {
-        announced(&Caller::local(Grants::all()), &self.gate)
+        own(ServerCapabilities::builder().enable_tools().build())
     }
 
     async fn initialize(
@@ -241,8 +240,13 @@ fn announced(caller: &Caller, gate: &Gate) -> ServerConfig {
         true => ServerCapabilities::default(),
         false => ServerCapabilities::builder().enable_tools().build(),
     };
+    own(capabilities).with_instructions(instructions::of(&tools, &caller.grants))
+}
+
+/// What this server is.
+fn own(capabilities: ServerCapabilities) -> ServerConfig {
     let own = Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).with_title("System Manager");
-    ServerConfig::new(capabilities).with_server_info(own).with_instructions(instructions::of(&tools, &caller.grants))
+    ServerConfig::new(capabilities).with_server_info(own)
 }
 
 /// What the client of a request says it is.
