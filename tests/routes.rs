@@ -2,7 +2,12 @@
 
 use std::{
     fs,
+    io::{Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixListener},
+    path::Path,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -119,25 +124,53 @@ fn a_listener_serves_what_the_configuration_says_and_nothing_else() {
     assert_eq!(page(0).status, 404);
 }
 
+/// An Engine with one container, which it lists and of which it tells nothing more. Says when it is asked.
+fn silent_engine(socket: &Path) -> mpsc::Receiver<()> {
+    let listener = UnixListener::bind(socket).unwrap();
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).unwrap();
+    let (asked, told) = mpsc::channel();
+    thread::spawn(move || {
+        let mut kept = vec![];
+        for stream in listener.incoming() {
+            let (mut stream, mut head) = (stream.unwrap(), [0; 4096]);
+            let length = stream.read(&mut head).unwrap_or(0);
+            if String::from_utf8_lossy(&head[..length]).contains("/containers/json") {
+                let body = json!([{ "Id": "a".repeat(64), "Names": ["/web"], "State": "running" }]).to_string();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all((head + &body).as_bytes());
+            } else {
+                // the test may have ended
+                let _ = asked.send(());
+                kept.push(stream);
+            }
+        }
+    });
+    told
+}
+
 /// Prometheus gives up after a time of its own, and the slowest pages are the ones to know of.
 #[test]
 fn a_page_whose_reader_has_left_is_on_record() {
     let scratch = Scratch::new();
-    // an Engine that takes the question and never answers
     let socket = scratch.path("engine.sock");
-    let engine = UnixListener::bind(&socket).unwrap();
-    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+    let engine = silent_engine(&socket);
     let keys = vec![Key::new("agent").with_grants(&["metrics:read", "docker:read"])];
     let config = format!("docker: (socket: {socket:?}),");
     let server = Setup { keys, config, scratch, ..Setup::default() }.start();
-    let mut wire = server.connect();
-    wire.send(Request::new("GET", "/metrics").token(server.token()).bytes()).unwrap();
-    let _asked = engine.accept().unwrap();
-    drop(wire);
-    let record =
-        eventually("it is on record", || server.calls().into_iter().find(|record| record["tool"] == "/metrics"));
-    assert_eq!((&record["outcome"], &record["kind"]), (&json!("error"), &json!("cancelled")), "{record}");
+    // the page waits a second for the Engine: where the machine is slower than that, it is there before its reader is seen to have left
+    let record = eventually("a page is on record as one that nobody waits for", || {
+        let mut wire = server.connect();
+        wire.send(Request::new("GET", "/metrics").token(server.token()).bytes()).unwrap();
+        engine.recv().unwrap();
+        drop(wire);
+        thread::sleep(Duration::from_millis(200));
+        server.calls().into_iter().find(|record| record["tool"] == "/metrics" && record["kind"] == "cancelled")
+    });
+    assert_eq!((&record["outcome"], &record["decision"]), (&json!("error"), &json!("allowed")), "{record}");
     let page = get(&server, "/metrics").text();
-    assert_eq!(figure(&page, "smcp_calls_total{tool=\"/metrics\",outcome=\"cancelled\"}"), Some(1.0), "{page}");
-    assert_eq!(figure(&page, "smcp_docker_up"), Some(0.0), "{page}");
+    assert!(figure(&page, "smcp_calls_total{tool=\"/metrics\",outcome=\"cancelled\"}") >= Some(1.0), "{page}");
+    assert!(!page.contains("container_cpu"), "of what the Engine does not tell there are no figures: {page}");
 }

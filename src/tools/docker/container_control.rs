@@ -201,7 +201,7 @@ impl ContainerControl {
                 api.kill_container(id, Some(KillContainerOptions { signal })).await
             }
         };
-        sent.map_err(|error| docker.failed(&format!("{} {}", self.action.name(), target.name()), error))
+        sent.map_err(|error| docker.failed(&format!("{} {}", self.action.granted().name(), target.name()), error))
     }
 
     /// Waits until the state is what was asked for, and says what is odd about it.
@@ -241,17 +241,6 @@ impl Action {
             Self::Pause => scope::Action::Pause,
             Self::Unpause => scope::Action::Unpause,
             Self::Kill => scope::Action::Kill,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Stop => "stop",
-            Self::Restart => "restart",
-            Self::Pause => "pause",
-            Self::Unpause => "unpause",
-            Self::Kill => "kill",
         }
     }
 }
