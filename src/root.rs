@@ -154,9 +154,9 @@ impl Root {
         Ok(Directory { dir, path: path.to_owned(), root: self })
     }
 
-    /// The figures of the filesystem at `path`, which need not be UTF-8, and its `st_dev`. May block for as long as a dead server does
-    /// not answer.
-    pub fn statvfs(&self, path: &[u8]) -> io::Result<(StatVfs, u64)> {
+    /// The figures of the filesystem at `path`, which need not be UTF-8, its `st_dev`, and the magic number of its type (statfs(2)). May block for
+    /// as long as a dead server does not answer.
+    pub fn statvfs(&self, path: &[u8]) -> io::Result<(StatVfs, u64, u64)> {
         let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let fd = match openat2(&self.dir, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how) {
             Err(Errno::NOSYS | Errno::PERM) if self.live => {
@@ -164,7 +164,7 @@ impl Root {
             }
             opened => opened?,
         };
-        Ok((fstatvfs(&fd)?, fstat(&fd)?.st_dev))
+        Ok((fstatvfs(&fd)?, fstat(&fd)?.st_dev, fstatfs(&fd)?.f_type as u64))
     }
 
     /// For kernels before 5.6, and sandboxes that do not know openat2. On the live machine there is nothing to be kept inside of: every

@@ -498,10 +498,16 @@ fn is_left_out(mount: &Mount) -> bool {
         || Kind::of_mount(mount) == Kind::Image && mount.fs_type == b"zfs"
 }
 
+/// The magic number of btrfs, of the kernel's linux/magic.h.
+const BTRFS: u64 = 0x9123_683E;
+
 /// Whether the mount point leads to another filesystem here than on the machine: a mounted `/` need not show what was mounted later.
 fn lies_elsewhere(mount: &Mount, statfs: &Statfs) -> bool {
-    // subvolumes have device numbers that are in no mount table
-    mount.fs_type != b"btrfs" && statfs.device.is_some_and(|device| device != (mount.major, mount.minor))
+    if mount.fs_type == b"btrfs" {
+        // subvolumes have device numbers that are in no mount table
+        return statfs.magic.is_some_and(|magic| magic != BTRFS);
+    }
+    statfs.device.is_some_and(|device| device != (mount.major, mount.minor))
 }
 
 /// What is known of a filesystem that takes no writes any more. Its option is `ro` after an error, and also after its mount, or another
@@ -599,6 +605,20 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_hides_a_mount_from_this_server_is_not_taken_for_it() {
+        let is = |line: &str, device, magic| {
+            lies_elsewhere(&mount(line), &Statfs { device: Some(device), magic: Some(magic), ..statfs(10, 5) })
+        };
+        let (ext4, subvolume) =
+            ("1 1 8:1 / /srv rw - ext4 /dev/sda1 rw", "1 1 0:40 /home /home rw - btrfs /dev/sdb rw");
+        const TMPFS: u64 = 0x0102_1994;
+        assert!(!is(ext4, (8, 1), 0xEF53) && is(ext4, (0, 30), TMPFS));
+        // its own device number is another than the table's
+        assert!(!is(subvolume, (0, 45), BTRFS) && is(subvolume, (0, 45), TMPFS));
+        assert!(!lies_elsewhere(&mount(subvolume), &statfs(10, 5)), "of a recorded machine nothing is known");
+    }
+
+    #[test]
     fn monitoring_leaves_out_what_holds_no_data_and_what_is_a_container_s() {
         let is = |point: &str, kind: &str, source: &str| {
             is_left_out(&mount(&format!("1 1 8:1 / {point} rw - {kind} {source} rw")))
@@ -639,7 +659,7 @@ pub(super) mod tests {
     }
 
     fn statfs(bytes: u64, bytes_free: u64) -> Statfs {
-        Statfs { bytes, bytes_free, bytes_available: bytes_free, inodes: 0, inodes_free: 0, device: None }
+        Statfs { bytes, bytes_free, bytes_available: bytes_free, inodes: 0, inodes_free: 0, device: None, magic: None }
     }
 
     /// The filesystems of a table, each with the bytes that it has and that are free.

@@ -56,6 +56,8 @@ pub struct Statfs {
     /// `st_dev` of the mount point, major and minor: another than the mount table's is another filesystem's, which lies there in this
     /// view of the tree. `None` on a recorded machine.
     pub device: Option<(u32, u32)>,
+    /// The magic number of the type of what lies there. `None` on a recorded machine.
+    pub magic: Option<u64>,
 }
 
 /// The kernel this program runs on.
@@ -85,7 +87,7 @@ impl Kernel for Live {
     }
 
     fn statfs(&self, root: &Root, mount_point: &[u8]) -> io::Result<Statfs> {
-        let (stat, device) = root.statvfs(mount_point)?;
+        let (stat, device, magic) = root.statvfs(mount_point)?;
         Ok(Statfs {
             bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
             bytes_free: stat.f_bfree.saturating_mul(stat.f_frsize),
@@ -93,6 +95,7 @@ impl Kernel for Live {
             inodes: stat.f_files,
             inodes_free: stat.f_ffree,
             device: Some((rustix::fs::major(device), rustix::fs::minor(device))),
+            magic: Some(magic),
         })
     }
 

@@ -145,6 +145,7 @@ impl Kernel for Recorded {
             inodes: stat.files,
             inodes_free: stat.files_free,
             device: None,
+            magic: None,
         })
     }
 
