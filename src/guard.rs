@@ -8,7 +8,6 @@
 mod answer;
 mod head;
 mod judge;
-mod place;
 mod pull;
 mod request;
 pub mod table;
@@ -32,7 +31,6 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use head::Head;
-pub use place::Place;
 pub use request::Call;
 
 use crate::{

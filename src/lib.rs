@@ -20,7 +20,7 @@
 //! ```
 //!
 //! # Where things are
-//! Imports point down this list, checked by a test: [`failure`], [`scope`], [`lane`] → [`proc`], [`root`], [`text`], [`table`], [`page`], [`threads`] →
+//! Imports point down this list, checked by a test: [`failure`], [`scope`], [`lane`] → [`proc`], [`root`], [`text`], [`table`], [`page`], [`threads`], [`unix`] →
 //! [`gap`], [`grant`], [`exposition`] → [`jail`], [`docker`], [`auth`] → [`host`] → [`facts`] → [`audit`], [`tool`], `bucket` → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`],
 //! [`init`] → [`args`] → [`command`] → `main`.
 //!
@@ -80,3 +80,4 @@ pub mod text;
 pub mod threads;
 pub mod tool;
 pub mod tools;
+pub mod unix;

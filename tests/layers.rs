@@ -14,7 +14,7 @@ use systemmanager_mcp::{
 /// Lowest first. A module may use what stands before it.
 const LAYERS: &[&[&str]] = &[
     &["failure", "scope", "lane"],
-    &["proc", "root", "text", "table", "page", "threads"],
+    &["proc", "root", "text", "table", "page", "threads", "unix"],
     &["gap", "grant", "exposition"],
     &["jail", "docker", "auth"],
     &["host"],

@@ -9,8 +9,9 @@ use super::{Error, end, machinery::own_container, systemd};
 use crate::{
     audit::{Audit, Sink},
     config::Level,
-    guard::{Guard, Place, Settings},
+    guard::{Guard, Settings},
     jail::Trace,
+    unix::{Bound, For},
 };
 
 /// Guards.
@@ -37,7 +38,7 @@ pub(super) async fn run(settings: Settings, listen: &Path, audit: &Sink) -> Resu
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
     let staying = tokio::spawn(stay()?);
-    let (place, listener) = Place::listen(listen)
+    let (bound, listener) = Bound::listen(listen, For::Group)
         .map_err(|error| Error::Other(format!("cannot listen at {}: {error}", listen.display())))?;
     let passes = if settings.read_only { "what reads" } else { "what reads, and what this program changes" };
     tracing::info!(socket = %listen.display(), docker = %settings.docker.display(), passes, "guarding");
@@ -45,7 +46,7 @@ pub(super) async fn run(settings: Settings, listen: &Path, audit: &Sink) -> Resu
     systemd::ready(&format!("lets through {passes}"));
     let settings = Settings { own: own_container(), ..settings };
     Arc::new(Guard::new(settings, Arc::clone(&audit))).serve(listener, stop).await;
-    drop(place);
+    drop(bound);
     living.abort();
     ending.abort();
     staying.abort();

@@ -1,4 +1,4 @@
-//! Where the guard listens: a Unix socket of its own, for its user and its group.
+//! A Unix socket that this program listens at.
 
 use std::{
     io,
@@ -13,30 +13,47 @@ use rustix::{
 };
 use tokio::net::UnixListener;
 
-/// A socket, taken away again when dropped, if it is still ours.
+/// Who may come in by a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// This process's user, and root.
+    User,
+    /// These, and this process's group.
+    Group,
+}
+
+impl For {
+    fn mode(self) -> Mode {
+        Mode::from_raw_mode(match self {
+            Self::User => 0o600,
+            Self::Group => 0o660,
+        })
+    }
+}
+
+/// A socket's name, taken away again when dropped, if it is still ours.
 #[derive(Debug)]
-pub struct Place {
+pub struct Bound {
     path: PathBuf,
     own: (u64, u64),
 }
 
-impl Place {
-    /// Listens at `path`, for user and group (mode 0660). What is there already is replaced only if it is a socket that this user has left
-    /// behind and nobody listens at.
-    pub fn listen(path: &Path) -> io::Result<(Self, UnixListener)> {
+impl Bound {
+    /// Listens at `path`. What is there already is replaced only if it is a socket that this user has left behind and nobody listens at.
+    pub fn listen(path: &Path, whom: For) -> io::Result<(Self, UnixListener)> {
         clear(path)?;
         // nobody else may come in before the mode is set
-        let mask = umask(Mode::from_raw_mode(0o117));
+        let mask = umask(Mode::from_raw_mode(0o777) - whom.mode());
         let bound = UnixListener::bind(path);
         umask(mask);
         let listener = bound?;
-        rustix::fs::chmod(path, Mode::from_raw_mode(0o660))?;
+        rustix::fs::chmod(path, whom.mode())?;
         let own = identity(&rustix::fs::lstat(path)?);
         Ok((Self { path: path.to_owned(), own }, listener))
     }
 }
 
-impl Drop for Place {
+impl Drop for Bound {
     fn drop(&mut self) {
         if rustix::fs::lstat(&self.path).is_ok_and(|now| identity(&now) == self.own) {
             let _ = rustix::fs::unlink(&self.path);
