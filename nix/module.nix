@@ -10,6 +10,7 @@ let
   inherit (lib) mkOption types;
   cfg = config.services.systemmanager-mcp;
   ron = import ./ron.nix { inherit lib; };
+  file = import ./settings.nix { inherit lib ron; };
   unit = import ./unit.nix { inherit lib; };
 
   name = "systemmanager-mcp";
@@ -18,30 +19,18 @@ let
   credential = file: "/run/credentials/${name}.service/${file}";
 
   # written, and read by the program itself while the system is built: what it would refuse at boot fails here
-  configFile = pkgs.runCommand "${name}.ron" { text = ron.render settings; passAsFile = [ "text" ]; } ''
+  configFile = pkgs.runCommand "${name}.ron" { text = file.render settings; passAsFile = [ "text" ]; } ''
     ${lib.getExe cfg.package} check-config "$textPath"
     cp "$textPath" $out
   '';
 
-  # what is null is left out, so that the program's own default holds
   settings =
-    let
-      known = lib.filterAttrs (_: value: value != null) (removeAttrs cfg.settings [ "listeners" ]);
-    in
-    known
+    cfg.settings
     // {
       inherit docker;
-      log = ron.variant cfg.settings.log null;
-      files = cfg.settings.files // {
-        directories = map (directory: directory // { access = ron.variant directory.access null; }) directories;
-      };
     }
     // lib.optionalAttrs isLong { inherit listeners; }
-    // lib.optionalAttrs (cfg.tls.keyFile != null && !isLong && !(cfg.settings ? tls)) { tls = certificate; }
-    // lib.optionalAttrs (cfg.settings.audit != null) {
-      audit =
-        if cfg.settings.audit == "stderr" then ron.variant "Stderr" null else ron.variant "File" cfg.settings.audit;
-    };
+    // lib.optionalAttrs (cfg.tls.keyFile != null && !isLong && cfg.settings.tls == null) { tls = certificate; };
 
   # each key by itself: one that is said leaves the others as they are
   docker =
@@ -55,25 +44,24 @@ let
     in
     (if cfg.docker.enable then own else lib.optionalAttrs (!(said ? socket)) { off = true; }) // said;
 
-  directories = cfg.settings.files.directories;
+  orElse = default: it: if it == null then default else it;
+  directories = orElse [ ] cfg.settings.files.directories;
   changed = map (directory: directory.path) (lib.filter (directory: directory.access == "Rw") directories);
   isIn = parent: path: path == parent || lib.hasPrefix "${parent}/" path;
   isHome = path: lib.any (home: isIn home path) [ "/home" "/root" "/run/user" ];
   isLoopback = address: lib.hasPrefix "127." address || lib.hasPrefix "[::1]:" address;
-  isLong = cfg.settings.listeners != [ ];
-  binds = if isLong then map (listener: listener.bind) cfg.settings.listeners else cfg.settings.listen;
+  long = orElse [ ] cfg.settings.listeners;
+  isLong = long != [ ];
+  binds = if isLong then map (listener: listener.bind) long else orElse (file.default "listen") cfg.settings.listen;
   beyond = lib.filter (address: !isLoopback address) binds;
   # the certificate of `tls` is for every listener that says nothing else
   listeners = map (
     listener:
     listener
-    // {
-      serves = map (service: ron.variant service null) listener.serves;
-    }
-    // lib.optionalAttrs (cfg.tls.keyFile != null && !(listener.plain_text or false) && (listener.tls or null) == null) {
+    // lib.optionalAttrs (cfg.tls.keyFile != null && listener.plain_text != true && listener.tls == null) {
       tls = certificate;
     }
-  ) cfg.settings.listeners;
+  ) long;
   certificate = {
     certificate = credential "tls.crt";
     key = credential "tls.key";
@@ -114,86 +102,8 @@ in
 
     settings = mkOption {
       default = { };
-      description = "The configuration file, key by key as in images/config.example.ron. The program checks it while the system is built.";
-      type = types.submodule {
-        freeformType = types.attrsOf types.anything;
-        options = {
-          listen = mkOption {
-            type = types.listOf types.str;
-            default = [ "127.0.0.1:8080" ];
-            description = "Addresses to listen on, `address:port`. Beyond loopback it takes TLS, or `plain_text = true`.";
-          };
-          listeners = mkOption {
-            default = [ ];
-            description = "Places where callers come in, instead of `listen`: each with what it serves, and its own `tls` or `plain_text = true`. The certificate of `tls.certificateFile` is for those that have neither.";
-            type = types.listOf (
-              types.submodule {
-                freeformType = types.attrsOf types.anything;
-                options = {
-                  bind = mkOption {
-                    type = types.str;
-                    description = "An address, `address:port`.";
-                  };
-                  serves = mkOption {
-                    type = types.listOf (types.enum [ "Mcp" "Metrics" ]);
-                    default = [ "Mcp" "Metrics" ];
-                    description = "What is served there.";
-                  };
-                };
-              }
-            );
-          };
-          audit = mkOption {
-            type = types.nullOr types.str;
-            default = null;
-            example = "stderr";
-            description = "Where calls are recorded: a path, or `stderr` for the journal. Null: audit.jsonl in /var/lib/systemmanager-mcp.";
-          };
-          log = mkOption {
-            type = types.enum [ "Error" "Warn" "Info" "Debug" "Trace" ];
-            default = "Info";
-            description = "How much the program says about itself in the journal.";
-          };
-          docker = mkOption {
-            type = types.attrsOf types.anything;
-            default = { };
-            example = lib.literalExpression ''{ allow = [ { scope = "docker:control"; names = [ "web-*" ]; } ]; }'';
-            description = "Which containers callers reach. Unless they are said here, `socket`, `binds`, `registries` and `update_privileged` are docker-guard's; without docker-guard Docker is left alone, unless there is a `socket` here.";
-          };
-          files = mkOption {
-            default = { };
-            description = "Which files callers may see and change.";
-            type = types.submodule {
-              freeformType = types.attrsOf types.anything;
-              options.directories = mkOption {
-                default = [ ];
-                description = "Directories of which callers with `files:read` see everything that the service's user may read.";
-                type = types.listOf (
-                  types.submodule {
-                    options = {
-                      path = mkOption {
-                        type = types.str;
-                        example = "/var/log";
-                        description = "An absolute path.";
-                      };
-                      access = mkOption {
-                        type = types.enum [ "Ro" "Rw" ];
-                        default = "Ro";
-                        description = "`Rw`: callers with `files:write` change them. The unit opens the directory for writing; its owner or group is still to let the service's user in.";
-                      };
-                      mounts = mkOption {
-                        type = types.bool;
-                        default = false;
-                        description = "Whether other disks that are mounted below belong to it.";
-                      };
-                    };
-                  }
-                );
-              };
-            };
-          };
-        };
-      };
+      description = "The configuration file, key by key. What is null is left out, and has the program's own default. The program checks it while the system is built. Unless they are said here, `docker.socket`, `docker.binds`, `docker.registries` and `docker.update_privileged` are docker-guard's; without docker-guard Docker is left alone, unless there is a `docker.socket` here. The certificate of `tls.certificateFile` is for the listeners that say nothing else.";
+      type = types.submodule { inherit (file) options; };
     };
 
     docker = {
@@ -273,7 +183,7 @@ in
         message = "services.systemmanager-mcp.tls: set both certificateFile and keyFile, or none.";
       }
       {
-        assertion = isLong || beyond == [ ] || cfg.tls.keyFile != null || cfg.settings ? tls || cfg.settings.plain_text or false;
+        assertion = isLong || beyond == [ ] || cfg.tls.keyFile != null || cfg.settings.tls != null || cfg.settings.plain_text == true;
         message = "services.systemmanager-mcp.settings.listen: ${toString beyond} can be reached by others. Set tls.certificateFile and tls.keyFile, or settings.plain_text = true if something else encrypts (Tailscale, WireGuard, a proxy).";
       }
       {
@@ -330,6 +240,7 @@ in
           wantedBy = [ "multi-user.target" ];
           serviceConfig = {
             ExecStart = lib.escapeShellArgs [ (lib.getExe cfg.package) "serve" "--config" configFile ];
+            ExecReload = lib.escapeShellArgs [ (lib.getExe cfg.package) "reload" "--config" configFile ];
             LoadCredential =
               lib.optional (cfg.tokenFile != null) "tokens.ron:${cfg.tokenFile}"
               ++ lib.optionals (cfg.tls.keyFile != null) [ "tls.crt:${cfg.tls.certificateFile}" "tls.key:${cfg.tls.keyFile}" ];

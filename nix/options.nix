@@ -11,7 +11,7 @@ let
       let
         it = set.${name};
         path = "${prefix}.${name}";
-        isList = lib.hasPrefix "list of" (it.type.description or it.type.name or "");
+        isList = lib.hasInfix "list of" (it.type.description or it.type.name or "");
         below = it.type.getSubOptions or (_: { }) [ ];
       in
       if lib.hasPrefix "_" name then

@@ -60,6 +60,8 @@ pub enum Command {
     },
     /// Check a configuration file.
     CheckConfig(PathBuf),
+    /// Have the server at work read this configuration again, or the default one.
+    Reload(Option<PathBuf>),
     /// Make a token.
     TokenNew {
         /// What its owner calls it.
@@ -248,6 +250,13 @@ const COMMANDS: &[Spec] = &[
         flags: &[],
         about: "check a configuration file and change nothing",
         build: |given| Ok(Command::CheckConfig(given.needed("FILE")?.into())),
+    },
+    Spec {
+        words: &["reload"],
+        operands: &[],
+        flags: &[&[flag("config", "FILE", "of the server at work; default: /etc/systemmanager-mcp/config.ron")]],
+        about: "have the server at work read its configuration, tokens and certificates again, and say what came of it",
+        build: |given| Ok(Command::Reload(given.one("config").map(Into::into))),
     },
     Spec {
         words: &["token", "new"],
@@ -829,6 +838,8 @@ mod tests {
     fn the_other_commands_read() {
         assert_eq!(read("tools --markdown"), Ok(Command::Tools { markdown: true }));
         assert_eq!(read("check-config /c"), Ok(Command::CheckConfig("/c".into())));
+        assert_eq!(read("reload"), Ok(Command::Reload(None)));
+        assert_eq!(read("reload --config /c"), Ok(Command::Reload(Some("/c".into()))));
         assert_eq!(read("healthcheck"), Ok(Command::Healthcheck(Health::Default)));
         assert_eq!(read("healthcheck --config /c"), Ok(Command::Healthcheck(Health::Config("/c".into()))));
         let there = Health::At("127.0.0.1:1".parse().unwrap());

@@ -2,11 +2,13 @@
 
 mod call;
 mod client_config;
+mod control;
 mod docker_guard;
 mod doctor;
 mod healthcheck;
 mod log;
 mod machinery;
+mod reload;
 mod repair;
 mod serve;
 mod stdio;
@@ -92,10 +94,15 @@ fn dispatch(command: Command, idle: fn()) -> Result<(), Error> {
             say("ok")
         }
         Command::TokenNew { name, grants, lifetime, sources, file } => {
-            token::new(&token_file(file, &environment)?, Wanted { name, grants, lifetime, sources })
+            let (file, state) = token_file(file, &environment)?;
+            token::new(&file, &state, Wanted { name, grants, lifetime, sources })
         }
-        Command::TokenList(file) => token::list(&token_file(file, &environment)?),
-        Command::TokenRevoke { which, file } => token::revoke(&token_file(file, &environment)?, &which),
+        Command::TokenList(file) => token::list(&token_file(file, &environment)?.0),
+        Command::TokenRevoke { which, file } => {
+            let (file, state) = token_file(file, &environment)?;
+            token::revoke(&file, &state, &which)
+        }
+        Command::Reload(config) => reload::run(config, &environment),
         Command::Doctor(source) => doctor::run(&source, &environment),
         Command::Healthcheck(health) => {
             let (address, tls) = listener(health, &environment)?;
@@ -150,17 +157,23 @@ fn say_cut_off(gate: &Gate) {
     }
 }
 
-/// The token file that a `token` command means.
-fn token_file(file: TokenFile, environment: &Environment) -> Result<PathBuf, Error> {
+/// The token file that a `token` command means, and where the server keeps its state that may be at work with it.
+fn token_file(file: TokenFile, environment: &Environment) -> Result<(PathBuf, PathBuf), Error> {
     let settings = match file {
-        TokenFile::At(file) => return Ok(file),
+        TokenFile::At(file) => {
+            let usual = environment.state_directory();
+            let beside = file.parent().filter(|parent| rustix::fs::lstat(parent.join(control::NAME)).is_ok());
+            let state = beside.map_or(usual, Path::to_owned);
+            return Ok((file, state));
+        }
         TokenFile::Config(config) => Settings::read(&config, environment)?,
         TokenFile::Default => Settings::of(&Source::Flags(Flags::default()), Path::new(DEFAULT_FILE), environment)?,
     };
-    Ok(match settings.tokens {
+    let file = match settings.tokens {
         Tokens::Store(file) => file,
         Tokens::Trial(_) => settings.state_directory.join(store::FILE_NAME),
-    })
+    };
+    Ok((file, settings.state_directory))
 }
 
 /// The address a health check asks, and whether TLS is spoken there.

@@ -153,6 +153,14 @@ impl Docker {
         }
     }
 
+    /// The same under other settings. Who holds a container still holds it.
+    pub fn under(&self, settings: Settings) -> Self {
+        let new = Self::new(settings);
+        // places, and what is held, are of the machine
+        let Self { long, abreast, counting, held, .. } = self.clone();
+        Self { long, abreast, counting, held, ..new }
+    }
+
     /// No Engine: for a recorded machine, which has none to ask.
     pub fn none() -> Self {
         Self::new(Settings { socket: Socket::None, ..Settings::default() })

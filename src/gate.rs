@@ -30,9 +30,11 @@ pub use shape::Answer;
 use crate::{
     audit::{Audit, Client, Decision, Outcome, Record, RequestId},
     auth::Caller,
+    docker,
     failure::Failure,
     grant::{self, Grants, Used},
     host::Host,
+    jail,
     lane::{Lane, PerLane, Room},
     text,
     tool::{Entry, Step, Turn},
@@ -111,7 +113,7 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Gate {
     tools: &'static [Entry],
-    host: Host,
+    host: RwLock<Host>,
     audit: Arc<Audit>,
     limits: RwLock<Limits>,
     lanes: Arc<Lanes>,
@@ -129,7 +131,7 @@ impl Gate {
     pub fn new(tools: &'static [Entry], host: Host, audit: Arc<Audit>, limits: Limits) -> Self {
         Self {
             tools,
-            host,
+            host: RwLock::new(host),
             audit,
             lanes: Arc::new(Lanes::new(&limits.lanes)),
             limits: RwLock::new(limits),
@@ -141,9 +143,19 @@ impl Gate {
         }
     }
 
-    /// The machine behind it.
-    pub fn host(&self) -> &Host {
-        &self.host
+    /// The machine behind it, as far as callers reach it now.
+    pub fn host(&self) -> Host {
+        self.host.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has every call that begins from now on reach only what these say of Docker and of files, also one that waits already.
+    pub fn reach(&self, docker: docker::Settings, files: jail::Settings) {
+        let mut host = self.host.write().unwrap_or_else(PoisonError::into_inner);
+        let (docker, files) = (host.docker().under(docker), host.jail().under(files));
+        *host = host.clone().with_docker(docker).with_jail(files);
+        drop(host);
+        // what was read before can tell of what is no longer reached
+        self.shared.clear();
     }
 
     /// The log of its calls.
@@ -341,7 +353,7 @@ impl Gate {
             used: Arc::default(),
             target: OnceLock::new(),
             began: Instant::now(),
-            host: self.host.clone(),
+            host: self.host(),
             audit: Arc::clone(&self.audit),
         }
     }
@@ -350,7 +362,7 @@ impl Gate {
     async fn turn(&self, tool: &Entry, asked: &Asked) -> Result<Turn, Failure> {
         let (deadline, caller) = (self.limits().deadline, &asked.caller);
         let seat = self.lanes.enter(tool.lane, caller, deadline).await?;
-        let turn = Turn::seated(self.host.clone(), Arc::clone(caller), seat).using(Arc::clone(&asked.used));
+        let turn = Turn::seated(self.host(), Arc::clone(caller), seat).using(Arc::clone(&asked.used));
         let (lanes, caller) = (Arc::clone(&self.lanes), Arc::clone(caller));
         Ok(turn.entering(Box::new(move |lane| {
             let (lanes, caller) = (Arc::clone(&lanes), Arc::clone(&caller));

@@ -154,15 +154,26 @@ impl Jail {
     /// Those that `settings` allow. None needs to be there yet: each is opened anew for every call, so that what is mounted or put in
     /// its place later is what is seen.
     pub fn new(settings: Settings) -> Self {
-        let open = |allowed: &Allowed| Directory { allowed: allowed.clone(), linked: OnceLock::new() };
-        let directories: Vec<Directory> = settings.allowed.iter().map(open).collect();
+        Self::after(&[], settings, Arc::default())
+    }
+
+    /// The same files under other settings. What is being written is still written by one at a time, and a directory that was first found
+    /// without links still has to be one.
+    pub fn under(&self, settings: Settings) -> Self {
+        Self::after(&self.inner.directories, settings, Arc::clone(&self.inner.writers))
+    }
+
+    fn after(before: &[Directory], settings: Settings, writers: Arc<write::Writers>) -> Self {
+        let directory = |allowed: &Allowed| {
+            let known = before.iter().find(|one| one.allowed.path == allowed.path);
+            let linked = known.map(|one| one.linked.clone()).unwrap_or_default();
+            Directory { allowed: allowed.clone(), linked }
+        };
+        let directories: Vec<Directory> = settings.allowed.iter().map(directory).collect();
         for directory in &directories {
             let _ = directory.open(&settings.root);
         }
-        Self {
-            inner: Arc::new(Inner { settings, directories, writers: Arc::default() }),
-            within: Arc::new(Within::everywhere()),
-        }
+        Self { inner: Arc::new(Inner { settings, directories, writers }), within: Arc::new(Within::everywhere()) }
     }
 
     /// Of this, as far as these grants of `scope` reach for `action`.

@@ -160,16 +160,16 @@ fn a_forwarded_address_is_not_the_callers() {
 }
 
 #[test]
-fn a_revoked_token_dies_on_sighup_and_no_other_does() {
+fn a_revoked_token_dies_and_no_other_does() {
     let server = Setup { keys: vec![Key::new("stays"), Key::new("goes")], ..Setup::default() }.start();
     let ask = |at: usize| server.ask(&Request::rpc("tools/list", json!({})).token(server.keys[at].text())).status;
     assert_eq!((ask(0), ask(1)), (200, 200));
     let file = server.scratch.path("tokens.ron").display().to_string();
     let said = run(&server.scratch, &["token", "revoke", "goes", "--token-file", &file]);
     assert_eq!(said.code, Some(0), "{}", said.err);
-    assert!(server.reload().contains("read anew"));
-    assert_eq!((ask(0), ask(1)), (200, 401));
+    eventually("it is let in no more", || (ask(1) == 401).then_some(()));
     eventually("it is on record", || (server.audit().pop()?["kind"] == "unknown").then_some(()));
+    assert_eq!(ask(0), 200);
 }
 
 #[test]
@@ -183,60 +183,6 @@ fn a_connection_that_stays_open_does_not_outlive_its_token() {
     assert_eq!(wire.ask(&request).status, 401);
 }
 
-#[test]
-fn what_does_not_read_well_on_sighup_changes_nothing() {
-    let server = Server::new();
-    let newcomer = Key::new("newcomer");
-    let both = token_file(&[&server.keys[0], &newcomer]);
-    let config = server.scratch.read("config.ron");
-    let status = |key: &Key| server.ask(&Request::rpc("tools/list", json!({})).token(key.text())).status;
-
-    for (name, config, tokens) in [
-        ("config.ron", "(listen: hunter2", both.as_str()),
-        ("config.ron", "(no_such_key: \"hunter2\")", &both),
-        ("tokens.ron", &config, "[(id: \"hunter2\"]"),
-        ("tokens.ron", &config, "hunter2"),
-    ] {
-        server.scratch.write("config.ron", config);
-        server.scratch.write("tokens.ron", tokens);
-        let said = server.reload();
-        assert!(said.contains("not reloaded") && said.contains(&format!("{name}:1:")), "{said}");
-        assert!(!said.contains("hunter2"), "it quotes the file: {said}");
-        assert_eq!((status(&server.keys[0]), status(&newcomer)), (200, 401), "{name}");
-    }
-
-    server.scratch.write("config.ron", &config);
-    server.scratch.write("tokens.ron", &both);
-    assert!(server.reload().contains("read anew"));
-    assert_eq!((status(&server.keys[0]), status(&newcomer)), (200, 200));
-}
-
-#[test]
-fn what_a_running_server_cannot_take_up_needs_a_restart_and_it_says_so() {
-    let server = Server::new();
-    let config = server.scratch.read("config.ron");
-    let with = |text: &str| config.replace("limits:", &format!("{text}, limits:"));
-    server.scratch.write("elsewhere.ron", server.scratch.read("tokens.ron"));
-    for (key, text) in [
-        ("files", with("files: (directories: [(path: \"/srv\")])")),
-        ("files", with("files: (deny: [\"*.bak\"])")),
-        ("files", with("files: (default_deny: false)")),
-        ("docker", with("docker: (binds: [\"/srv/data\"])")),
-        ("docker", with("docker: (off: true)")),
-        ("docker", with("docker: (registries: [])")),
-        ("docker", with("docker: (update_privileged: true)")),
-        ("log", with("log: Debug")),
-        // they would be let in, and their file not be kept from callers
-        ("tokens", config.replace("/tokens.ron", "/elsewhere.ron")),
-    ] {
-        server.scratch.write("config.ron", &text);
-        let said = server.reload();
-        assert!(said.contains("not reloaded") && said.contains("restart") && said.contains(key), "{text}: {said}");
-    }
-    server.scratch.write("config.ron", &config);
-    assert!(server.reload().contains("read anew"));
-}
-
 /// In a directory that others may write to, anybody can put a token file of his own in its place.
 #[test]
 fn a_token_file_that_others_could_have_put_there_lets_nobody_in() {
@@ -246,12 +192,12 @@ fn a_token_file_that_others_could_have_put_there_lets_nobody_in() {
     let before = fs::metadata(&directory).unwrap().permissions().mode();
     let evil = Key::new("evil");
     let old = server.scratch.read("tokens.ron");
-    server.scratch.write("tokens.ron", token_file(&[&evil]));
     let is_in = |key: &str| server.ask(&Request::rpc("tools/list", json!({})).token(key)).status == 200;
     for bits in [0o777, 0o770, 0o702] {
         mode(bits);
+        server.scratch.write("tokens.ron", token_file(&[&evil]));
         let said = server.reload();
-        assert!(said.contains("not reloaded") && said.contains("chmod go-w"), "{bits:o}: {said}");
+        assert!(said.starts_with("wrong") && said.contains("chmod go-w"), "{bits:o}: {said}");
         assert!(is_in(server.token()) && !is_in(evil.text()), "{bits:o}");
     }
     mode(before);
@@ -267,7 +213,7 @@ fn a_token_file_that_others_could_have_put_there_lets_nobody_in() {
         assert!(said.contains("belongs to uid 65533") && said.contains("chown"), "{said}");
     }
     server.scratch.write("tokens.ron", old);
-    assert!(server.reload().contains("read anew"));
+    assert!(server.reload().starts_with("good"));
 }
 
 #[test]
@@ -276,12 +222,12 @@ fn a_configuration_that_everybody_may_write_or_that_is_no_file_is_not_read() {
     let file = server.scratch.path("config.ron");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
     let said = server.reload();
-    assert!(said.contains("not reloaded") && said.contains("chmod o-w"), "{said}");
+    assert!(said.starts_with("wrong") && said.contains("chmod o-w"), "{said}");
     // a FIFO that nobody writes to must not be waited for
     fs::remove_file(&file).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::from_raw_mode(0o644)).unwrap();
     let said = server.reload();
-    assert!(said.contains("not reloaded") && said.contains("not a regular file"), "{said}");
+    assert!(said.starts_with("wrong") && said.contains("not a regular file"), "{said}");
     server.answers();
 }
 

@@ -33,7 +33,7 @@ const OPENING: &[&str] = &[
     "jail.rs",
     "jail/",
     "root.rs",
-    "config.rs",
+    "config/reading.rs",
     "auth/store.rs",
     "audit/file.rs",
     "docker/journal.rs",
@@ -300,6 +300,20 @@ fn the_readme_shows_scopes_with_their_actions_and_targets_as_they_are() {
 }
 
 /// One more is one file and one line.
+#[test]
+fn every_section_of_the_configuration_is_on_the_list() {
+    let (sections, list): (Vec<_>, Vec<_>) = sources()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("config/"))
+        .partition(|(name, _)| name != "config/written.rs");
+    let (_, rest) = list[0].1.split_once("\nsections! {").expect("the list");
+    let listed: BTreeSet<&str> =
+        rest.split('}').next().unwrap().lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    let there = sections.iter().filter(|(_, text)| text.contains("\nsection! {"));
+    let there: BTreeSet<String> = there.map(|(name, _)| name["config/".len()..].replace(".rs", ",")).collect();
+    assert_eq!(there.iter().map(String::as_str).collect::<BTreeSet<_>>(), listed);
+}
+
 #[test]
 fn every_route_is_on_the_list() {
     let sources = sources();

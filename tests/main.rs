@@ -29,6 +29,7 @@ mod odd;
 mod panics;
 mod places;
 mod promises;
+mod reload;
 mod rights;
 mod routes;
 mod searches;

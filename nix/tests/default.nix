@@ -21,7 +21,6 @@ let
 
     def token(scopes):
         secret = machine.succeed(f"systemmanager-mcp token new test-{scopes.replace(':', '-').replace(',', '-')} --scopes {scopes}").strip()
-        machine.succeed("systemctl reload systemmanager-mcp")
         return secret
 
     def call(secret, tool, **arguments):

@@ -5,7 +5,7 @@ use std::{fmt::Write, path::Path, time::SystemTime};
 
 use rustix::process::{Resource, geteuid, getrlimit, getuid};
 
-use super::{Error, machinery::jail, say};
+use super::{Error, machinery, say};
 use crate::{
     audit::{self, Found, Sink},
     auth::store::Store,
@@ -14,6 +14,7 @@ use crate::{
     failure::Failure,
     gap::Reader,
     host::{First, Host, Place},
+    jail::Jail,
     server::listen::Tls,
 };
 
@@ -253,7 +254,7 @@ fn docker(settings: &Settings) -> Finding {
 
 /// Each allowed directory, or what it lacks.
 fn files(settings: &Settings) -> Vec<Finding> {
-    let jail = jail(settings);
+    let jail = Jail::new(machinery::files(settings));
     if jail.allowed().is_empty() {
         return vec![Less(
             "no directory is allowed".to_owned(),

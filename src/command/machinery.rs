@@ -1,5 +1,8 @@
 //! What every command that makes calls needs: the machine, the log, the gate.
 
+#[cfg(test)]
+mod closed;
+
 use std::sync::Arc;
 
 use super::Error;
@@ -25,12 +28,8 @@ impl Machinery {
     pub(super) fn open(settings: &Settings, first: First) -> Result<Self, Error> {
         let host = Host::open(&settings.root, first)
             .map_err(|error| Error::Other(format!("the root {}: {error}", settings.root.display())))?
-            .with_docker(Docker::new(docker::Settings {
-                own: own_container(),
-                state: Some(settings.state_directory.clone()),
-                ..settings.docker.clone()
-            }))
-            .with_jail(jail(settings));
+            .with_docker(Docker::new(docker(settings)))
+            .with_jail(Jail::new(files(settings)));
         let audit = Audit::open(&settings.audit).map_err(|error| {
             Error::Other(format!(
                 "{error}; name another place with --audit FILE or --audit stderr, or set audit in the config"
@@ -49,14 +48,19 @@ pub(super) fn own_container() -> Option<String> {
     )
 }
 
+/// How the Engine is asked, and for what; never to act on this server's own container.
+pub(super) fn docker(settings: &Settings) -> docker::Settings {
+    docker::Settings { own: own_container(), state: Some(settings.state_directory.clone()), ..settings.docker.clone() }
+}
+
 /// What callers may see of the machine's files, which is nothing of this server's own.
-pub(super) fn jail(settings: &Settings) -> Jail {
-    Jail::new(jail::Settings {
+pub(super) fn files(settings: &Settings) -> jail::Settings {
+    jail::Settings {
         root: settings.root.clone(),
         allowed: settings.files.allowed.clone(),
         deny: settings.files.deny.clone(),
         own: Own::new(settings.own().into_iter().map(Into::into).collect()),
-    })
+    }
 }
 
 /// What the program needs for itself, in bytes: what it takes at rest, and two checks of a token.
@@ -147,7 +151,7 @@ mod tests {
         let mut settings = Settings::parse(text.as_bytes(), &Environment::default()).unwrap();
         for tokens in [settings.tokens.clone(), Tokens::Trial(Some(dir.join("tokens")))] {
             settings.tokens = tokens;
-            let jail = jail(&settings);
+            let jail = Jail::new(files(&settings));
             for own in
                 ["state", "state/tokens.ron", "state/updates/1.ron", "tokens", "log/calls", "log/calls.1", "tls.pem"]
             {

@@ -1,10 +1,14 @@
 //! `serve`: listen, until told to end.
 
+mod again;
+mod control;
+mod watch;
+
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
 
 use tokio::{
     net::{TcpListener, TcpSocket},
-    signal::unix::{SignalKind, signal},
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -16,14 +20,16 @@ use super::{
 };
 use crate::{
     auth::{Auth, store::Store, token::Token},
-    config::{self, DEFAULT_FILE, Environment, Listener, Settings, Source, Tokens},
-    gate::Gate,
+    config::{self, Config, DEFAULT_FILE, Environment, Listener, Settings, Source, Tokens},
     host::{First, most_held},
     server::{
         http::{Bounds, ENOUGH, Guard, Http},
         listen::{BACKLOG, Door, Listeners, Most, Tls},
     },
 };
+
+use again::{Serving, Wishes};
+use watch::Watched;
 
 /// Open files that connections may not take, besides those that scans hold: the readers of `/proc`, the audit log, sockets and timers.
 const RESERVED: usize = 256;
@@ -35,10 +41,15 @@ const ENCRYPTED_CONNECTION: usize = 64 << 10;
 
 /// Serves.
 pub(super) async fn run(source: &Source, environment: &Environment) -> Result<(), Error> {
-    let settings = Settings::of(source, Path::new(DEFAULT_FILE), environment)?;
+    let config = Config::of(source, Path::new(DEFAULT_FILE), environment)?;
+    let settings = config.settings.clone();
     super::log::start(settings.log);
     let most_files = raise_open_files();
     let machinery = Machinery::open(&settings, First::Comes)?;
+    let watched = match &settings.tokens {
+        Tokens::Store(file) => Some(Watched::new(file)),
+        Tokens::Trial(_) => None,
+    };
     let (auth, token) = credentials(&settings)?;
     let auth = Arc::new(auth);
     let certificates = certificates(&settings)?;
@@ -51,8 +62,9 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     let listeners = Listeners::new(http.clone(), doors, most(&settings, most_files));
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
+    let (wishes, wished) = Wishes::new();
     let at_work = Serving {
-        settings: settings.clone(),
+        config,
         source: source.clone(),
         environment: environment.clone(),
         most_files,
@@ -61,12 +73,29 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
         listeners: listeners.clone(),
         gate: Arc::clone(&machinery.gate),
     };
-    let reloading = tokio::spawn(at_work.reload_forever()?);
-    let sampling = tokio::spawn({
-        let gate = Arc::clone(&machinery.gate);
-        async move { tokio::join!(gate.host().sample_forever(), gate.sweep_forever()) }
+    let mut beside = JoinSet::new();
+    beside.spawn(at_work.read_again_forever(wished));
+    beside.spawn(wishes.on_hangup()?);
+    if let Some(watched) = watched {
+        beside.spawn(watched.forever(wishes.clone()));
+    }
+    // a trial has nothing that could be read again
+    let control = match &settings.tokens {
+        Tokens::Store(_) => control::listen(&settings.state_directory),
+        Tokens::Trial(_) => None,
+    };
+    let control = control.map(|(bound, listener)| {
+        beside.spawn(control::answer_forever(listener, wishes));
+        bound
     });
-    let repairing = tokio::spawn(repair_forever(Arc::clone(&machinery.gate)));
+    beside.spawn({
+        let gate = Arc::clone(&machinery.gate);
+        async move {
+            let host = gate.host();
+            tokio::join!(host.sample_forever(), gate.sweep_forever());
+        }
+    });
+    beside.spawn(repair_forever(Arc::clone(&machinery.gate)));
 
     for (address, listener) in bound.iter().zip(&settings.listeners) {
         tracing::info!(%address, scheme = scheme(listener), "listening");
@@ -77,13 +106,11 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     if let (Some(token), Some(address)) = (&token, bound.first()) {
         say(&client_config::greeting(*address, &settings.grants, token, &settings.tokens))?;
     }
-    let living = tokio::spawn(systemd::live());
+    beside.spawn(systemd::live());
     systemd::ready(&serving(&settings));
     listeners.serve(sockets, stop).await;
-    living.abort();
-    sampling.abort();
-    repairing.abort();
-    reloading.abort();
+    drop(control);
+    beside.shutdown().await;
     ending.abort();
     super::say_cut_off(&machinery.gate);
     if let Err(error) = machinery.gate.audit().finish(SystemTime::now()) {
@@ -111,52 +138,6 @@ fn credentials(settings: &Settings) -> Result<(Auth, Option<Token>), Error> {
             Ok((Auth::trial(&token, settings.grants.clone()).map_err(Error::other)?, Some(token)))
         }
     }
-}
-
-/// Refuses settings that a running server cannot take up: with the sockets that are bound and the directories, the log and Docker as they
-/// were opened they would mean something else than they say (a listener without the TLS it was opened with, a trial's token beside those
-/// of a file, a key in a place that is not kept from callers).
-fn fits(started: &Settings, now: &Settings) -> Result<(), Error> {
-    // taken apart without `..`: a new setting has to say here whether `reload` takes it up or it needs a restart
-    let Settings {
-        listeners,
-        root,
-        files,
-        docker,
-        audit,
-        log,
-        tokens,
-        // with the token file and the key, the places that are kept from callers
-        state_directory: _,
-        // where all of this is read from, again and again
-        file: _,
-        // a trial's, from the command line, which does not change
-        grants: _,
-        // taken up by `reload`, as are the tokens and the certificate
-        allowed_hosts: _,
-        allowed_origins: _,
-        limits: _,
-    } = now;
-    let places = |all: &[Listener]| all.iter().map(|one| (one.bind, one.serves.clone(), one.who)).collect::<Vec<_>>();
-    let is_encrypted = |one: &Listener| one.tls.is_some();
-    let is_trial = |tokens: &Tokens| matches!(tokens, Tokens::Trial(_));
-    let own = |settings: &Settings| settings.own().into_iter().map(Path::to_owned).collect::<Vec<_>>();
-    let changed = [
-        ("where is listened, and what is served there", places(&started.listeners) != places(listeners)),
-        ("tls (on or off)", !started.listeners.iter().map(is_encrypted).eq(listeners.iter().map(is_encrypted))),
-        ("root", started.root != *root),
-        ("files", started.files != *files),
-        ("docker", started.docker != *docker),
-        ("audit", started.audit != *audit),
-        ("log", started.log != *log),
-        ("whether there is a config at all", is_trial(&started.tokens) != is_trial(tokens)),
-        ("where state, tokens or the key are", own(started) != own(now)),
-    ];
-    let changed: Vec<_> = changed.into_iter().filter_map(|(what, has)| has.then_some(what)).collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Other(format!("changed: {}; that needs a restart", changed.join(", "))))
 }
 
 /// The certificate of each listener that is encrypted.
@@ -244,63 +225,6 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
         socket.listen(BACKLOG)
     };
     bind().map_err(|error| Error::Other(format!("cannot listen on {address}: {error}")))
-}
-
-/// A server at work, and what it was started with.
-struct Serving {
-    settings: Settings,
-    source: Source,
-    environment: Environment,
-    /// How many files may be open.
-    most_files: usize,
-    auth: Arc<Auth>,
-    http: Http,
-    listeners: Listeners,
-    gate: Arc<Gate>,
-}
-
-impl Serving {
-    /// On SIGHUP reads config, tokens and certificate anew. What does not read well stays as it was.
-    fn reload_forever(self) -> Result<impl Future<Output = ()>, Error> {
-        let mut hangup = signal(SignalKind::hangup()).map_err(Error::other)?;
-        Ok(async move {
-            while hangup.recv().await.is_some() {
-                systemd::reloading();
-                match self.reload() {
-                    Ok(()) => {
-                        tracing::info!("tokens, limits, allowed hosts and the certificate were read anew");
-                        systemd::ready(&serving(&self.settings));
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "not reloaded, everything stays as it was");
-                        systemd::ready(&format!("{}; not reloaded, the log says why", serving(&self.settings)));
-                    }
-                }
-            }
-        })
-    }
-
-    fn reload(&self) -> Result<(), Error> {
-        let settings = Settings::of(&self.source, Path::new(DEFAULT_FILE), &self.environment)?;
-        fits(&self.settings, &settings)?;
-        let store = match &settings.tokens {
-            // a missing file holds no tokens, which is right at the start and a mishap later
-            Tokens::Store(file) if rustix::fs::stat(file).is_err() => {
-                return Err(Error::Other(format!("{}: is gone", file.display())));
-            }
-            Tokens::Store(file) => Some(Store::load(file).map_err(Error::other)?),
-            Tokens::Trial(_) => None,
-        };
-        let certificates = certificates(&settings)?;
-        // nothing is changed before all of it is known to be good
-        if let Some(store) = store {
-            self.auth.reload(&store);
-        }
-        self.listeners.reload(certificates, most(&settings, self.most_files));
-        self.http.reload(guard(&settings), bounds(&settings));
-        self.gate.set_limits(super::machinery::limits(&settings));
-        Ok(())
-    }
 }
 
 /// Raises the soft limit of open files to the hard one, and says what it is now.

@@ -27,7 +27,10 @@ pub(super) async fn run(source: &Source, environment: &Environment, grants: Gran
     let gate = Machinery::open(&settings, First::Waits)?.gate;
     let sampling = tokio::spawn({
         let gate = std::sync::Arc::clone(&gate);
-        async move { tokio::join!(gate.host().sample_forever(), gate.sweep_forever()) }
+        async move {
+            let host = gate.host();
+            tokio::join!(host.sample_forever(), gate.sweep_forever())
+        }
     });
     let repairing = tokio::spawn(repair_forever(std::sync::Arc::clone(&gate)));
     let stop = CancellationToken::new();

@@ -11,7 +11,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Error, complain, say};
+use super::{
+    Error, complain,
+    control::{self, Answer, TOKENS},
+    say,
+};
 use crate::{
     auth::{
         store::{Store, Wanted},
@@ -22,19 +26,24 @@ use crate::{
     root::read_own,
 };
 
-/// Makes a token and prints it, the only time it can be seen.
-pub(super) fn new(file: &Path, wanted: Wanted) -> Result<(), Error> {
+/// Makes a token and prints it, the only time it can be seen. A server at work lets it in before that.
+pub(super) fn new(file: &Path, state_directory: &Path, wanted: Wanted) -> Result<(), Error> {
     let (token, record) = Store::add(file, wanted, SystemTime::now()).map_err(Error::other)?;
+    let told = tell(file, state_directory);
     if io::stdout().is_terminal() {
         say(&format!("{}\n", token.expose()))?;
         let until = record.expires.map_or("for ever".to_owned(), |until| format!("until {}", until_text(until.get())));
         complain(&format!(
             "Token {} ({}) is good {until}, for {}. It is shown this once; only its argon2id hash is kept, in {}.\n\
-             A server that runs already takes it up on SIGHUP (systemctl reload systemmanager-mcp).",
+             {}",
             record.id,
             record.name,
             record.grants,
-            file.display()
+            file.display(),
+            match told {
+                Told::Now => "The server at work lets it in from now on.".to_owned(),
+                Told::No(why) => format!("No server has said that it lets it in: {why}."),
+            }
         ));
         Ok(())
     } else {
@@ -72,10 +81,40 @@ pub(super) fn list(file: &Path) -> Result<(), Error> {
     say(table.trim_end())
 }
 
-/// Takes one back.
-pub(super) fn revoke(file: &Path, which: &str) -> Result<(), Error> {
+/// Takes one back. A server at work has let it go before this ends.
+pub(super) fn revoke(file: &Path, state_directory: &Path, which: &str) -> Result<(), Error> {
     let record = Store::revoke(file, which).map_err(Error::other)?;
-    say(&format!("Token {} ({}) is revoked. A server that runs already learns it on SIGHUP.", record.id, record.name))
+    let what = format!("Token {} ({}) is revoked.", record.id, record.name);
+    match tell(file, state_directory) {
+        Told::Now => say(&format!("{what} The server at work lets it in no more.")),
+        Told::No(why) => say(&format!("{what} No server has said that it lets it in no more: {why}.")),
+    }
+}
+
+/// What the server at work says of a change of its tokens.
+enum Told {
+    /// It has read this file since.
+    Now,
+    /// It has not, or there is none.
+    No(String),
+}
+
+/// Has the server that is at work with this token file read it.
+fn tell(file: &Path, state_directory: &Path) -> Told {
+    match control::ask(state_directory, TOKENS) {
+        Ok(Answer { is_good: false, words, .. }) => Told::No(words),
+        Ok(Answer { token_file: Some(own), .. }) if is_same(&own, file) => Told::Now,
+        Ok(Answer { token_file, .. }) => {
+            let file = token_file.map_or("no token file".to_owned(), |own| own.display().to_string());
+            Told::No(format!("the one at work reads {file}"))
+        }
+        Err(error) => Told::No(control::unanswered(state_directory, &error).to_string()),
+    }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| rustix::fs::stat(path).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    one == other || identity(one).is_some_and(|one| Some(one) == identity(other))
 }
 
 /// The token in a trial's `--token-file`. A file that is not there is made, for its owner alone.

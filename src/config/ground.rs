@@ -3,11 +3,17 @@
 
 use std::path::Path;
 
-use super::{Settings, Sink, Tokens};
+use super::{
+    Settings, Sink, Tokens,
+    key::{At, Wrong},
+};
 use crate::jail::{Access, Trace};
 
-/// The key at fault, and why.
-type Fault = (&'static str, String);
+const BINDS: At = At { section: Some("docker"), key: "binds" };
+const DIRECTORIES: At = At { section: Some("files"), key: "directories" };
+
+/// The keys that open something to callers, and are held against the others here.
+pub(super) const KEYS: [At; 2] = [BINDS, DIRECTORIES];
 
 impl Settings {
     /// The server's own files and directories: state, tokens, audit log, key; and the configuration where callers could change it.
@@ -27,7 +33,7 @@ impl Settings {
 
     /// Refuses directories for containers whose place callers could take, or which hold what is the server's own, and own paths that
     /// lead through what callers could replace.
-    pub(super) fn check_ground(&self) -> Result<(), Fault> {
+    pub(super) fn check_ground(&self) -> Result<(), Wrong> {
         // in another tree than the callers' nothing can be said of them by their paths
         let own = if self.is_of_this_machine() { self.own() } else { vec![] };
         let own: Vec<_> = own.into_iter().map(|path| (path, Trace::of(&self.root, path))).collect();
@@ -35,21 +41,21 @@ impl Settings {
             let trace = Trace::of(&self.root, bind);
             if !trace.links.is_empty() {
                 let why = "a directory for containers leads through a symbolic link; write the path that it leads to";
-                return Err(("binds", why.to_owned()));
+                return Err((BINDS, why.to_owned()));
             }
             if self.may_change(&trace.end) {
                 let why = "a directory for containers may not lie below one that files lets callers change: they could put a link in its place";
-                return Err(("binds", why.to_owned()));
+                return Err((BINDS, why.to_owned()));
             }
             let is_around = |own: &Path| own.starts_with(bind) || bind.starts_with(own);
             if own.iter().any(|(path, trace)| is_around(path) || is_around(&trace.end)) {
                 let why = "a directory for containers may not hold this server's state, tokens, audit log or key, nor lie in them: whoever is given that could let himself in";
-                return Err(("binds", why.to_owned()));
+                return Err((BINDS, why.to_owned()));
             }
         }
         if own.iter().flat_map(|(_, trace)| &trace.links).any(|link| self.may_change(link)) {
             let why = "this server's state, tokens, audit log or key are reached through a symbolic link that callers could replace here; name them by their path without links";
-            return Err(("directories", why.to_owned()));
+            return Err((DIRECTORIES, why.to_owned()));
         }
         Ok(())
     }

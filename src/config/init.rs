@@ -1,18 +1,14 @@
 //! What `init` is told, in a file of its own: a server that is given other settings has nothing to do with the network of its container.
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    ConfigError, Misread,
-    address::is_host,
-    bytes_of, fault, understood,
+    ConfigError, Misread, fault,
+    reading::{bytes_of, understood},
     value::{As, FromText},
+    web::is_host,
 };
 
 /// Where `init` looks.
@@ -63,14 +59,13 @@ impl Init {
         if matches!(rustix::fs::stat(file), Err(rustix::io::Errno::NOENT)) {
             return Ok(Self::default());
         }
-        let failed = |(place, why)| ConfigError { file: Some(PathBuf::from(file)), place, why };
-        Self::parse(&bytes_of(file)?).map_err(failed)
+        bytes_of(file).and_then(|bytes| Self::parse(&bytes)).map_err(|misread| ConfigError::of(file, vec![misread]))
     }
 
-    /// What a file of this content says; or the place and what was expected there.
+    /// What a file of this content says; or what is wrong with it.
     pub fn parse(bytes: &[u8]) -> Result<Self, Misread> {
         let (init, text) = understood::<Self>(bytes)?;
-        init.check().map_err(|(key, why)| (Some(fault::place_of(text, key)), why.to_owned()))?;
+        init.check().map_err(|(key, why)| Misread::at(fault::place_of(text, key), why))?;
         Ok(init)
     }
 
@@ -185,7 +180,7 @@ mod tests {
             ("(\n dns: [\"one.example\"])", 2, "an address like"),
             ("(\n search: [\"a\\nnameserver 192.0.2.1\"])", 2, "a name like"),
         ] {
-            let (place, said) = Init::parse(text.as_bytes()).unwrap_err();
+            let Misread { place, why: said } = Init::parse(text.as_bytes()).unwrap_err();
             assert!(said.contains(why), "{text}: {said}");
             assert_eq!(place.map(|(line, _)| line), Some(line), "{text}: {said}");
         }

@@ -3,12 +3,12 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use super::{
-    ConfigError, Environment, Settings, Tokens,
-    address::{self, Host, Problem},
+    ConfigError, Environment, Misread, Settings, Tokens,
     files::{self, Files},
-    listener,
-    value::FromText,
-    written::{self, Written},
+    listeners::{self, Problem},
+    value::{As, FromText},
+    web::Host,
+    written::Written,
 };
 use crate::{
     audit::{self, Sink},
@@ -43,10 +43,11 @@ pub struct Flags {
 impl Settings {
     /// Settings without a file: loopback, grants that only read, and one token of the trial's own.
     pub fn trial(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
-        let failed = |why: String| ConfigError { file: None, place: None, why };
-        let defaults = Written::default();
-        let listen = if flags.listen.is_empty() { written::plain(&defaults.listen) } else { flags.listen.clone() };
-        let listeners = listener::alike(&listen, None, flags.plain_text).map_err(|problem| {
+        let failed = |why: String| ConfigError { file: None, wrong: vec![Misread::somewhere(why)] };
+        let Written { listeners: usual, mut web, limits, log, .. } = Written::default();
+        let usual = usual.listen.iter().map(|address| address.0).collect();
+        let listen = if flags.listen.is_empty() { usual } else { flags.listen.clone() };
+        let listeners = listeners::alike(&listen, None, flags.plain_text).map_err(|problem| {
             failed(match problem {
                 Problem::None => "--listen must be given an address".into(),
                 Problem::Twice => "--listen was given the same address twice".into(),
@@ -57,8 +58,10 @@ impl Settings {
             })
         })?;
         for host in &flags.allow_hosts {
-            Host::read(host).ok_or_else(|| failed(format!("--allow-host: {}", Host::EXPECTED)))?;
+            let host = Host::read(host).ok_or_else(|| failed(format!("--allow-host: {}", Host::EXPECTED)))?;
+            web.allowed_hosts.push(As(host));
         }
+        let (allowed_hosts, allowed_origins) = web.meaning(&listeners);
         if files::has_twice(&flags.files) {
             return Err(failed("--files was given the same directory twice".into()));
         }
@@ -72,14 +75,14 @@ impl Settings {
         };
         let settings = Self {
             file: None,
-            allowed_hosts: address::allowed_hosts(flags.allow_hosts.clone(), &listeners),
+            allowed_hosts,
             listeners,
-            allowed_origins: defaults.allowed_origins.into_iter().map(|origin| origin.0.0).collect(),
+            allowed_origins,
             root: flags.root.as_ref().map_or(Ok(PathBuf::from("/")), absolute)?,
             tokens: Tokens::Trial(flags.token_file.as_ref().map(absolute).transpose()?),
             grants: flags.grants.clone().unwrap_or_else(Grants::usual),
             audit,
-            limits: defaults.limits.meaning(),
+            limits: limits.meaning(),
             docker: docker::Settings {
                 socket: match &flags.docker {
                     Some(socket) => Socket::At(absolute(socket)?),
@@ -91,7 +94,7 @@ impl Settings {
                 [] => Files::of_trial(),
                 allowed => Files { allowed: allowed.to_vec(), ..Files::default() },
             },
-            log: defaults.log,
+            log: log.log,
             state_directory,
         };
         settings.check_ground().map_err(|(_, why)| failed(why))?;

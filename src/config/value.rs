@@ -7,11 +7,6 @@ use serde::{
     de::{self, DeserializeSeed, Unexpected, Visitor},
 };
 
-use crate::{
-    docker::registries::Registry,
-    scope::{Scope, Targets},
-};
-
 /// What is read from a string, and what that string must look like.
 pub(super) trait FromText: Sized {
     const EXPECTED: &'static str;
@@ -19,7 +14,7 @@ pub(super) trait FromText: Sized {
 }
 
 /// A value written as a string.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub(super) struct As<T>(pub(super) T);
 
@@ -54,27 +49,6 @@ impl FromText for PathBuf {
 
     fn read(text: &str) -> Option<Self> {
         (text.starts_with('/') && !text.contains('\0')).then(|| text.into())
-    }
-}
-
-/// One of the scopes that reach containers.
-#[derive(Debug, PartialEq)]
-#[cfg_attr(test, derive(serde::Serialize))]
-pub(super) struct DockerScope(pub(super) Scope);
-
-impl FromText for DockerScope {
-    const EXPECTED: &'static str = "\"docker:read\", \"docker:logs\", \"docker:control\" or \"docker:deploy\"";
-
-    fn read(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|scope: &Scope| scope.targets() == Targets::Containers).map(Self)
-    }
-}
-
-impl FromText for Registry {
-    const EXPECTED: &'static str = Self::EXPECTED;
-
-    fn read(text: &str) -> Option<Self> {
-        Self::read(text)
     }
 }
 

@@ -49,7 +49,7 @@ impl Gate {
             let seat = self.lanes.enter(LANE, call.caller, deadline).await?;
             // a page is longer than any answer of a tool
             let _one = self.pages.acquire().await.map_err(|error| Failure::Internal(error.into()))?;
-            let turn = Turn::seated(self.host.clone(), Arc::clone(call.caller), seat).using(Arc::clone(&asked.used));
+            let turn = Turn::seated(self.host(), Arc::clone(call.caller), seat).using(Arc::clone(&asked.used));
             self.write(&turn).await
         };
         let result = tokio::select! {
@@ -60,8 +60,8 @@ impl Gate {
     }
 
     async fn write(&self, turn: &Turn) -> Result<Bytes, Failure> {
-        let window = self.host.window().await?;
-        let is_asked = turn.caller().grants.contain(Scope::DockerRead) && self.host.docker().is_there();
+        let window = turn.host().window().await?;
+        let is_asked = turn.caller().grants.contain(Scope::DockerRead) && turn.host().docker().is_there();
         let containers = if is_asked { containers(turn).await } else { None };
         let is_up = is_asked.then_some(containers.is_some());
         let mut page = turn
@@ -75,7 +75,7 @@ impl Gate {
                 Ok(page)
             })
             .await?;
-        own(self.host.machine(), &mut page);
+        own(turn.host().machine(), &mut page);
         self.counts.expose(self.tools, &mut page);
         self.lanes.expose(&mut page);
         Ok(page.finish().into())

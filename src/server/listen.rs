@@ -165,9 +165,9 @@ impl Listeners {
         Self { inner: Arc::new(Inner { http, doors: doors.into_iter().map(Arc::new).collect(), connections }) }
     }
 
-    /// Shows other certificates, one for each place, to those who come from now on, who may be so many.
-    pub fn reload(&self, certificates: Vec<Option<Tls>>, most: Most) {
-        for (door, tls) in self.inner.doors.iter().zip(certificates) {
+    /// Shows other certificates, if there are any, one for each place, to those who come from now on, who may be so many.
+    pub fn reload(&self, certificates: Option<Vec<Option<Tls>>>, most: Most) {
+        for (door, tls) in self.inner.doors.iter().zip(certificates.into_iter().flatten()) {
             *door.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
         }
         self.inner.connections.reload(most);

@@ -31,15 +31,7 @@ struct Desk {
 impl Desk {
     fn new(engine: &Engine, allow: Vec<(Scope, Rule)>, own: &Container) -> Self {
         let scratch = Scratch::new();
-        let settings = Settings {
-            state: None,
-            socket: Socket::At(engine.socket.clone()),
-            allow: Rules(allow),
-            binds: vec![],
-            registries: Registries::default(),
-            update_privileged: false,
-            own: Some(own.id.clone()),
-        };
+        let settings = settings(engine, allow, own);
         let host = Host::open("/".as_ref(), First::Comes).unwrap().with_docker(Docker::new(settings));
         let audit = Audit::open(&Sink::File(scratch.path("audit.jsonl"))).unwrap();
         let often = |room: &mut Room| room.per_minute = Some(6_000);
@@ -70,8 +62,53 @@ impl Desk {
     }
 }
 
+fn settings(engine: &Engine, allow: Vec<(Scope, Rule)>, own: &Container) -> Settings {
+    Settings {
+        state: None,
+        socket: Socket::At(engine.socket.clone()),
+        allow: Rules(allow),
+        binds: vec![],
+        registries: Registries::default(),
+        update_privileged: false,
+        own: Some(own.id.clone()),
+    }
+}
+
 fn scopes(of: &[Scope]) -> Grants {
     of.iter().copied().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs engines: tests/run --only docker"]
+async fn a_rule_that_is_added_counts_from_the_next_call_on() {
+    for engine in engines() {
+        let pid = std::process::id();
+        let [own, seen, hidden] = ["own", "seen", "hidden"]
+            .map(|name| engine.run_as(&format!("smcp-rule-{name}-{pid}"), &[], &["sleep", "1000"]));
+        let desk = Desk::new(&engine, vec![], &own);
+        let held = scopes(&[Scope::DockerRead, Scope::DockerControl]);
+        let listed = async |name: &str| {
+            let answer = desk.ask(&held, "containers", json!({ "pattern": name })).await.unwrap();
+            rows(&answer["containers"]).len()
+        };
+        let (seen, hidden) = (seen.name.clone(), hidden.name.clone());
+        assert_eq!((listed(&seen).await, listed(&hidden).await), (1, 1));
+        let narrow = |scope, name: &str| vec![(scope, Rule { names: vec![name.to_owned()], labels: vec![] })];
+        // at once, also for the question that was answered a moment ago
+        desk.gate.reach(settings(&engine, narrow(Scope::DockerRead, &seen), &own), Default::default());
+        assert_eq!((listed(&seen).await, listed(&hidden).await), (1, 0));
+        let restart = async |name: &str| {
+            desk.ask(&held, "container_control", json!({ "name": name, "action": "restart", "timeout": 0 })).await
+        };
+        assert!(restart(&hidden).await.unwrap_err().starts_with("not_found"));
+        desk.gate.reach(settings(&engine, narrow(Scope::DockerControl, &hidden), &own), Default::default());
+        assert!(restart(&seen).await.unwrap_err().starts_with("forbidden"));
+        assert!(restart(&hidden).await.is_ok());
+        // and nothing of Docker, where it is off
+        let off = Settings { socket: Socket::None, ..settings(&engine, vec![], &own) };
+        desk.gate.reach(off, Default::default());
+        assert!(desk.ask(&held, "containers", json!({ "pattern": seen })).await.is_err());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,8 @@ let
     optionalString = c: s: if c then s else "";
     optionalAttrs = c: a: if c then a else { };
     inherit concatMap concatStringsSep filter foldl' isAttrs isBool isFloat isInt isList isString length listToAttrs mapAttrs elem head tail;
+    findFirst = pred: default: l: let found = filter pred l; in if found == [ ] then default else head found;
+    hasInfix = infix: content: builtins.length (builtins.split infix content) > 1; # infix without what a regex knows
     concatMapStrings = f: l: concatStringsSep "" (map f l);
     unique = foldl' (acc: e: if elem e acc then acc else acc ++ [ e ]) [ ];
     last = l: builtins.elemAt l (length l - 1);
@@ -102,6 +104,7 @@ let
       path = mk "path" (v: isPath v || (isString v && hasPrefix "/" v)) one; package = mk "package" isDerivation one;
       lines = mk "lines" isString (_: concatStringsSep "\n");
       ints.positive = mk "positive integer" (v: isInt v && v > 0) one;
+      ints.between = low: high: mk "integer between ${toString low} and ${toString high} (both inclusive)" (v: isInt v && v >= low && v <= high) one;
       enum = vs: mk "one of ${toString vs}" (v: elem v vs) one;
       nullOr = t: mk "null or ${t.name}" (v: v == null || t.check v) (loc: vs: if all (v: v == null) vs then null else t.merge loc (filter (v: v != null) vs)) // below t;
       below = t: optionalAttrs (t ? getSubOptions) { inherit (t) getSubOptions; };
@@ -110,7 +113,8 @@ let
       listOf = t: mk "list of ${t.name}" isList (loc: vs: concatMap (l: map (x: mergeOpt loc { type = t; } [ x ]) l) vs) // below t;
       attrsOf = t: mk "attribute set of ${t.name}" isAttrs (loc: vs: let ds = n: concatMap (v: optional (v ? ${n}) v.${n}) vs; in genAttrs (filter (n: concatMap discharge (ds n) != [ ]) (unique (concatMap attrNames vs))) (n: mergeOpt (loc ++ [ n ]) { type = t; } (ds n)));
       submodule = m: let a = if isAttrs m then m else { imports = [ m ]; }; in mk "submodule" (v: isAttrs v || isFunction v)
-        (loc: vs: (evalModules { prefix = loc; freeform = a.freeformType or null; modules = [ { options = a.options or { }; config = { }; imports = a.imports or [ ]; } ] ++ map (v: { config = v; options = { }; }) vs; }).config)
+        (loc: vs: let it = evalModules { prefix = loc; freeform = a.freeformType or null; modules = [ { options = a.options or { }; config = { }; imports = a.imports or [ ]; } ] ++ map (v: { config = v; options = { }; }) vs; };
+          in if it.unknown == [ ] then it.config else throw "The option `${concatStringsSep "." (map toString loc)}.${head it.unknown}' does not exist.")
         // { getSubOptions = _: a.options or { }; };
     };
   };

@@ -1,11 +1,32 @@
-//! Where to listen, and what Host and Origin headers may say.
+//! What Host and Origin headers may say: what keeps web pages of others from calling this server by its visitors.
 
-use std::net::SocketAddr;
+use super::{
+    key::section,
+    listeners::Listener,
+    value::{As, FromText},
+};
 
-use super::{listener::Listener, value::FromText};
+section! {
+    /// The names clients may call this server by in their Host header, "name" (any port) or "name:port". Loopback names
+    /// and the addresses listened on are always allowed. Default: none besides those.
+    allowed_hosts: Vec<As<Host>> = vec![], Live;
+
+    /// What an Origin header may say, "scheme://host:port", with * for any port: a request from a web page with any other is refused.
+    /// Pages on loopback are always allowed.
+    allowed_origins: Vec<As<Origin>> = LOCAL_ORIGINS.map(|origin| As(Origin(origin.into()))).into(), Live;
+}
+
+impl Written {
+    /// The hosts, and the origins.
+    pub(super) fn meaning(self, listeners: &[Listener]) -> (Vec<String>, Vec<String>) {
+        let Self { allowed_hosts: hosts, allowed_origins } = self;
+        let hosts = hosts.into_iter().map(|host| host.0.0).collect();
+        (self::allowed_hosts(hosts, listeners), allowed_origins.into_iter().map(|origin| origin.0.0).collect())
+    }
+}
 
 /// The pages of the machine itself, on any port: what a browser may call from unless the configuration says otherwise.
-pub(super) const LOCAL_ORIGINS: [&str; 6] = [
+const LOCAL_ORIGINS: [&str; 6] = [
     "http://localhost:*",
     "https://localhost:*",
     "http://127.0.0.1:*",
@@ -13,29 +34,6 @@ pub(super) const LOCAL_ORIGINS: [&str; 6] = [
     "http://[::1]:*",
     "https://[::1]:*",
 ];
-
-pub(super) enum Problem {
-    None,
-    Twice,
-    Open(SocketAddr),
-}
-
-/// Checks addresses, each with whether others may reach it: it is encrypted, or the operator says that something else encrypts.
-pub(super) fn check_listeners(listen: impl Iterator<Item = (SocketAddr, bool)>) -> Result<(), Problem> {
-    let listen: Vec<_> = listen.collect();
-    if listen.is_empty() {
-        return Err(Problem::None);
-    }
-    // port 0 is another port each time
-    let is_twice = |(at, (bind, _)): (usize, &(SocketAddr, bool))| {
-        bind.port() != 0 && listen[..at].iter().any(|one| one.0 == *bind)
-    };
-    if listen.iter().enumerate().any(is_twice) {
-        return Err(Problem::Twice);
-    }
-    let open = listen.iter().find(|(bind, may)| !may && !bind.ip().to_canonical().is_loopback());
-    open.map_or(Ok(()), |(bind, _)| Err(Problem::Open(*bind)))
-}
 
 /// The configured names, those of the loopback, and the addresses listened on (all but "any": nobody calls it that).
 pub(super) fn allowed_hosts(mut hosts: Vec<String>, listeners: &[Listener]) -> Vec<String> {
@@ -50,7 +48,7 @@ pub(super) fn allowed_hosts(mut hosts: Vec<String>, listeners: &[Listener]) -> V
 }
 
 /// "name" or "name:port", in lower case.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub(super) struct Host(pub(super) String);
 
@@ -70,7 +68,7 @@ impl FromText for Host {
 }
 
 /// "scheme://host:port", where the port may be *.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub(super) struct Origin(pub(super) String);
 

@@ -1,0 +1,62 @@
+//! What is the server's own: the machine that it looks at, its state, its tokens, its log.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{Environment, key::section, value::As};
+use crate::{
+    audit::{self, Sink},
+    auth::store,
+};
+
+section! {
+    /// Where the program keeps what it must remember; container_update needs to write there. Default: None, which is
+    /// $STATE_DIRECTORY (set by systemd), else $XDG_STATE_HOME/systemmanager-mcp, else ~/.local/state/systemmanager-mcp, for root /var/lib/systemmanager-mcp.
+    state_directory: Option<As<PathBuf>> = None, Restart;
+
+    /// The directory that stands for the machine's /: another one where the machine is mounted into a container.
+    /// Default: "/".
+    root: As<PathBuf> = As("/".into()), Restart;
+
+    /// The tokens that are let in, as written by `systemmanager-mcp token new`. Default: None, which is tokens.ron in the
+    /// state directory.
+    token_file: Option<As<PathBuf>> = None, Restart;
+
+    /// Where calls are recorded: File("/path"), or Stderr. Default: None, which is audit.jsonl in the state directory.
+    /// What changes something is recorded in a file of its own beside it: /path.actions.
+    audit: Option<WrittenSink> = None, Restart;
+}
+
+/// Where calls are recorded, as it is written.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(in crate::config) enum WrittenSink {
+    File(As<PathBuf>),
+    Stderr,
+}
+
+/// What the section means.
+pub(super) struct Own {
+    pub(super) state_directory: PathBuf,
+    pub(super) root: PathBuf,
+    pub(super) token_file: PathBuf,
+    pub(super) audit: Sink,
+}
+
+impl Written {
+    pub(super) fn meaning(self, environment: &Environment) -> Own {
+        let Self { state_directory, root, token_file, audit } = self;
+        let state_directory = state_directory.map_or_else(|| environment.state_directory(), |path| path.0);
+        Own {
+            root: root.0,
+            token_file: token_file.map_or_else(|| state_directory.join(store::FILE_NAME), |path| path.0),
+            audit: match audit {
+                Some(WrittenSink::File(path)) => Sink::File(path.0),
+                Some(WrittenSink::Stderr) => Sink::Stderr,
+                None => Sink::File(state_directory.join(audit::FILE_NAME)),
+            },
+            state_directory,
+        }
+    }
+}
