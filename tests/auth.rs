@@ -68,7 +68,7 @@ fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 }
 
 #[test]
-fn nothing_but_healthz_answers_without_credentials() {
+fn without_credentials_nothing_answers_but_whether_the_server_is_alive_and_ready() {
     let server = guarded();
     let bad = bad_credentials(&server);
     let routes = [
@@ -92,6 +92,13 @@ fn nothing_but_healthz_answers_without_credentials() {
                 if route == "/healthz" {
                     let status = if ["GET", "HEAD"].contains(&method) { 200 } else { 405 };
                     assert_eq!(answer.status, status, "{method} {route}");
+                    continue;
+                }
+                if route == "/readyz" && credentials.is_empty() {
+                    let is_right = ["GET", "HEAD"].contains(&method);
+                    assert_eq!(answer.status, if is_right { 200 } else { 405 }, "{method} {route}");
+                    let word = if method == "GET" { "ready\n" } else { "" };
+                    assert!(!is_right || answer.text() == word, "{method} {route}: {}", answer.text());
                     continue;
                 }
                 assert_eq!(answer.status, 401, "{method} {route} with {kind} credentials");

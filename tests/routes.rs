@@ -65,7 +65,7 @@ fn what_this_server_does_is_counted_by_tool_and_outcome() {
     server.call("process", json!({ "pid": 4_194_304 }));
     server.call("no_such_tool", json!({}));
     server.call("file_write", json!({ "path": "/x", "content": "" }));
-    assert_eq!(server.ask(&Request::new("GET", "/readyz")).status, 401);
+    assert_eq!(server.ask(&Request::new("GET", "/metrics")).status, 401);
     let foreign = Request::new("GET", "/metrics").token(server.token()).header("Origin", "http://elsewhere.example");
     assert_eq!(server.ask(&foreign).status, 403);
     let page = get(&server, "/metrics").text();
@@ -95,6 +95,12 @@ fn who_may_read_the_page_is_told_in_words_whether_the_server_is_ready() {
         assert_eq!(answer.status, 200);
         let words: Option<Value> = serde_json::from_str(&answer.text()).ok();
         assert_eq!(words.is_some_and(|words| words["ready"] == true), in_words, "{grants:?}: {}", answer.text());
+        // what watches the server has no token, and learns no more
+        let bare = server.ask(&Request::new("GET", "/readyz"));
+        assert_eq!((bare.status, bare.text().as_str()), (200, "ready\n"));
+        assert_eq!(server.ask(&Request::new("POST", "/readyz")).status, 405);
+        assert_eq!(server.ask(&Request::new("GET", "/readyz").header("Authorization", "Bearer x")).status, 401);
+        assert_eq!(server.ask(&Request::new("GET", "/readyz").header("Origin", "http://elsewhere.example")).status, 403);
     }
 }
 

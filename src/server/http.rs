@@ -148,6 +148,13 @@ impl Http {
             self.inner.gate.refused("host_or_origin");
             return (plain(StatusCode::FORBIDDEN, &why), false);
         }
+        let has_none = !request.headers().contains_key(header::AUTHORIZATION);
+        if let Some(Route { methods, access: Access::Strangers(answer), .. }) = route.filter(|_| has_none) {
+            return match wrong_method(methods, request.method()) {
+                Some(wrong) => (wrong, false),
+                None => (answer(self, None).await, false),
+            };
+        }
         let sender = match origin.door.who() {
             Who::Tokens => self.sender(request.headers(), origin.peer.ip()).await,
         };
@@ -160,6 +167,12 @@ impl Http {
                 match wrong_method(methods, request.method()) {
                     Some(wrong) => wrong,
                     None => answer(self, request, sender, arriving).await,
+                }
+            }
+            Some(Route { methods, access: Access::Strangers(answer), .. }) => {
+                match wrong_method(methods, request.method()) {
+                    Some(wrong) => wrong,
+                    None => answer(self, Some(sender)).await,
                 }
             }
             _ => {

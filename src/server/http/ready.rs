@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::{docker::presence::Presence, gate::Gate};
@@ -13,54 +12,79 @@ use crate::{docker::presence::Presence, gate::Gate};
 /// How long it is good after it was found out.
 const FRESH: Duration = Duration::from_millis(250);
 
-/// What was found out.
+/// The parts without which no call is answered.
 #[derive(Debug)]
-pub(super) struct Report {
-    /// Whether calls can be answered.
-    pub(super) ready: bool,
-    /// What of each part, in words: JSON.
-    pub(super) words: String,
-    ended: Instant,
+pub(super) struct Parts {
+    /// Whether the kernel's files can be read.
+    pub(super) kernel: bool,
+    /// Whether calls can be put on record.
+    pub(super) audit: bool,
 }
 
-/// The last report.
+impl Parts {
+    /// Whether calls can be answered. Docker keeps nobody from anything else: a server without it is no less ready.
+    pub(super) fn is_ready(&self) -> bool {
+        self.kernel && self.audit
+    }
+}
+
+/// What was found out last.
 #[derive(Debug, Default)]
-pub(super) struct Readiness(Mutex<Option<Arc<Report>>>);
+pub(super) struct Readiness {
+    parts: Last<Parts>,
+    docker: Last<String>,
+}
 
 impl Readiness {
-    /// A report that is at most 250 ms old, or was made while this one waited for it.
-    pub(super) async fn now(&self, gate: &Gate) -> Arc<Report> {
-        let asked = Instant::now();
-        let mut last = self.0.lock().await;
-        if let Some(report) = last.as_ref().filter(|report| report.ended >= asked || report.ended.elapsed() < FRESH) {
-            return Arc::clone(report);
-        }
-        let report = Arc::new(look(gate).await);
-        *last = Some(Arc::clone(&report));
-        report
+    /// The parts that calls need.
+    pub(super) async fn parts(&self, gate: &Gate) -> Arc<Parts> {
+        let look = async {
+            let kernel = gate.host().read(|machine| machine.root.bytes("proc/stat").map(drop)).await.is_ok();
+            let audit = gate.audit().check(SystemTime::now()).await;
+            if let Err(error) = &audit {
+                tracing::error!(%error, "the audit log is not ready");
+            }
+            Parts { kernel, audit: audit.is_ok() }
+        };
+        self.parts.or(look).await
+    }
+
+    /// What is with Docker, in words.
+    pub(super) async fn docker(&self, gate: &Gate) -> Arc<String> {
+        let look = async {
+            match gate.host().docker().presence().await {
+                Presence::Off => "off".to_owned(),
+                Presence::Absent(_) => "not there".to_owned(),
+                Presence::Unready(failure) => format!("not ready: {failure}"),
+                Presence::Ready(_) => "ok".to_owned(),
+            }
+        };
+        self.docker.or(look).await
     }
 }
 
-async fn look(gate: &Gate) -> Report {
-    let kernel = gate.host().read(|machine| machine.root.bytes("proc/stat").map(drop)).await;
-    let audit = gate.audit().check(SystemTime::now()).await;
-    // Docker keeps nobody from anything else: a server without it is no less ready
-    let ready = kernel.is_ok() && audit.is_ok();
-    let docker = match gate.host().docker().presence().await {
-        Presence::Off => "off".to_owned(),
-        Presence::Absent(_) => "not there".to_owned(),
-        Presence::Unready(failure) => format!("not ready: {failure}"),
-        Presence::Ready(_) => "ok".to_owned(),
-    };
-    if let Err(error) = &audit {
-        tracing::error!(%error, "the audit log is not ready");
+/// What was found out, and when that ended.
+#[derive(Debug)]
+struct Last<T>(Mutex<Option<(Instant, Arc<T>)>>);
+
+impl<T> Default for Last<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
     }
-    let state = |good: bool, why: &str| if good { "ok".to_owned() } else { format!("not ready: {why}") };
-    let words = json!({
-        "ready": ready,
-        "kernel": state(kernel.is_ok(), "/proc/stat cannot be read"),
-        "audit": state(audit.is_ok(), "the audit log cannot be written"),
-        "docker": docker,
-    });
-    Report { ready, words: words.to_string(), ended: Instant::now() }
+}
+
+impl<T> Last<T> {
+    /// What was found out at most 250 ms ago, or while this one waited for it; else what `look` finds.
+    async fn or(&self, look: impl Future<Output = T>) -> Arc<T> {
+        let asked = Instant::now();
+        let mut last = self.0.lock().await;
+        if let Some((ended, found)) = last.as_ref()
+            && (*ended >= asked || ended.elapsed() < FRESH)
+        {
+            return Arc::clone(found);
+        }
+        let found = Arc::new(look.await);
+        *last = Some((Instant::now(), Arc::clone(&found)));
+        found
+    }
 }

@@ -26,6 +26,8 @@ pub(super) struct Route {
 pub(super) enum Access {
     /// Everybody, without a look at credentials: what says nothing of this machine.
     Everybody(fn() -> Answer),
+    /// Who has shown good credentials, and who has shown none: what says hardly more.
+    Strangers(for<'a> fn(&'a Http, Option<Sender>) -> Answering<'a>),
     /// Who has shown good credentials. The flag is set while the rest of the body is waited for.
     Callers(for<'a> fn(&'a Http, Request<Incoming>, Sender, &'a AtomicBool) -> Answering<'a>),
 }
