@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
     }
 
     fn malformed(&self, path: &str, malformed: &Malformed) {
-        self.odd(path, format!("cannot read {}", malformed.place));
+        self.odd(path, format!("cannot read {}", malformed.position));
     }
 
     /// Says that the file at `path` is not there, and with which kernel it came.

@@ -44,17 +44,17 @@ pub mod zpool_state;
 /// A kernel file that does not read as expected. It says where and never what stands there: that is other programs' text, and this
 /// goes into the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: cannot read {place}")]
+#[error("{file}: cannot read {position}")]
 pub struct Malformed {
     /// The file, as the kernel names it.
     pub file: &'static str,
     /// The first place that made no sense.
-    pub place: Place,
+    pub position: Position,
 }
 
 /// A place in a kernel file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Place {
+pub enum Position {
     /// The line of this number, the first being 1.
     #[error("line {0}")]
     Line(usize),
@@ -75,17 +75,17 @@ impl Malformed {
         let (text, line) = (text.as_ref(), line.as_ref());
         let before = line.as_ptr().addr().checked_sub(text.as_ptr().addr()).and_then(|length| text.get(..length));
         let number = |before: &[u8]| before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Self { file, place: before.map_or(Place::Whole, |before| Place::Line(number(before))) }
+        Self { file, position: before.map_or(Position::Whole, |before| Position::Line(number(before))) }
     }
 
     /// Says that the field `name` of `file` made no sense, or is not there.
     pub fn field(file: &'static str, name: &'static str) -> Self {
-        Self { file, place: Place::Field(name) }
+        Self { file, position: Position::Field(name) }
     }
 
     /// Says that `file` made no sense.
     pub fn whole(file: &'static str) -> Self {
-        Self { file, place: Place::Whole }
+        Self { file, position: Position::Whole }
     }
 }
 
@@ -129,8 +129,12 @@ mod tests {
         let text = "fine\n\nhunter2 \u{1b}[2J\nfine\n";
         let line = text.lines().nth(2).unwrap();
         assert_eq!(Malformed::line("mounts", text, line).to_string(), "mounts: cannot read line 3");
-        assert_eq!(Malformed::line("mounts", text, &line[8..]).place, Place::Line(3), "nor need it be the whole line");
-        assert_eq!(Malformed::line("mounts", line, text).place, Place::Whole, "from elsewhere");
+        assert_eq!(
+            Malformed::line("mounts", text, &line[8..]).position,
+            Position::Line(3),
+            "nor need it be the whole line"
+        );
+        assert_eq!(Malformed::line("mounts", line, text).position, Position::Whole, "from elsewhere");
         assert_eq!(Malformed::field("status", "Uid").to_string(), "status: cannot read the field Uid");
     }
 }

@@ -27,13 +27,13 @@ pub struct Threads {
 struct Inner {
     name: &'static str,
     most: usize,
-    state: Mutex<State>,
+    state: Mutex<Pool>,
     /// Told when there is a job, or when no more will come.
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Pool {
     jobs: VecDeque<Job>,
     threads: usize,
     /// Of those the ones that wait for a job.
@@ -41,9 +41,9 @@ struct State {
     closed: bool,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("jobs", &self.jobs.len()).field("threads", &self.threads).finish_non_exhaustive()
+        f.debug_struct("Pool").field("jobs", &self.jobs.len()).field("threads", &self.threads).finish_non_exhaustive()
     }
 }
 
@@ -90,7 +90,7 @@ impl Drop for Threads {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Pool> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,7 +133,7 @@ impl Inner {
                 break;
             }
             state.idle += 1;
-            let waits = |state: &mut State| state.jobs.is_empty() && !state.closed;
+            let waits = |state: &mut Pool| state.jobs.is_empty() && !state.closed;
             let (woken, time) =
                 self.changed.wait_timeout_while(state, IDLE, waits).unwrap_or_else(PoisonError::into_inner);
             state = woken;

@@ -16,7 +16,7 @@ use systemmanager_mcp::{
     lane::Lane,
     scope::Scope,
     server::{
-        http::{Bounds, Guard, Http},
+        http::{Bounds, Hosts, Http},
         listen::{Door, Listeners, Most},
     },
     tool::{Entry, Tool, Turn},
@@ -281,7 +281,7 @@ impl Bench {
     async fn serve(&self) -> (SocketAddr, Token) {
         let token = Token::generate().unwrap();
         let auth = Auth::trial(&token, Grants::all()).unwrap();
-        let http = Http::new(Arc::clone(&self.gate), Arc::new(auth), Guard::default(), Bounds::default());
+        let http = Http::new(Arc::clone(&self.gate), Arc::new(auth), Hosts::default(), Bounds::default());
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let listener = Listener { bind: address, tls: None, serves: Service::ALL.to_vec(), who: Who::Tokens };

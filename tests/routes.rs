@@ -100,7 +100,10 @@ fn who_may_read_the_page_is_told_in_words_whether_the_server_is_ready() {
         assert_eq!((bare.status, bare.text().as_str()), (200, "ready\n"));
         assert_eq!(server.ask(&Request::new("POST", "/readyz")).status, 405);
         assert_eq!(server.ask(&Request::new("GET", "/readyz").header("Authorization", "Bearer x")).status, 401);
-        assert_eq!(server.ask(&Request::new("GET", "/readyz").header("Origin", "http://elsewhere.example")).status, 403);
+        assert_eq!(
+            server.ask(&Request::new("GET", "/readyz").header("Origin", "http://elsewhere.example")).status,
+            403
+        );
     }
 }
 

@@ -263,15 +263,15 @@ mod tests {
     }
 
     fn kinds() -> [Identifier; 2] {
-        struct Place;
-        impl tracing::Callsite for Place {
+        struct Site;
+        impl tracing::Callsite for Site {
             fn set_interest(&self, _: tracing::subscriber::Interest) {}
             fn metadata(&self) -> &Metadata<'_> {
                 unreachable!("an identifier is only compared")
             }
         }
         // of a size, or both would be at one place
-        static PLACES: [(Place, u8); 2] = [(Place, 0), (Place, 1)];
+        static PLACES: [(Site, u8); 2] = [(Site, 0), (Site, 1)];
         PLACES.each_ref().map(|(place, _)| Identifier(place))
     }
 

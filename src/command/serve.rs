@@ -23,7 +23,7 @@ use crate::{
     config::{self, Config, DEFAULT_FILE, Environment, Listener, Settings, Source, Tokens},
     host::{First, most_held},
     server::{
-        http::{Bounds, ENOUGH, Guard, Http},
+        http::{Bounds, ENOUGH, Hosts, Http},
         listen::{BACKLOG, Door, Listeners, Most, Tls},
     },
 };
@@ -57,7 +57,7 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     let bound: Vec<SocketAddr> =
         sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().map_err(Error::other)?;
 
-    let http = Http::new(Arc::clone(&machinery.gate), Arc::clone(&auth), guard(&settings), bounds(&settings));
+    let http = Http::new(Arc::clone(&machinery.gate), Arc::clone(&auth), hosts(&settings), bounds(&settings));
     let doors = settings.listeners.iter().zip(certificates).map(|(one, tls)| Door::new(one, tls)).collect();
     let listeners = Listeners::new(http.clone(), doors, most(&settings, most_files));
     let stop = CancellationToken::new();
@@ -146,8 +146,8 @@ fn certificates(settings: &Settings) -> Result<Vec<Option<Tls>>, Error> {
     settings.listeners.iter().map(|listener| listener.tls.as_ref().map(read).transpose()).collect()
 }
 
-fn guard(settings: &Settings) -> Guard {
-    Guard::new(settings.allowed_hosts.iter().cloned(), settings.allowed_origins.iter().cloned())
+fn hosts(settings: &Settings) -> Hosts {
+    Hosts::new(settings.allowed_hosts.iter().cloned(), settings.allowed_origins.iter().cloned())
 }
 
 fn bounds(settings: &Settings) -> Bounds {

@@ -15,7 +15,7 @@ use crate::root::read_own;
 const LARGEST: usize = 1024 * 1024;
 
 /// A line and a column of a file, counted from 1.
-pub(super) type Place = (usize, usize);
+pub(super) type LineColumn = (usize, usize);
 
 /// What was expected, and where, as far as that can be known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Misread {
 }
 
 impl Misread {
-    pub(super) fn at(place: Place, why: impl Into<String>) -> Self {
+    pub(super) fn at(place: LineColumn, why: impl Into<String>) -> Self {
         Self { place: Some(place), why: why.into() }
     }
 
@@ -64,9 +64,9 @@ pub(super) fn understood<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &str),
 pub(super) struct Raw<'a> {
     text: &'a str,
     /// Where the text begins.
-    place: Place,
+    place: LineColumn,
     /// Where the key's name stands.
-    pub(super) name: Place,
+    pub(super) name: LineColumn,
 }
 
 impl<'a> Raw<'a> {
@@ -81,7 +81,7 @@ impl<'a> Raw<'a> {
     }
 
     /// Where `key` stands in it.
-    pub(super) fn place_of(&self, key: &str) -> Place {
+    pub(super) fn place_of(&self, key: &str) -> LineColumn {
         self.moved(fault::place_of(self.text, key))
     }
 
@@ -92,7 +92,7 @@ impl<'a> Raw<'a> {
     }
 
     /// The same place, counted from the beginning of the file.
-    fn moved(&self, (line, column): Place) -> Place {
+    fn moved(&self, (line, column): LineColumn) -> LineColumn {
         (self.place.0 + line - 1, if line == 1 { self.place.1 + column - 1 } else { column })
     }
 }

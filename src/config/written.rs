@@ -6,7 +6,7 @@ use super::{
     Environment, Settings, Tokens, docker, files,
     key::{At, Change, Flat, Form, Nested, Section, Wrong},
     limits, listeners, log, own,
-    reading::{Misread, Place, Raw, keys_of},
+    reading::{LineColumn, Misread, Raw, keys_of},
     web,
 };
 use crate::grant::Grants;
@@ -126,7 +126,7 @@ impl Written {
 
 impl Read<'_> {
     /// Where a key stands. The first place if it does not stand there, as its default is at fault.
-    pub(super) fn place_of(&self, at: At) -> Place {
+    pub(super) fn place_of(&self, at: At) -> LineColumn {
         let top = at.section.unwrap_or(at.key);
         match self.raws.iter().find(|(key, _)| *key == top) {
             None => (1, 1),

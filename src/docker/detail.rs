@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::model::{Mount, Networks, State, or_default};
+use super::model::{ContainerState, Mount, Networks, or_default};
 
 /// A container, as it was made and as it is.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -21,7 +21,7 @@ pub struct Detail {
     pub args: Vec<String>,
     /// What it does.
     #[serde(default, deserialize_with = "or_default")]
-    pub state: State,
+    pub state: ContainerState,
     /// The image's full id.
     #[serde(default, deserialize_with = "or_default")]
     pub image: String,

@@ -14,17 +14,17 @@ const WITHIN: Duration = Duration::from_secs(1);
 
 /// Whether it keeps to that.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pulse(Arc<Mutex<State>>);
+pub(super) struct Pulse(Arc<Mutex<Beat>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Beat {
     is_slow: bool,
     /// Finds out whether it still is.
     asking: Option<JoinHandle<()>>,
 }
 
 impl Pulse {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Beat> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -43,7 +43,7 @@ pub struct Line<'a> {
 /// Takes a log apart, however it is cut into pieces. Holds less than 256 KiB.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    state: State,
+    state: Expected,
     /// What has come of the present frame, or of the present line.
     entry: Piece,
     lines: [Pending; 3],
@@ -51,7 +51,7 @@ pub struct Decoder {
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum Expected {
     #[default]
     Start,
     Header {
@@ -90,10 +90,11 @@ impl Decoder {
     pub fn feed(&mut self, mut bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
         while let Some(first) = bytes.first() {
             match &mut self.state {
-                State::Start => {
-                    self.state = if *first <= 3 { State::Header { bytes: [0; 8], have: 0 } } else { State::Plain };
+                Expected::Start => {
+                    self.state =
+                        if *first <= 3 { Expected::Header { bytes: [0; 8], have: 0 } } else { Expected::Plain };
                 }
-                State::Header { bytes: header, have } => {
+                Expected::Header { bytes: header, have } => {
                     let taken = bytes.len().min(8 - *have);
                     header[*have..*have + taken].copy_from_slice(&bytes[..taken]);
                     *have += taken;
@@ -103,7 +104,7 @@ impl Decoder {
                         self.begin(source, u32::from_be_bytes(length), each);
                     }
                 }
-                State::Frame { source, left } => {
+                Expected::Frame { source, left } => {
                     let taken = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     let source = *source;
                     *left -= u32::try_from(taken).unwrap_or(*left);
@@ -114,7 +115,7 @@ impl Decoder {
                         self.frame(source, each);
                     }
                 }
-                State::Plain => match bytes.iter().position(|byte| *byte == b'\n') {
+                Expected::Plain => match bytes.iter().position(|byte| *byte == b'\n') {
                     Some(at) => {
                         self.entry.push(&bytes[..at]);
                         self.plain(each);
@@ -131,7 +132,7 @@ impl Decoder {
 
     /// Gives what is left when nothing more comes.
     pub fn finish(&mut self, each: &mut impl FnMut(Line<'_>)) {
-        if matches!(self.state, State::Plain) && !self.entry.is_empty() {
+        if matches!(self.state, Expected::Plain) && !self.entry.is_empty() {
             self.plain(each);
         }
         for source in [Source::Stdout, Source::Stderr, Source::Engine] {
@@ -140,7 +141,7 @@ impl Decoder {
     }
 
     fn begin(&mut self, source: u8, length: u32, each: &mut impl FnMut(Line<'_>)) {
-        self.state = State::Frame { source, left: length };
+        self.state = Expected::Frame { source, left: length };
         if length == 0 {
             self.frame(source, each);
         }
@@ -148,7 +149,7 @@ impl Decoder {
 
     /// A frame is whole: one entry, which ends its line if it ends in a line break.
     fn frame(&mut self, source: u8, each: &mut impl FnMut(Line<'_>)) {
-        self.state = State::Header { bytes: [0; 8], have: 0 };
+        self.state = Expected::Header { bytes: [0; 8], have: 0 };
         self.entries += 1;
         let entry = mem::take(&mut self.entry);
         let source = match source {

@@ -136,7 +136,7 @@ pub struct Inspect {
     pub name: String,
     /// What it does.
     #[serde(default, deserialize_with = "or_default")]
-    pub state: State,
+    pub state: ContainerState,
     /// How often its restart policy has started it again.
     #[serde(default, deserialize_with = "or_default")]
     pub restart_count: u64,
@@ -145,7 +145,7 @@ pub struct Inspect {
 /// A container's state.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct State {
+pub struct ContainerState {
     /// `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`; Podman has more.
     #[serde(default, deserialize_with = "or_default")]
     pub status: String,
@@ -208,7 +208,7 @@ pub struct Probe {
     pub output: String,
 }
 
-impl State {
+impl ContainerState {
     /// What the health check says; `None` without one.
     pub fn health(&self) -> Option<&str> {
         let status = self.health.as_ref()?.status.as_str();

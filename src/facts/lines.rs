@@ -1,6 +1,6 @@
 //! A kernel table of any length, read line by line: a full BGP table has a million.
 
-use crate::{failure::Failure, gap::Reader, proc::Place};
+use crate::{failure::Failure, gap::Reader, proc::Position};
 
 /// How far a table was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) fn read(reader: &Reader<'_>, path: &str, mut each: impl FnMut(&[u8]) 
         }
     });
     if let Some(number) = odd {
-        reader.odd(path, format!("cannot read {}", Place::Line(number)));
+        reader.odd(path, format!("cannot read {}", Position::Line(number)));
     }
     match reader.keep(path, Failure::absent(result)) {
         Some(Some(())) => Extent::Whole,

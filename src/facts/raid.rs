@@ -9,7 +9,7 @@ use super::{
 use crate::{
     exposition::{Column, Exposition, Kind},
     gap::Reader,
-    proc::mdstat::{self, Progress, State, Sync},
+    proc::mdstat::{self, ArrayState, Progress, Sync},
 };
 
 /// An array.
@@ -110,26 +110,26 @@ impl Array {
     /// The one word for what it does.
     fn word(&self) -> &'static str {
         match (self.md.state, self.md.sync.as_ref().map(|sync| &*sync.action)) {
-            (State::Inactive | State::Broken, _) => "inactive",
-            (State::Active, Some("recovery")) => "recovering",
-            (State::Active, Some("resync")) => "resync",
-            (State::Active, Some("check")) => "check",
-            (State::Active, Some("reshape")) => "reshape",
-            (State::Active, _) => "active",
+            (ArrayState::Inactive | ArrayState::Broken, _) => "inactive",
+            (ArrayState::Active, Some("recovery")) => "recovering",
+            (ArrayState::Active, Some("resync")) => "resync",
+            (ArrayState::Active, Some("check")) => "check",
+            (ArrayState::Active, Some("reshape")) => "reshape",
+            (ArrayState::Active, _) => "active",
         }
     }
 
     /// Devices that it should have: without redundancy those that it has. `None`: it does not run, and nobody says.
     fn required(&self) -> Option<usize> {
-        let all = || (self.md.state == State::Active).then_some(self.md.devices.len());
+        let all = || (self.md.state == ArrayState::Active).then_some(self.md.devices.len());
         self.md.wanted.map(|wanted| wanted as usize).or_else(all)
     }
 
     /// Devices that work: of an array that does not run none does.
     fn active(&self) -> usize {
         match self.md.state {
-            State::Active => self.md.present.map_or(self.md.devices.len(), |present| present as usize),
-            State::Inactive | State::Broken => 0,
+            ArrayState::Active => self.md.present.map_or(self.md.devices.len(), |present| present as usize),
+            ArrayState::Inactive | ArrayState::Broken => 0,
         }
     }
 
@@ -146,7 +146,7 @@ impl Array {
         let in_use = in_use.contains(&md.name);
         let plain = Self { md, mismatch: None, faults: vec![], suspended: false, frozen: false, in_use };
         // what has no redundancy is neither checked nor rebuilt
-        if plain.md.state == State::Inactive || plain.md.wanted.is_none() {
+        if plain.md.state == ArrayState::Inactive || plain.md.wanted.is_none() {
             return plain;
         }
         let directory = format!("sys/block/{}/md", plain.md.name);
@@ -179,9 +179,11 @@ impl Array {
             return;
         }
         match self.md.state {
-            State::Active => self.device_problems(problems),
-            State::Inactive => problems.critical("disks", format!("RAID array {name} does not run")),
-            State::Broken => problems.critical("disks", format!("RAID array {name} has failed: too few devices work")),
+            ArrayState::Active => self.device_problems(problems),
+            ArrayState::Inactive => problems.critical("disks", format!("RAID array {name} does not run")),
+            ArrayState::Broken => {
+                problems.critical("disks", format!("RAID array {name} has failed: too few devices work"))
+            }
         }
         if self.suspended {
             problems.warning("disks", format!("RAID array {name}: its I/O is suspended"));

@@ -26,11 +26,11 @@ pub(crate) fn is_only(caller: &Caller) -> bool {
 #[derive(Debug)]
 pub(super) struct Places {
     spec: &'static Spec,
-    state: Mutex<State>,
+    state: Mutex<Occupancy>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Occupancy {
     room: Room,
     running: usize,
     waiting: usize,
@@ -78,7 +78,7 @@ struct Wish<'a> {
 impl Places {
     pub(super) fn new(spec: &'static Spec, room: Room) -> Self {
         let (callers, turns) = (HashMap::new(), VecDeque::new());
-        Self { spec, state: Mutex::new(State { room, running: 0, waiting: 0, callers, turns, next: 0 }) }
+        Self { spec, state: Mutex::new(Occupancy { room, running: 0, waiting: 0, callers, turns, next: 0 }) }
     }
 
     /// Lets in so many from now on. Who holds a place keeps it.
@@ -128,12 +128,12 @@ impl Places {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Occupancy> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Occupancy {
     /// Whether a place is free for this caller. Nobody who waits could have it: they would have got it before.
     fn has_place(&self, caller: &Caller, parts: usize) -> bool {
         let held = self.callers.get(&caller.id).map_or(0, |own| own.held.len());

@@ -40,7 +40,7 @@ impl Key {
 }
 
 #[derive(Clone, Debug, Default)]
-enum State {
+enum Stage {
     /// Those who ask wait for a place.
     #[default]
     Asked,
@@ -51,27 +51,27 @@ enum State {
 }
 
 #[derive(Debug, Default)]
-struct Cell(watch::Sender<State>);
+struct Cell(watch::Sender<Stage>);
 
 impl Cell {
     /// Whether a caller who comes now may have it: it is being read, or was a moment ago.
     fn is_fresh(&self) -> bool {
         match *self.0.borrow() {
-            State::Asked | State::Read => true,
-            State::Answered(_, read) => read.elapsed() < FRESH,
+            Stage::Asked | Stage::Read => true,
+            Stage::Answered(_, read) => read.elapsed() < FRESH,
         }
     }
 
     fn is_answered(&self) -> bool {
-        matches!(*self.0.borrow(), State::Answered(..))
+        matches!(*self.0.borrow(), Stage::Answered(..))
     }
 
     /// The right to read for all who ask, unless another has it.
     fn reader(&self) -> Option<Reader<'_>> {
         let is_first = self.0.send_if_modified(|state| {
-            let is_asked = matches!(state, State::Asked);
+            let is_asked = matches!(state, Stage::Asked);
             if is_asked {
-                *state = State::Read;
+                *state = Stage::Read;
             }
             is_asked
         });
@@ -85,9 +85,9 @@ struct Reader<'a>(&'a Cell);
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
         self.0.0.send_if_modified(|state| {
-            let is_open = matches!(state, State::Read);
+            let is_open = matches!(state, Stage::Read);
             if is_open {
-                *state = State::Asked;
+                *state = Stage::Asked;
             }
             is_open
         });
@@ -144,10 +144,10 @@ impl Shared {
         loop {
             let state = changes.borrow_and_update().clone();
             match state {
-                State::Answered(answer, _) => return Ok(answer),
+                Stage::Answered(answer, _) => return Ok(answer),
                 // the cell has its sender
-                State::Read => drop(changes.changed().await),
-                State::Asked => {
+                Stage::Read => drop(changes.changed().await),
+                Stage::Asked => {
                     let place = tokio::select! {
                         biased;
                         _ = changes.changed() => continue,
@@ -156,7 +156,7 @@ impl Shared {
                     let Some(reader) = cell.reader() else { continue };
                     let began = Instant::now();
                     let answer = Arc::new(read(place).await?);
-                    reader.0.0.send_replace(State::Answered(Arc::clone(&answer), began));
+                    reader.0.0.send_replace(Stage::Answered(Arc::clone(&answer), began));
                     return Ok(answer);
                 }
             }

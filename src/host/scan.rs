@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 use super::Machine;
 use crate::{
     failure::Failure,
-    proc::pid_stat::{PidStat, State},
+    proc::pid_stat::{PidStat, ProcessState},
     root,
 };
 
@@ -40,7 +40,7 @@ pub struct Process {
     /// The name of its program, cut to 15 bytes by the kernel.
     pub comm: Vec<u8>,
     /// What it does.
-    pub state: State,
+    pub state: ProcessState,
     /// Whether it is a thread of the kernel's.
     pub is_kernel_thread: bool,
     /// CPU time in user and kernel mode, in ticks.

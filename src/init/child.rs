@@ -40,7 +40,7 @@ pub(super) struct Service {
     pub(super) state: Option<&'static str>,
 }
 
-enum State {
+enum Life {
     Running(Pid, Instant),
     Waiting(Instant),
     Over,
@@ -48,7 +48,7 @@ enum State {
 
 struct Child {
     service: Service,
-    state: State,
+    state: Life,
     deaths: u32,
 }
 
@@ -67,15 +67,15 @@ impl Children {
 
     /// Starts one, and from then on starts it again when it dies.
     pub(super) fn add(&mut self, service: Service) {
-        self.children.push(Child { service, state: State::Waiting(Instant::now()), deaths: 0 });
+        self.children.push(Child { service, state: Life::Waiting(Instant::now()), deaths: 0 });
         self.start_due();
     }
 
     /// Waits until one is to be started again.
     pub(super) fn due(&self) -> impl Future<Output = ()> + use<> {
         let times = self.children.iter().filter_map(|child| match child.state {
-            State::Waiting(until) => Some(until),
-            State::Running(..) | State::Over => None,
+            Life::Waiting(until) => Some(until),
+            Life::Running(..) | Life::Over => None,
         });
         let next = times.min();
         async move {
@@ -90,19 +90,19 @@ impl Children {
     pub(super) fn start_due(&mut self) {
         let now = Instant::now();
         for child in &mut self.children {
-            if !matches!(child.state, State::Waiting(until) if until <= now) {
+            if !matches!(child.state, Life::Waiting(until) if until <= now) {
                 continue;
             }
             child.state = match start(&child.service) {
                 Ok((pid, output)) => {
                     self.readers.retain(|reader| !reader.is_finished());
                     self.readers.push(tokio::task::spawn_local(pass_on(output, Rc::clone(&self.record))));
-                    State::Running(pid, now)
+                    Life::Running(pid, now)
                 }
                 Err(error) => {
                     self.record.say(&format!("cannot start {}: {error}", child.service.name));
                     child.deaths += 1;
-                    State::Waiting(now + pause(child.deaths))
+                    Life::Waiting(now + pause(child.deaths))
                 }
             };
         }
@@ -111,19 +111,19 @@ impl Children {
     /// Takes note of all processes that have ended: children, and orphans that this process has inherited.
     pub(super) fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            let is_it = |child: &&mut Child| matches!(child.state, State::Running(running, _) if running == pid);
+            let is_it = |child: &&mut Child| matches!(child.state, Life::Running(running, _) if running == pid);
             let Some(child) = self.children.iter_mut().find(is_it) else { continue };
-            let State::Running(_, since) = child.state else { continue };
+            let Life::Running(_, since) = child.state else { continue };
             let how = ExitStatus::from_raw(status.as_raw());
             if self.ending {
                 self.record.say(&format!("{} has ended ({how})", child.service.name));
-                child.state = State::Over;
+                child.state = Life::Over;
                 continue;
             }
             child.deaths = if since.elapsed() >= WELL { 1 } else { child.deaths + 1 };
             let pause = pause(child.deaths);
             self.record.say(&format!("{} has ended ({how}), and is started again in {pause:?}", child.service.name));
-            child.state = State::Waiting(Instant::now() + pause);
+            child.state = Life::Waiting(Instant::now() + pause);
         }
     }
 
@@ -131,9 +131,9 @@ impl Children {
     pub(super) fn pass_on(&mut self, signal: Signal) {
         for child in &mut self.children {
             match &mut child.state {
-                State::Running(pid, _) => drop(rustix::process::kill_process(*pid, signal)),
-                State::Waiting(until) => *until = Instant::now(),
-                State::Over => (),
+                Life::Running(pid, _) => drop(rustix::process::kill_process(*pid, signal)),
+                Life::Waiting(until) => *until = Instant::now(),
+                Life::Over => (),
             }
         }
         self.start_due();
@@ -144,15 +144,15 @@ impl Children {
         self.ending = true;
         for child in &mut self.children {
             match child.state {
-                State::Running(pid, _) => drop(rustix::process::kill_process(pid, Signal::TERM)),
-                State::Waiting(_) | State::Over => child.state = State::Over,
+                Life::Running(pid, _) => drop(rustix::process::kill_process(pid, Signal::TERM)),
+                Life::Waiting(_) | Life::Over => child.state = Life::Over,
             }
         }
     }
 
     /// Whether one still runs.
     pub(super) fn any(&self) -> bool {
-        self.children.iter().any(|child| matches!(child.state, State::Running(..)))
+        self.children.iter().any(|child| matches!(child.state, Life::Running(..)))
     }
 
     /// Waits for what they have said last.

@@ -72,11 +72,11 @@ pub struct Entry<'a> {
     pub kind: FileType,
     /// Below the first directory it is 1.
     pub depth: usize,
-    place: Place<'a>,
+    location: Location<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Place<'a> {
+struct Location<'a> {
     directory: &'a Arc<Entries>,
     name: &'a OsStr,
     start: &'a Found,
@@ -85,27 +85,31 @@ struct Place<'a> {
 impl Entry<'_> {
     /// Its name.
     pub fn name(&self) -> &OsStr {
-        self.place.name
+        self.location.name
     }
 
     /// What stat says of it. A link is not followed.
     pub fn stat(&self) -> io::Result<Stat> {
-        Ok(self.place.directory.stat(self.place.name)?)
+        Ok(self.location.directory.stat(self.location.name)?)
     }
 
     /// The same entry without the walk: to be opened elsewhere, later.
     pub fn ticket(&self) -> Ticket {
-        Ticket::new(self.place.start, self.place.directory, self.place.name.to_owned())
+        Ticket::new(self.location.start, self.location.directory, self.location.name.to_owned())
     }
 
     /// What has this name in the directory that this is, before the walk has come to it.
     pub fn ticket_within(&self, name: &str) -> Ticket {
-        Ticket::new(self.place.start, self.place.directory, Path::new(self.place.name).join(name).into_os_string())
+        Ticket::new(
+            self.location.start,
+            self.location.directory,
+            Path::new(self.location.name).join(name).into_os_string(),
+        )
     }
 
     /// Where a link says that it leads.
     pub fn target(&self) -> io::Result<Vec<u8>> {
-        Ok(rustix::fs::readlinkat(self.place.directory, self.place.name, vec![])?.into_bytes())
+        Ok(rustix::fs::readlinkat(self.location.directory, self.location.name, vec![])?.into_bytes())
     }
 }
 
@@ -273,8 +277,8 @@ impl<'a> Walk<'a> {
                 Go::On
             } else {
                 self.last.clone_from(&self.path);
-                let place = Place { directory: &directory, name: &name, start: self.start };
-                show(&Entry { path: &self.path, kind, depth: self.levels.len(), place })
+                let location = Location { directory: &directory, name: &name, start: self.start };
+                show(&Entry { path: &self.path, kind, depth: self.levels.len(), location })
             };
             match go {
                 Go::Stop => return Ok(self.stopped()),

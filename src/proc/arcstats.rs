@@ -58,7 +58,7 @@ impl Arcstats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     #[test]
     fn names_are_matched_whole() {
@@ -79,12 +79,12 @@ anon_size                       4    7
         let text = "9 1 0x01 94 25568 6266 12345678901\nname type data\nhits 4 12\nmemory_available_bytes 3 -5\nx 7 a\nc 4 many\n";
         let (figures, odd) = figures(text);
         assert_eq!(figures, BTreeMap::from([("hits", 12.0), ("memory_available_bytes", -5.0)]));
-        assert_eq!(odd.unwrap().place, Place::Line(6));
+        assert_eq!(odd.unwrap().position, Position::Line(6));
     }
 
     #[test]
     fn an_odd_line_is_named() {
         let (arcstats, odd) = Arcstats::parse("c_min 4 9\nsize 4\n");
-        assert_eq!((arcstats.c_min, arcstats.size, odd.unwrap().place), (Some(9), None, Place::Line(2)));
+        assert_eq!((arcstats.c_min, arcstats.size, odd.unwrap().position), (Some(9), None, Position::Line(2)));
     }
 }

@@ -5,7 +5,7 @@ mod names;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Malformed, Place, decimal};
+use super::{Malformed, Position, decimal};
 
 /// The machine's CPUs. What an architecture does not say is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -36,7 +36,7 @@ impl Cpuinfo {
         let (mut lines, mut odd) = (Lines::default(), None);
         for (number, line) in text.lines().enumerate() {
             if !lines.line(line.as_bytes()) {
-                odd = odd.or(Some(Malformed { file: "cpuinfo", place: Place::Line(number + 1) }));
+                odd = odd.or(Some(Malformed { file: "cpuinfo", position: Position::Line(number + 1) }));
             }
         }
         (lines.cpuinfo(), odd)
@@ -317,7 +317,7 @@ mod tests {
     fn an_odd_line_costs_only_itself() {
         let text = "processor : 18446744073709551616\nmodel name : A CPU\ncpu MHz : fast\nprocessor : 1\ncore id : -1";
         let (cpuinfo, odd) = Cpuinfo::parse(text);
-        assert_eq!(odd.unwrap().place, Place::Line(1));
+        assert_eq!(odd.unwrap().position, Position::Line(1));
         assert_eq!((cpuinfo.logical, cpuinfo.model_name.as_deref()), (Some(1), Some("A CPU")));
         assert_eq!(Cpuinfo::parse(""), (Cpuinfo::default(), None));
     }

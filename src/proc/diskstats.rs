@@ -123,7 +123,7 @@ impl Flushes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     #[test]
     fn linux_3_has_no_discards() {
@@ -156,6 +156,6 @@ mod tests {
         let text = format!("8 0 sda 1 2 3\n8 16 sdb 18446744073709551616 {rest}\n8 32 sdc 1 {rest}\n");
         let (disks, odd) = parse(&text);
         assert_eq!(disks.iter().map(|disk| &*disk.name).collect::<Vec<_>>(), ["sdc"]);
-        assert_eq!(odd.map(|odd| odd.place), Some(Place::Line(1)));
+        assert_eq!(odd.map(|odd| odd.position), Some(Position::Line(1)));
     }
 }

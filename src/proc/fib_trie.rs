@@ -48,7 +48,7 @@ pub fn parse(text: &str) -> (Vec<Ipv4Addr>, Option<Malformed>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     #[test]
     fn networks_and_broadcasts_are_no_addresses() {
@@ -76,6 +76,6 @@ Local:
     #[test]
     fn a_leaf_without_an_address_costs_only_itself() {
         let (addresses, odd) = parse("  |-- here\n     /32 host LOCAL\n  |-- 192.0.2.2\n     /32 host LOCAL");
-        assert_eq!((addresses, odd.unwrap().place), (vec![Ipv4Addr::new(192, 0, 2, 2)], Place::Line(1)));
+        assert_eq!((addresses, odd.unwrap().position), (vec![Ipv4Addr::new(192, 0, 2, 2)], Position::Line(1)));
     }
 }

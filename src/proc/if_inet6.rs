@@ -53,7 +53,7 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     #[test]
     fn numbers_are_hexadecimal_and_may_grow() {
@@ -74,7 +74,7 @@ mod tests {
         let good = "fe8000000000000000fc00fffe000001 01 40 20 80     eth0";
         for line in [good.replace(" 40 ", " 81 "), good.replace(" eth0", ""), good.replace(" 01 ", " 100000000 ")] {
             let (addresses, odd) = parse(&format!("{line}\n{good}"));
-            assert_eq!((addresses.len(), odd.unwrap().place), (1, Place::Line(1)), "{line}");
+            assert_eq!((addresses.len(), odd.unwrap().position), (1, Position::Line(1)), "{line}");
         }
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn hexadecimal(word: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     const ZERO: &str = "00000000000000000000000000000000";
 
@@ -114,7 +114,7 @@ mod tests {
         for line in [ZERO.to_owned(), good.replace(" 00 ", " 81 "), good.replace("00000400", "100000000")] {
             let text = format!("{line}\n{good}");
             let (routes, odd) = parse(&text);
-            assert_eq!((routes.len(), odd.unwrap().place), (1, Place::Line(1)), "{line}");
+            assert_eq!((routes.len(), odd.unwrap().position), (1, Position::Line(1)), "{line}");
         }
     }
 }

@@ -59,7 +59,7 @@ impl LoginSession {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     #[test]
     fn a_session_over_ssh() {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_session_of_nobody_is_refused() {
-        assert_eq!(LoginSession::parse("ACTIVE=1\n").unwrap_err().place, Place::Field("UID"));
-        assert_eq!(LoginSession::parse("UID=root\nUSER=root\n").unwrap_err().place, Place::Field("UID"));
+        assert_eq!(LoginSession::parse("ACTIVE=1\n").unwrap_err().position, Position::Field("UID"));
+        assert_eq!(LoginSession::parse("UID=root\nUSER=root\n").unwrap_err().position, Position::Field("UID"));
     }
 }

@@ -8,7 +8,7 @@ pub struct Array {
     /// `md0`.
     pub name: String,
     /// Whether it runs.
-    pub state: State,
+    pub state: ArrayState,
     /// It runs, but takes no writes: until the first one (`auto-read-only`), or for good.
     pub read_only: bool,
     /// `raid1`; arrays that do not run may have none.
@@ -31,7 +31,7 @@ pub struct Array {
 
 /// Whether an array runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum ArrayState {
     /// It runs.
     Active,
     /// It was not started.
@@ -114,9 +114,9 @@ impl Array {
         let (name, rest) = line.split_once(" : ")?;
         let mut words = rest.split_ascii_whitespace().peekable();
         let state = match words.next()? {
-            "active" => State::Active,
-            "inactive" => State::Inactive,
-            "broken" => State::Broken,
+            "active" => ArrayState::Active,
+            "inactive" => ArrayState::Inactive,
+            "broken" => ArrayState::Broken,
             _ => return None,
         };
         let read_only = words.next_if(|word| word.starts_with('(')).is_some();
@@ -233,7 +233,7 @@ pub fn parse(text: &str) -> (Vec<Array>, Option<Malformed>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     const MDSTAT: &str = "\
 Personalities : [raid1] [raid6] [raid5] [raid4] 
@@ -261,7 +261,10 @@ unused devices: <none>
     #[test]
     fn a_failed_device_is_being_replaced() {
         let array = &arrays(MDSTAT)[0];
-        assert_eq!((array.name.as_str(), array.state, array.level.as_deref()), ("md0", State::Active, Some("raid5")));
+        assert_eq!(
+            (array.name.as_str(), array.state, array.level.as_deref()),
+            ("md0", ArrayState::Active, Some("raid5"))
+        );
         assert_eq!((array.wanted, array.present, array.bitmap.as_deref()), (Some(3), Some(2), Some("UU_")));
         let marks: Vec<_> = array.devices.iter().map(|device| (device.number, device.failed, device.spare)).collect();
         assert_eq!(marks, [(3, false, false), (2, true, false), (1, false, false), (4, false, true)]);
@@ -282,7 +285,7 @@ unused devices: <none>
     #[test]
     fn an_array_that_does_not_run_has_no_level() {
         let array = &arrays(MDSTAT)[2];
-        assert_eq!((array.state, array.level.as_deref(), array.wanted), (State::Inactive, None, None));
+        assert_eq!((array.state, array.level.as_deref(), array.wanted), (ArrayState::Inactive, None, None));
     }
 
     #[test]
@@ -310,11 +313,11 @@ unused devices: <none>
         let told: Vec<_> = arrays.iter().map(|array| (&*array.name, array.devices.len(), array.size)).collect();
         assert_eq!(told, [("md0", 2, Some(8192)), ("md2", 1, None)]);
         assert_eq!(
-            (arrays[0].wanted, arrays[1].wanted, odd.map(|odd| odd.place)),
-            (Some(2), None, Some(Place::Line(1)))
+            (arrays[0].wanted, arrays[1].wanted, odd.map(|odd| odd.position)),
+            (Some(2), None, Some(Position::Line(1)))
         );
         for (text, line) in [("md1 : asleep\n", 1), ("md0 : active raid1 sda1[0] ?\n", 1)] {
-            assert_eq!(parse(text).1.map(|odd| odd.place), Some(Place::Line(line)));
+            assert_eq!(parse(text).1.map(|odd| odd.position), Some(Position::Line(line)));
         }
     }
 }

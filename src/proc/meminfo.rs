@@ -108,7 +108,7 @@ impl Size {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     #[test]
     fn old_kernels_have_no_available() {
@@ -131,7 +131,7 @@ mod tests {
         let lines: Vec<_> = meminfo.lines.iter().map(|(name, size)| (name.as_str(), *size)).collect();
         let expected =
             [("Active(anon)", Size::Bytes(3072)), ("HugePages_Surp", Size::Count(4)), ("MemTotal", Size::Bytes(2048))];
-        assert_eq!((lines, odd.unwrap().place), (expected.to_vec(), Place::Line(4)));
+        assert_eq!((lines, odd.unwrap().position), (expected.to_vec(), Position::Line(4)));
     }
 
     #[test]
@@ -140,13 +140,13 @@ mod tests {
         let (meminfo, odd) = Meminfo::parse(text);
         assert_eq!((meminfo.total, meminfo.slab, meminfo.dirty), (Some(256 << 20), Some(3072), None));
         assert_eq!((meminfo.swap_total, meminfo.swap_free), (Some(0), None));
-        assert_eq!(odd.unwrap().place, Place::Line(4));
+        assert_eq!(odd.unwrap().position, Position::Line(4));
     }
 
     #[test]
     fn without_a_total_nothing_else_is_lost() {
         let (meminfo, odd) = Meminfo::parse("MemFree: 2 kB\n");
-        assert_eq!((meminfo.free, odd.unwrap().place), (Some(2048), Place::Field("MemTotal")));
+        assert_eq!((meminfo.free, odd.unwrap().position), (Some(2048), Position::Field("MemTotal")));
         assert_eq!(Meminfo::parse("").0, Meminfo::default());
     }
 }

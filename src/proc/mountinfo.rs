@@ -1,6 +1,6 @@
 //! `/proc/PID/mountinfo`, see proc_pid_mountinfo(5).
 
-use super::{Malformed, Place, number};
+use super::{Malformed, Position, number};
 
 /// One mount. Names are bytes, with the kernel's escapes undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Lines {
         self.read += 1;
         let parsed = Line::parse(line);
         if parsed.is_none() && !line.is_empty() && self.odd.is_none() {
-            self.odd = Some(Malformed { file: "mountinfo", place: Place::Line(self.read) });
+            self.odd = Some(Malformed { file: "mountinfo", position: Position::Line(self.read) });
         }
         parsed
     }
@@ -220,6 +220,6 @@ mod tests {
     fn a_line_without_a_dash_is_left_out_and_named() {
         let (mounts, odd) = parse(b"1 0 0:1 / / rw - ext4 a rw\n\n2 1 0:1 / /b rw shared:1\n3 1 0:1 / /c rw - ext4 a\n4 1 0:1 / /d rw - ext4 a rw");
         let points: Vec<_> = mounts.iter().map(|mount| mount.mount_point.as_slice()).collect();
-        assert_eq!((points, odd.map(|odd| odd.place)), (vec![&b"/"[..], b"/d"], Some(Place::Line(3))));
+        assert_eq!((points, odd.map(|odd| odd.position)), (vec![&b"/"[..], b"/d"], Some(Position::Line(3))));
     }
 }

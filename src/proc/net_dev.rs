@@ -153,7 +153,7 @@ impl Interface {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     const HEADING: &str = "\
 Inter-|   Receive                                                |  Transmit
@@ -203,7 +203,7 @@ Inter-|   Receive                                                |  Transmit
             ": 7 0 0 0 0 0 0 0 9 0 0 0 0 0 0 0",
         ] {
             let (interfaces, odd) = parse(&format!("{HEADING}{line}\n{good}{line}"));
-            assert_eq!(odd.unwrap().place, Place::Line(3), "{line}");
+            assert_eq!(odd.unwrap().position, Position::Line(3), "{line}");
             assert_eq!(
                 interfaces.iter().map(|one| (&*one.name, one.sent.bytes)).collect::<Vec<_>>(),
                 [("eth1", 9)],

@@ -57,7 +57,7 @@ pub fn snmp6(text: &str, wanted: impl Fn(&str, &str) -> bool) -> (Counters, Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     fn all(counters: &Counters) -> Vec<(&str, u64)> {
         counters.iter().map(|(name, value)| (name.as_str(), *value)).collect()
@@ -77,7 +77,7 @@ mod tests {
             "Tcp: MaxConn InSegs OutSegs\nTcp: -1 x 7\nUdp: InDatagrams\nTcp: 9\nIcmp: InMsgs InErrors\nIcmp: 2\n";
         let (counters, odd) = pairs(text, |protocol, name| (protocol, name) != ("Tcp", "MaxConn"));
         assert_eq!(all(&counters), [("Icmp_InMsgs", 2), ("Tcp_OutSegs", 7)]);
-        assert_eq!(odd.unwrap().place, Place::Line(1));
+        assert_eq!(odd.unwrap().position, Position::Line(1));
         assert_eq!(pairs("Tcp: A\nTcp: -1\n", |_, _| false), (Counters::new(), None));
         assert_eq!(pairs("", |_, _| true), (Counters::new(), None));
     }
@@ -87,6 +87,6 @@ mod tests {
         let text = "Ip6InOctets    \t12\nIcmp6InType135 1\nUdpLite6InErrors 2\nUdp6NoPorts many\nnothing 4\n";
         let (counters, odd) = snmp6(text, |_, _| true);
         assert_eq!(all(&counters), [("Icmp6_InType135", 1), ("Ip6_InOctets", 12), ("UdpLite6_InErrors", 2)]);
-        assert_eq!(odd.unwrap().place, Place::Line(4));
+        assert_eq!(odd.unwrap().position, Position::Line(4));
     }
 }

@@ -29,7 +29,7 @@ pub fn parse(text: &str) -> (BTreeMap<&str, u64>, Option<Malformed>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     #[test]
     fn counters_of_all_cpus_are_added_up_by_name() {
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn a_line_that_is_cut_short_is_left_out() {
         let (counters, odd) = parse("entries found drop\n1 2 3\n1 2\n1 x 3\n");
-        assert_eq!((counters, odd.unwrap().place), (BTreeMap::from([("found", 2), ("drop", 3)]), Place::Line(3)));
+        assert_eq!((counters, odd.unwrap().position), (BTreeMap::from([("found", 2), ("drop", 3)]), Position::Line(3)));
         assert_eq!(parse(""), (BTreeMap::new(), None));
     }
 }

@@ -120,7 +120,7 @@ fn container(path: &[u8]) -> Option<Container> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -203,6 +203,6 @@ mod tests {
 
     #[test]
     fn a_line_without_a_path_is_named() {
-        assert_eq!(PidCgroup::parse(b"3:memory\n").unwrap_err().place, Place::Line(1));
+        assert_eq!(PidCgroup::parse(b"3:memory\n").unwrap_err().position, Position::Line(1));
     }
 }

@@ -44,7 +44,7 @@ impl PidIo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     #[test]
     fn cancelled_writes_are_not_writes() {
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        assert_eq!(PidIo::parse("rchar: -1\n").unwrap_err().place, Place::Field("rchar"));
-        assert_eq!(PidIo::parse("rchar: 1\n").unwrap_err().place, Place::Field("wchar"));
+        assert_eq!(PidIo::parse("rchar: -1\n").unwrap_err().position, Position::Field("rchar"));
+        assert_eq!(PidIo::parse("rchar: 1\n").unwrap_err().position, Position::Field("wchar"));
     }
 }

@@ -13,7 +13,7 @@ pub struct PidStat<'a> {
     /// Name, cut to 15 bytes (kernel threads may have longer ones). The process may write anything here.
     pub comm: &'a [u8],
     /// What it does now.
-    pub state: State,
+    pub state: ProcessState,
     /// Parent; 0 for none that can be seen here.
     pub ppid: u32,
     /// Process group; -1 or 0 for none that can be seen here.
@@ -60,7 +60,7 @@ pub struct PidStat<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "a schema says each of them in one word, and in a hundred if they are described")]
-pub enum State {
+pub enum ProcessState {
     Running,
     Sleeping,
     // waits for a disk or the like, and cannot be killed
@@ -80,7 +80,7 @@ pub enum State {
     Unknown,
 }
 
-impl State {
+impl ProcessState {
     /// The state of the kernel's letter.
     pub fn from_letter(letter: u8) -> Self {
         match letter {
@@ -117,7 +117,7 @@ impl<'a> PidStat<'a> {
         Some(Self {
             pid: Columns(bytes.get(..open)?).count()?,
             comm: bytes.get(open.checked_add(1)?..close)?,
-            state: State::from_letter(*columns.word()?.first()?),
+            state: ProcessState::from_letter(*columns.word()?.first()?),
             ppid: columns.count()?,
             pgrp: columns.signed()?,
             session: columns.signed()?,
@@ -203,7 +203,7 @@ mod tests {
         let expected = PidStat {
             pid: 4242,
             comm: b"bash",
-            state: State::Sleeping,
+            state: ProcessState::Sleeping,
             ppid: 1,
             pgrp: 2,
             session: -1,
@@ -233,7 +233,7 @@ mod tests {
         for comm in [&b"a) Z 1 (b"[..], b"((sd-pam))", b"new\nline", b"\xff\xfe", b"", b") R 0"] {
             let line = with_comm(comm);
             let stat = PidStat::parse(&line).unwrap();
-            assert_eq!((stat.comm, stat.state), (comm, State::Sleeping));
+            assert_eq!((stat.comm, stat.state), (comm, ProcessState::Sleeping));
         }
     }
 
@@ -259,9 +259,12 @@ mod tests {
 
     #[test]
     fn every_state_has_its_letter_and_no_other_letter_has_one() {
-        let known = (b'!'..=b'~').filter(|letter| State::from_letter(*letter) != State::Unknown);
+        let known = (b'!'..=b'~').filter(|letter| ProcessState::from_letter(*letter) != ProcessState::Unknown);
         assert_eq!(known.map(char::from).collect::<String>(), "DIPRSTXZtx");
-        assert_eq!((State::from_letter(b'T'), State::from_letter(b't')), (State::Stopped, State::TracingStop));
-        assert_eq!(State::from_letter(b'x'), State::from_letter(b'X'));
+        assert_eq!(
+            (ProcessState::from_letter(b'T'), ProcessState::from_letter(b't')),
+            (ProcessState::Stopped, ProcessState::TracingStop)
+        );
+        assert_eq!(ProcessState::from_letter(b'x'), ProcessState::from_letter(b'X'));
     }
 }

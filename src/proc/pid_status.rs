@@ -135,7 +135,7 @@ fn size(value: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     const THREAD_OF_THE_KERNEL: &str = "\
 Name:\tkworker/0:0H
@@ -182,8 +182,8 @@ CapEff:\t000001ffffffffff
     fn an_odd_line_costs_its_figure_and_is_named() {
         let text = THREAD_OF_THE_KERNEL.replace("Uid:\t0", "Uid:\tx") + "VmSize: 8 kB\nVmRSS: many\n";
         let (status, odd) = PidStatus::parse(text.as_bytes());
-        assert_eq!((status.uid, status.gid.unwrap().real, odd.unwrap().place), (None, 4, Place::Field("Uid")));
+        assert_eq!((status.uid, status.gid.unwrap().real, odd.unwrap().position), (None, 4, Position::Field("Uid")));
         assert_eq!(status.memory.unwrap().resident, None);
-        assert_eq!(PidStatus::parse(b"Name:\tinit\n").1.unwrap().place, Place::Field("Tgid"));
+        assert_eq!(PidStatus::parse(b"Name:\tinit\n").1.unwrap().position, Position::Field("Tgid"));
     }
 }

@@ -71,7 +71,7 @@ fn address(word: &[u8]) -> Option<Ipv4Addr> {
 #[cfg(all(test, target_endian = "little"))]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     const TABLE: &str = "\
 Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
@@ -104,7 +104,7 @@ eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
             let (heading, rest) = TABLE.split_once('\n').unwrap();
             let text = format!("{heading}\n{line}\n{}", rest.trim_end());
             let (routes, odd) = parse(&text);
-            assert_eq!((routes.len(), odd.unwrap().place), (2, Place::Line(2)), "{line}");
+            assert_eq!((routes.len(), odd.unwrap().position), (2, Position::Line(2)), "{line}");
         }
     }
 

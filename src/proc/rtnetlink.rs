@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Malformed, Place};
+use super::{Malformed, Position};
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -169,7 +169,7 @@ pub fn parse(bytes: &[u8], sequence: u32) -> Result<Answer, Malformed> {
     let mut answer = Answer::default();
     let mut rest = bytes;
     while !rest.is_empty() && answer.end.is_none() {
-        let malformed = || Malformed { file: "rtnetlink", place: Place::Byte(bytes.len() - rest.len()) };
+        let malformed = || Malformed { file: "rtnetlink", position: Position::Byte(bytes.len() - rest.len()) };
         let (message, after) = Message::take(rest).ok_or_else(malformed)?;
         if message.sequence == sequence {
             answer.interrupted |= message.flags & NLM_F_DUMP_INTR != 0;

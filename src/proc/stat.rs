@@ -129,7 +129,7 @@ impl Stat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     const REST: &str = "\
 intr 114930548 113199788 3 0 5
@@ -178,8 +178,8 @@ softirq 183433 0 21755 12 39 1137 231 21459 2263
         );
         let (stat, odd) = Stat::parse(&text);
         assert_eq!((stat.cpus.len(), stat.running, stat.blocked), (1, None, Some(0)));
-        assert_eq!(odd.unwrap().place, Place::Line(2));
-        assert_eq!(Stat::parse("").1.unwrap().place, Place::Field("cpu"));
+        assert_eq!(odd.unwrap().position, Position::Line(2));
+        assert_eq!(Stat::parse("").1.unwrap().position, Position::Field("cpu"));
     }
 
     #[test]

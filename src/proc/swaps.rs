@@ -45,7 +45,7 @@ impl Swap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     #[test]
     fn names_have_their_escapes_undone() {
@@ -66,6 +66,6 @@ mod tests {
     #[test]
     fn a_line_cut_short_is_named() {
         let (swaps, odd) = parse(b"/dev/sda2 partition\n/swap file 2 0 5\n");
-        assert_eq!((swaps.len(), odd.unwrap().place), (1, Place::Line(1)));
+        assert_eq!((swaps.len(), odd.unwrap().position), (1, Position::Line(1)));
     }
 }

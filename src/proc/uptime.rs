@@ -26,7 +26,7 @@ impl Uptime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     #[test]
     fn idle_may_exceed_up_on_many_cpus() {
@@ -36,6 +36,6 @@ mod tests {
 
     #[test]
     fn half_a_line_is_refused() {
-        assert_eq!(Uptime::parse("350735.47").unwrap_err().place, Place::Whole);
+        assert_eq!(Uptime::parse("350735.47").unwrap_err().position, Position::Whole);
     }
 }

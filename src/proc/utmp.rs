@@ -62,7 +62,7 @@ fn u32_at(record: &[u8], at: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     fn record(size: usize, kind: u8, time_at: usize) -> Vec<u8> {
         let mut record = vec![0; size];
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn half_a_record_is_refused() {
-        assert_eq!(parse(&[0; 383]).unwrap_err().place, Place::Whole);
+        assert_eq!(parse(&[0; 383]).unwrap_err().position, Position::Whole);
         assert!(parse(&[255; 384]).is_err());
     }
 }

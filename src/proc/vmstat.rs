@@ -70,7 +70,7 @@ fn is_paging(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::Place;
+    use crate::proc::Position;
 
     #[test]
     fn stalls_of_all_zones_are_added_up() {
@@ -91,6 +91,6 @@ mod tests {
     #[test]
     fn a_counter_that_is_no_number_is_named() {
         let (vmstat, odd) = Vmstat::parse("pgfault many\noom_kill 1\n");
-        assert_eq!((vmstat.oom_kill, odd.unwrap().place), (Some(1), Place::Line(1)));
+        assert_eq!((vmstat.oom_kill, odd.unwrap().position), (Some(1), Position::Line(1)));
     }
 }

@@ -90,7 +90,7 @@ struct All {
 struct Open {
     most: Most,
     next: u64,
-    states: HashMap<u64, Arc<State>>,
+    states: HashMap<u64, Arc<Activity>>,
     /// How many were not told to leave. Those that were and have not gone yet do not count, or a burst of newcomers would send
     /// everybody away.
     staying: usize,
@@ -117,7 +117,7 @@ impl Open {
         }
     }
 
-    fn leaves(&mut self, state: &State) {
+    fn leaves(&mut self, state: &Activity) {
         if !state.leaving.swap(true, Ordering::Relaxed) {
             self.stays_no_more(state.peer);
         }
@@ -132,11 +132,11 @@ impl All {
 
     /// Closes connections that hold something, until those of `peer` and all together hold a quarter less than they may: first those that
     /// hold more than any client's may for a moment, and of them those that have not moved for the longest time.
-    fn relieve(&self, peer: &State) {
+    fn relieve(&self, peer: &Activity) {
         let most = |most: usize| most - most / 4;
         let mut open = self.lock();
-        let is_peer = |state: &&Arc<State>| Arc::ptr_eq(&state.peer_held, &peer.peer_held);
-        let holding = |state: &&Arc<State>| state.held.load(Ordering::Relaxed) > 0;
+        let is_peer = |state: &&Arc<Activity>| Arc::ptr_eq(&state.peer_held, &peer.peer_held);
+        let holding = |state: &&Arc<Activity>| state.held.load(Ordering::Relaxed) > 0;
         if peer.peer_held.load(Ordering::Relaxed) > self.most_held / 2 {
             let of_peer = open.states.values().filter(is_peer).filter(holding).cloned().collect();
             Self::cut(&mut open, of_peer, || peer.peer_held.load(Ordering::Relaxed) > most(self.most_held / 2));
@@ -147,7 +147,7 @@ impl All {
         }
     }
 
-    fn cut(open: &mut Open, mut states: Vec<Arc<State>>, more: impl Fn() -> bool) {
+    fn cut(open: &mut Open, mut states: Vec<Arc<Activity>>, more: impl Fn() -> bool) {
         states.sort_unstable_by_key(|state| (state.held.load(Ordering::Relaxed) <= ASKED, state.last_change()));
         for state in states.into_iter().take_while(|_| more()) {
             state.cut.store(true, Ordering::Relaxed);
@@ -187,7 +187,7 @@ impl Connections {
         open.next += 1;
         let of_peer = open.peers.entry(peer).or_default();
         of_peer.staying += 1;
-        let state = Arc::new(State::new(peer, Arc::clone(&of_peer.held), Arc::clone(&self.all)));
+        let state = Arc::new(Activity::new(peer, Arc::clone(&of_peer.held), Arc::clone(&self.all)));
         open.staying += 1;
         open.states.insert(number, Arc::clone(&state));
         Some(Connection { number, state })
@@ -195,7 +195,7 @@ impl Connections {
 
     /// Tells some idle connections to leave, unless others are about to. Says how many.
     pub(super) fn make_room(&self) -> usize {
-        let going = |state: &Arc<State>| state.leaving.load(Ordering::Relaxed) && !state.is_busy();
+        let going = |state: &Arc<Activity>| state.leaving.load(Ordering::Relaxed) && !state.is_busy();
         let most = {
             let open = self.all.lock();
             if open.states.values().any(going) {
@@ -208,7 +208,7 @@ impl Connections {
 
     /// Tells up to `count` of these connections to leave: first idle ones that never showed good credentials, then the longest idle, then
     /// those whose clients keep their own requests from being answered. Says how many.
-    fn shed(&self, count: usize, of: impl Fn(&State) -> bool) -> usize {
+    fn shed(&self, count: usize, of: impl Fn(&Activity) -> bool) -> usize {
         let mut open = self.all.lock();
         let mut useless: Vec<_> = open
             .states
@@ -242,7 +242,7 @@ impl Connections {
 /// One connection's place, given up when dropped.
 pub(super) struct Connection {
     number: u64,
-    pub(super) state: Arc<State>,
+    pub(super) state: Arc<Activity>,
 }
 
 impl Drop for Connection {
@@ -260,7 +260,7 @@ impl Drop for Connection {
 }
 
 /// What a connection does.
-pub(super) struct State {
+pub(super) struct Activity {
     all: Arc<All>,
     peer: IpAddr,
     began: Instant,
@@ -294,7 +294,7 @@ pub(super) struct State {
     since: AtomicU64,
 }
 
-impl State {
+impl Activity {
     fn new(peer: IpAddr, peer_held: Arc<AtomicUsize>, all: Arc<All>) -> Self {
         Self {
             all,
@@ -433,10 +433,10 @@ impl State {
 }
 
 /// One request's claim on its connection, until its answer is written or given up.
-pub(super) struct Busy(Arc<State>);
+pub(super) struct Busy(Arc<Activity>);
 
 impl Busy {
-    pub(super) fn with(state: &Arc<State>) -> Self {
+    pub(super) fn with(state: &Arc<Activity>) -> Self {
         state.busy.fetch_add(1, Ordering::Relaxed);
         let head = state.partial.swap(0, Ordering::Relaxed);
         state.gives_back(counted(head));
@@ -489,11 +489,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Writing<B> {
 /// A piece of an answer that is counted until it is dropped, which is when it was written.
 struct Unwritten {
     bytes: Bytes,
-    state: Arc<State>,
+    state: Arc<Activity>,
 }
 
 impl Unwritten {
-    fn of(bytes: Bytes, state: &Arc<State>) -> Bytes {
+    fn of(bytes: Bytes, state: &Arc<Activity>) -> Bytes {
         if bytes.len() <= FREE {
             return bytes;
         }
@@ -537,10 +537,10 @@ fn has_room(socket: BorrowedFd<'_>) -> bool {
     poll(&mut asked, Some(&Timespec::default())).is_ok() && asked[0].revents().contains(PollFlags::OUT)
 }
 
-/// A stream that tells its [`State`] what comes in, and what goes out.
+/// A stream that tells its [`Activity`] what comes in, and what goes out.
 pub(super) struct Watched<S: Socket> {
     stream: S,
-    state: Arc<State>,
+    state: Arc<Activity>,
 }
 
 impl<S: Socket> Drop for Watched<S> {
@@ -553,7 +553,7 @@ impl<S: Socket> Drop for Watched<S> {
 }
 
 impl<S: Socket> Watched<S> {
-    pub(super) fn new(stream: S, state: Arc<State>) -> Self {
+    pub(super) fn new(stream: S, state: Arc<Activity>) -> Self {
         Self { stream, state }
     }
 

@@ -1,7 +1,7 @@
 //! HTTP: Host and Origin, credentials, bodies within limits, then the MCP face. Nothing here knows a tool.
 
-mod guard;
 mod healthz;
+mod hosts;
 mod inside;
 mod mcp;
 mod metrics;
@@ -25,7 +25,7 @@ use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
 
-pub use guard::Guard;
+pub use hosts::Hosts;
 use inside::Inside;
 use ready::Readiness;
 use route::{Access, Route, wrong_method};
@@ -96,7 +96,7 @@ struct Inner {
     gate: Arc<Gate>,
     auth: Arc<Auth>,
     mcp: StreamableHttpService<Server, NeverSessionManager>,
-    guard: RwLock<Arc<Guard>>,
+    hosts: RwLock<Arc<Hosts>>,
     bounds: RwLock<Bounds>,
     /// What the requests to `/mcp` hold.
     inside: Inside,
@@ -104,8 +104,8 @@ struct Inner {
 }
 
 impl Http {
-    /// What answers for `gate` to those that `auth` knows and `guard` lets in.
-    pub fn new(gate: Arc<Gate>, auth: Arc<Auth>, guard: Guard, bounds: Bounds) -> Self {
+    /// What answers for `gate` to those that `auth` knows to these `hosts`.
+    pub fn new(gate: Arc<Gate>, auth: Arc<Auth>, hosts: Hosts, bounds: Bounds) -> Self {
         let face = Server::over_http(Arc::clone(&gate));
         // Host and Origin are checked here, for every route, in words that name the key to set; the body's length is too
         let config = StreamableHttpServerConfig::default()
@@ -115,14 +115,14 @@ impl Http {
             .disable_allowed_origins();
         let mcp =
             StreamableHttpService::new(move || Ok(face.clone()), Arc::new(NeverSessionManager::default()), config);
-        let (guard, bounds) = (RwLock::new(Arc::new(guard)), RwLock::new(bounds));
+        let (hosts, bounds) = (RwLock::new(Arc::new(hosts)), RwLock::new(bounds));
         let (inside, readiness) = (Inside::default(), Readiness::default());
-        Self { inner: Arc::new(Inner { gate, auth, mcp, guard, bounds, inside, readiness }) }
+        Self { inner: Arc::new(Inner { gate, auth, mcp, hosts, bounds, inside, readiness }) }
     }
 
-    /// Puts another guard and other bounds in force.
-    pub fn reload(&self, guard: Guard, bounds: Bounds) {
-        *self.inner.guard.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(guard);
+    /// Puts other names and other bounds in force.
+    pub fn reload(&self, hosts: Hosts, bounds: Bounds) {
+        *self.inner.hosts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(hosts);
         *self.inner.bounds.write().unwrap_or_else(PoisonError::into_inner) = bounds;
     }
 
@@ -143,8 +143,8 @@ impl Http {
         if let Some(Route { methods, access: Access::Everybody(answer), .. }) = route {
             return (wrong_method(methods, request.method()).unwrap_or_else(answer), false);
         }
-        let guard = Arc::clone(&self.inner.guard.read().unwrap_or_else(PoisonError::into_inner));
-        if let Err(why) = guard.check(request.uri(), request.headers(), origin.local) {
+        let hosts = Arc::clone(&self.inner.hosts.read().unwrap_or_else(PoisonError::into_inner));
+        if let Err(why) = hosts.check(request.uri(), request.headers(), origin.local) {
             self.inner.gate.refused("host_or_origin");
             return (plain(StatusCode::FORBIDDEN, &why), false);
         }

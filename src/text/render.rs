@@ -77,7 +77,7 @@ fn entry(out: &mut String, label: &str, value: &Value, depth: usize) {
         return rows(out, label, &table);
     }
     let _ = match value {
-        Value::String(text) => writeln!(out, "{label}: {}", quoted(text, Place::Line)),
+        Value::String(text) => writeln!(out, "{label}: {}", quoted(text, Context::Line)),
         Value::Object(fields) => match one_line(fields) {
             Some(line) => writeln!(out, "{label}: {line}"),
             None => {
@@ -94,7 +94,7 @@ fn entry(out: &mut String, label: &str, value: &Value, depth: usize) {
         {
             let _ = writeln!(out, "{label}: {} lines", items.len());
             let lines = items.iter().filter_map(Value::as_str);
-            return lines.for_each(|line| out.extend([&*quoted(line, Place::Lines), "\n"]));
+            return lines.for_each(|line| out.extend([&*quoted(line, Context::Lines), "\n"]));
         }
         other => writeln!(out, "{label}: {}", inline(other)),
     };
@@ -113,7 +113,7 @@ fn list_item(out: &mut String, item: &Value, depth: usize) {
             }
         },
         Value::Array(_) | Value::Object(_) => entry(out, "-", item, depth),
-        Value::String(text) => out.extend(["- ", &quoted(text, Place::Line), "\n"]),
+        Value::String(text) => out.extend(["- ", &quoted(text, Context::Line), "\n"]),
         plain => out.extend(["- ", &inline(plain), "\n"]),
     }
 }
@@ -146,14 +146,14 @@ fn rows(out: &mut String, label: &str, table: &Rows<'_>) {
     for (place, (heading, column)) in headings.iter().zip(&table.columns).enumerate() {
         let taken = heading != column && (!unique.contains(&**heading) || columns.contains(&**heading));
         out.push_str(if place > 0 { "\t" } else { "" });
-        out.push_str(&quoted(if taken { column } else { heading }, Place::Cell));
+        out.push_str(&quoted(if taken { column } else { heading }, Context::Cell));
     }
     out.push('\n');
     for row in &table.rows {
         for (place, (value, scale)) in row.iter().zip(&scales).enumerate() {
             out.push_str(if place > 0 { "\t" } else { "" });
             match value {
-                Value::String(text) => out.push_str(&quoted(text, Place::Cell)),
+                Value::String(text) => out.push_str(&quoted(text, Context::Cell)),
                 other => out.push_str(&cell(other, scale.as_ref().map(|(_, scale)| scale))),
             }
         }
@@ -215,7 +215,7 @@ fn inline(value: &Value) -> String {
         Value::Null => "-".into(),
         Value::Bool(flag) => flag.to_string(),
         Value::Number(number) => plain(number),
-        Value::String(text) => quoted(text, Place::Inline).into_owned(),
+        Value::String(text) => quoted(text, Context::Inline).into_owned(),
         Value::Array(items) => format!("[{}]", joined(items.iter().map(inline))),
         Value::Object(fields) => format!("{{{}}}", inner(fields)),
     }
@@ -250,7 +250,7 @@ fn labels(fields: &Map<String, Value>) -> Vec<String> {
     let unique = unique(&short);
     let label = |(key, short): (&String, &&str)| {
         let taken = short != key && (!unique.contains(short) || fields.contains_key(*short));
-        quoted(if taken { key } else { short }, Place::Key).into_owned()
+        quoted(if taken { key } else { short }, Context::Key).into_owned()
     };
     fields.keys().zip(&short).map(label).collect()
 }
@@ -268,7 +268,7 @@ fn indent(out: &mut String, depth: usize) {
 
 /// Where a string stands: what it must not contain unquoted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Context {
     /// Before the colon.
     Key,
     /// From the colon to the end of the line.
@@ -281,15 +281,15 @@ enum Place {
     Inline,
 }
 
-fn quoted(text: &str, place: Place) -> std::borrow::Cow<'_, str> {
-    let special: &[char] = match place {
-        Place::Key => &[':', '=', ',', ' ', '"', '[', '{', '}', ']'],
-        Place::Line | Place::Lines | Place::Cell => &[],
-        Place::Inline => &[',', '=', '"', '[', ']', '{', '}'],
+fn quoted(text: &str, context: Context) -> std::borrow::Cow<'_, str> {
+    let special: &[char] = match context {
+        Context::Key => &[':', '=', ',', ' ', '"', '[', '{', '}', ']'],
+        Context::Line | Context::Lines | Context::Cell => &[],
+        Context::Inline => &[',', '=', '"', '[', ']', '{', '}'],
     };
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    let mistakable = match place {
-        Place::Lines => false,
+    let mistakable = match context {
+        Context::Lines => false,
         _ => text.is_empty() || text == "-" || text.trim().len() != text.len(),
     };
     if !mistakable && !text.starts_with('"') && !text.contains(|c| breaks(c) || special.contains(&c)) {

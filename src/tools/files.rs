@@ -16,7 +16,7 @@ pub(crate) mod file_write;
 mod left_out;
 mod patience;
 mod pattern;
-mod place;
+mod resume;
 #[cfg(test)]
 mod scratch;
 mod seen;

@@ -11,7 +11,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::{bounds, certificates, guard, most, serving};
+use super::{bounds, certificates, hosts, most, serving};
 use crate::{
     auth::{Auth, store::Store},
     command::{Error, machinery, systemd},
@@ -153,7 +153,7 @@ impl Serving {
         // first what is taken away
         self.gate.reach(machinery::docker(settings), machinery::files(settings));
         self.gate.set_limits(machinery::limits(settings));
-        self.http.reload(guard(settings), bounds(settings));
+        self.http.reload(hosts(settings), bounds(settings));
         let mut report = self.read_tokens();
         report.what = What::All;
         report.outcome = Outcome { wrong: [outcome.wrong, report.outcome.wrong].concat(), ..outcome };

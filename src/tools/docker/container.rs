@@ -53,7 +53,7 @@ pub(crate) struct Report {
     /// Secrets are redacted.
     pub command: Option<String>,
     pub working_directory: Option<String>,
-    pub state: State,
+    pub state: StateDetail,
     /// Null without a health check.
     pub health: Option<Health>,
     /// Null if it does not run.
@@ -74,7 +74,7 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct State {
+pub(crate) struct StateDetail {
     /// created, running, paused, restarting, removing, exited or dead.
     pub state: String,
     /// The last time.
@@ -287,7 +287,7 @@ fn known(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| told(text, 200))
 }
 
-fn state(detail: &Detail, now: SystemTime) -> State {
+fn state(detail: &Detail, now: SystemTime) -> StateDetail {
     let state = &detail.state;
     let has_ended = matches!(state.status.as_str(), "exited" | "stopped" | "dead" | "restarting");
     let runs = matches!(state.status.as_str(), "running" | "paused");
@@ -297,7 +297,7 @@ fn state(detail: &Detail, now: SystemTime) -> State {
         (name, times) if times > 0 => format!("{name}:{times}"),
         (name, _) => name.to_owned(),
     };
-    State {
+    StateDetail {
         state: state.status.clone(),
         started: known_time(&state.started_at),
         finished: known_time(&state.finished_at),
@@ -312,7 +312,7 @@ fn state(detail: &Detail, now: SystemTime) -> State {
 }
 
 /// Why a container ended, by its code: above 128 it is a signal's, by the custom of shells.
-fn ended(state: &model::State, memory: i64) -> String {
+fn ended(state: &model::ContainerState, memory: i64) -> String {
     let code = state.exit_code;
     if state.oom_killed {
         return format!("killed by the kernel for want of memory{}", limit(memory));

@@ -6,7 +6,7 @@ use bollard::query_parameters::{KillContainerOptions, RestartContainerOptions, S
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::state::State;
+use super::state::Condition;
 use crate::{
     docker::{
         Docker, Health, Hold, PATIENCE, late,
@@ -74,8 +74,8 @@ pub(crate) struct Report {
     pub action: Action,
     /// Whether anything is other than before.
     pub changed: bool,
-    pub before: State,
-    pub after: State,
+    pub before: Condition,
+    pub after: Condition,
     /// What to know about it: that it exited again, that its health is not known yet.
     pub note: Option<String>,
 }
@@ -134,14 +134,15 @@ impl Acting for ContainerControl {
         }
         let (after, note) = self.follow(docker, &before).await?;
         // a restart within one second shows in the fractions alone
-        let changed = before.state.started_at != after.state.started_at || State::of(&before) != State::of(&after);
+        let changed =
+            before.state.started_at != after.state.started_at || Condition::of(&before) != Condition::of(&after);
         Ok(Report {
             name: target.name().to_owned(),
             id: short(&target.id).to_owned(),
             action: self.action,
             changed,
-            before: State::of(&before),
-            after: State::of(&after),
+            before: Condition::of(&before),
+            after: Condition::of(&after),
             note: note.or(already.map(str::to_owned)),
         })
     }
@@ -170,7 +171,7 @@ async fn starts_alone(docker: &Docker, target: &Summary) -> Result<(), Failure> 
 
 impl ContainerControl {
     /// What to say of a container that is as it is asked to be before anything was done.
-    fn already(&self, state: &model::State) -> Option<&'static str> {
+    fn already(&self, state: &model::ContainerState) -> Option<&'static str> {
         match self.action {
             Action::Start if state.status == "restarting" => Some("its restart policy is about to start it anyway"),
             Action::Start => (state.running && !state.paused).then_some("it was running already"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::state::State;
+use super::state::Condition;
 use crate::{
     docker::{
         Hold,
@@ -43,7 +43,7 @@ pub(crate) struct Report {
     pub id: String,
     pub image: String,
     /// What it was.
-    pub before: State,
+    pub before: Condition,
     pub volumes_removed: Vec<String>,
     /// Volumes it had that are still there.
     pub volumes_kept: Vec<String>,
@@ -92,7 +92,7 @@ impl Acting for ContainerRemove {
             name: target.name().to_owned(),
             id: short(&target.id).to_owned(),
             image: target.image,
-            before: State::of(&before),
+            before: Condition::of(&before),
             volumes_removed,
             volumes_kept,
         })

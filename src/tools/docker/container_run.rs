@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{pull::pull, state::State};
+use super::{pull::pull, state::Condition};
 use crate::{
     docker::{
         Docker, Health, Hold, PATIENCE,
@@ -97,7 +97,7 @@ pub(crate) struct Report {
     pub id: String,
     pub image: String,
     pub image_id: String,
-    pub state: State,
+    pub state: Condition,
     /// As published: ADDRESS:PORT->CONTAINER_PORT/PROTOCOL.
     pub ports: Vec<String>,
     /// What the engine says about it.
@@ -227,7 +227,7 @@ impl Acting for ContainerRun {
             id: short(id).to_owned(),
             image: self.image,
             image_id: short(&image.id).to_owned(),
-            state: State::of(&now),
+            state: Condition::of(&now),
             ports,
             warnings: created.warnings,
             note,

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::state::State;
+use super::state::Condition;
 use crate::{
     docker::{
         Docker, Hold, Pulled,
@@ -66,7 +66,7 @@ pub(crate) struct Report {
     /// The first twelve digits.
     pub image_id_before: String,
     pub image_id_after: String,
-    pub state: State,
+    pub state: Condition,
     pub note: Option<String>,
 }
 
@@ -176,7 +176,7 @@ impl Acting for ContainerUpdate {
         };
         if before == after && !self.force {
             claim.close().await;
-            let state = State::of(&docker.inspect(id).await?);
+            let state = Condition::of(&docker.inspect(id).await?);
             return Ok(report(id, false, state, Some("already up to date".to_owned())));
         }
         let old = old_image.as_ref().unwrap_or(&Value::Null);
@@ -200,7 +200,7 @@ impl Acting for ContainerUpdate {
         let tell = |stage| turn.tell(told(stage));
         match update::run(docker, claim, entry, &successor, tell).await? {
             End::Replaced { id } => {
-                let state = State::of(&docker.inspect(&id).await?);
+                let state = Condition::of(&docker.inspect(&id).await?);
                 let stopped = (!ran).then(|| "it did not run before, and was not started".to_owned());
                 let gone = old_image.is_none().then(|| {
                     "its old image is gone, so the new image's own command and environment could not be told from it and were not taken up"

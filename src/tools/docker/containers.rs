@@ -30,7 +30,7 @@ const PORTS_SHOWN: usize = 8;
 pub(crate) struct Containers {
     /// Only those in this state; unhealthy: whose health check fails.
     #[serde(default)]
-    state: Option<State>,
+    state: Option<StateFilter>,
     /// Only those with this in their name; with `*` it is the whole name's pattern.
     #[serde(default)]
     pattern: Option<String>,
@@ -56,7 +56,7 @@ pub(crate) struct Containers {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum State {
+enum StateFilter {
     Running,
     Exited,
     Restarting,
@@ -233,7 +233,7 @@ impl Containers {
     }
 }
 
-impl State {
+impl StateFilter {
     fn is_of(self, one: &Summary) -> bool {
         let state = one.state.as_str();
         match self {

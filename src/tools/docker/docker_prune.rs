@@ -127,7 +127,7 @@ impl Acting for DockerPrune {
     async fn aim(&self, turn: &Turn) -> Result<Aim<Plan>, Failure> {
         let docker = &turn.docker(Self::SCOPE);
         let now = turn.host().machine().kernel.wall();
-        let plan = self.plan(&State::ask(docker).await?, docker, now);
+        let plan = self.plan(&Inventory::ask(docker).await?, docker, now);
         let name = match (self.dry_run, plan.things.is_empty()) {
             (true, _) => "nothing: a dry run".to_owned(),
             (false, true) => "nothing".to_owned(),
@@ -168,7 +168,7 @@ impl Acting for DockerPrune {
 
 /// What there is, and what it takes.
 #[derive(Debug, Default)]
-struct State {
+struct Inventory {
     containers: Vec<Summary>,
     untagged: Vec<Image>,
     networks: Vec<Network>,
@@ -183,7 +183,7 @@ struct State {
     cache: Vec<Cached>,
 }
 
-impl State {
+impl Inventory {
     async fn ask(docker: &Docker) -> Result<Self, Failure> {
         let mut usage = Usage::ask(docker, usage::OF_ALL).await?;
         let mut state = Self {
@@ -211,7 +211,7 @@ impl State {
 
 impl DockerPrune {
     /// What goes. Decided by what every container has, also those that this caller may not see.
-    fn plan(&self, state: &State, docker: &Docker, now: SystemTime) -> Plan {
+    fn plan(&self, state: &Inventory, docker: &Docker, now: SystemTime) -> Plan {
         let is_young = |made: Option<SystemTime>| {
             let age = made.and_then(|made| now.duration_since(made).ok());
             age.is_none_or(|age| age < Duration::from_secs(self.min_age_seconds.into()))
@@ -289,7 +289,7 @@ impl DockerPrune {
     }
 }
 
-impl State {
+impl Inventory {
     fn container_size(&self, id: &str) -> Option<u64> {
         // nothing where it is nothing
         self.used.iter().find(|one| one.summary.id == id).and_then(|one| known(Some(one.written.unwrap_or(0))))

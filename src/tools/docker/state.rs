@@ -7,7 +7,7 @@ use crate::docker::model::{Inspect, known_time};
 
 /// A container's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct State {
+pub(crate) struct Condition {
     /// created, running, paused, restarting, removing, exited or dead.
     pub state: String,
     /// healthy, unhealthy or starting; null without a health check, and of one that does not run.
@@ -17,7 +17,7 @@ pub(crate) struct State {
     pub started: Option<String>,
 }
 
-impl State {
+impl Condition {
     pub(super) fn of(inspect: &Inspect) -> Self {
         let state = &inspect.state;
         Self {

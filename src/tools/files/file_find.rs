@@ -13,7 +13,7 @@ use super::{
     left_out::LeftOut,
     patience::Patience,
     pattern::{Globs, NameRegex},
-    place::Place,
+    resume::Resume,
     stat::{Kind, Owners, time},
 };
 use crate::{
@@ -139,7 +139,7 @@ struct Wanted {
     older: Option<SystemTime>,
     user: Option<String>,
     deepest: usize,
-    page: Page<Place>,
+    page: Page<Resume>,
 }
 
 impl FileFind {
@@ -240,7 +240,7 @@ fn read(jail: &Jail, wanted: &Wanted, uid: Option<u32>, patience: &Patience) -> 
     })?;
     let mut left_out = LeftOut::of(&passed);
     let stopped = if is_full { last } else { passed.stopped };
-    let place = stopped.map(|path| Place { path, line: None });
+    let place = stopped.map(|path| Resume { path, line: None });
     let next_cursor = place.as_ref().filter(|place| place.is_short()).map(|place| wanted.page.cursor(place));
     if let Some(place) = place {
         let at = text::quote_path(&place.path);

@@ -22,7 +22,7 @@ use self::{
     page::{Assembly, Row, Stop, Tally},
     team::Team,
 };
-use super::{left_out::LeftOut, patience::Patience, pattern::Globs, place::Place};
+use super::{left_out::LeftOut, patience::Patience, pattern::Globs, resume::Resume};
 use crate::{
     failure::Failure,
     jail::{
@@ -203,7 +203,7 @@ struct Wanted {
     gz: bool,
     binary: bool,
     tokens: usize,
-    page: Page<Place>,
+    page: Page<Resume>,
 }
 
 impl FileGrep {
@@ -271,7 +271,7 @@ fn read(jail: &Jail, mut wanted: Wanted, patience: &Patience, enough: &Cancellat
     if let Some(ignored) = &mut ignored {
         ignored.begin(&walk, told.map(|told| &*told.path));
     }
-    if let Some(Place { path, line }) = told {
+    if let Some(Resume { path, line }) = told {
         walk = if line.is_some() { walk.from(path) } else { walk.after(path) };
     }
     let (page, passed) = Team::new(wanted, patience, enough).search(|handing| {
@@ -312,7 +312,7 @@ fn report(found: &Found, wanted: &Wanted, page: Assembly<'_>, passed: Option<&Pa
         // one goes on in the one file, or not at all
         (Some(_), None) => place.filter(|place| place.line.is_some()),
         (Some(_), Some(_)) => place,
-        (None, passed) => passed.and_then(|passed| passed.stopped.clone()).map(|path| Place { path, line: None }),
+        (None, passed) => passed.and_then(|passed| passed.stopped.clone()).map(|path| Resume { path, line: None }),
     };
     let next_cursor = place.as_ref().filter(|place| place.is_short()).map(|place| wanted.page.cursor(place));
     let mut left_out = tally.told(wanted, left_out);
@@ -329,7 +329,7 @@ fn report(found: &Found, wanted: &Wanted, page: Assembly<'_>, passed: Option<&Pa
 }
 
 /// Why the page ends here, and how to go on.
-fn stopped(wanted: &Wanted, stop: Option<Stop>, place: Option<&Place>) -> String {
+fn stopped(wanted: &Wanted, stop: Option<Stop>, place: Option<&Resume>) -> String {
     let at = place.map(|place| text::quote_path(&place.path));
     let line = place.and_then(|place| place.line).map(|line| line.number);
     let what = match stop {
@@ -344,7 +344,7 @@ fn stopped(wanted: &Wanted, stop: Option<Stop>, place: Option<&Place>) -> String
         },
         Some(Stop::Late(file)) => format!("{file} and what comes after it: time ran out"),
     };
-    match (place.map(Place::is_short), at) {
+    match (place.map(Resume::is_short), at) {
         (Some(true), _) => format!("{what}; go on with next_cursor"),
         (Some(false), Some(at)) => format!("{what}; {at} is too long for a cursor: ask below it"),
         _ => what,
@@ -393,7 +393,7 @@ mod tests {
 
     use super::*;
     use crate::tools::files::{
-        place::Line,
+        resume::Line,
         scratch::{Scratch, impatience},
     };
 
@@ -533,7 +533,7 @@ mod tests {
         let question = json!({ "path": scratch.path(""), "pattern": "b3B|AAA|end of", "limit": 1 });
         let wanted = serde_json::from_value::<FileGrep>(question.clone()).unwrap().check().unwrap();
         let end = (filler.len() + BEGIN.len() + 1 + 10) as u64;
-        let place = Place { path: "long".into(), line: Some(Line { number: 5_001, end }) };
+        let place = Resume { path: "long".into(), line: Some(Line { number: 5_001, end }) };
         let report = ask(&scratch, with(question, &json!({ "cursor": wanted.page.cursor(&place) })));
         assert_eq!(lines(&report), ["long:5004:end of it"], "{report}");
     }

@@ -311,9 +311,9 @@ impl Array {
             name: md.name,
             level: md.level,
             state: match md.state {
-                mdstat::State::Active => ArrayState::Active,
-                mdstat::State::Inactive => ArrayState::Inactive,
-                mdstat::State::Broken => ArrayState::Broken,
+                mdstat::ArrayState::Active => ArrayState::Active,
+                mdstat::ArrayState::Inactive => ArrayState::Inactive,
+                mdstat::ArrayState::Broken => ArrayState::Broken,
             },
             read_only: md.read_only,
             degraded,

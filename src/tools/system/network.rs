@@ -186,7 +186,7 @@ fn read(
     machine: &Machine,
     window: &Window,
     request: &Network,
-    page: &Page<interfaces::Place>,
+    page: &Page<interfaces::RowKey>,
 ) -> Result<Report, Failure> {
     let reader = Reader::new(&machine.root);
     reader.add(&window.now.gaps, &["/proc/self/net/", "/proc/1/net/"]);

@@ -26,7 +26,7 @@ use crate::{
     gap::{Gaps, Reader},
     host::{Machine, Place, Scan, Whose, Window},
     lane::Lane,
-    proc::pid_stat::State,
+    proc::pid_stat::ProcessState,
     scope::Scope,
     table::Table,
     tool::{Tool, Turn},
@@ -358,7 +358,7 @@ fn processes(scan: &Scan, window: &Window, place: &Place) -> Processes {
     Processes {
         scope: place.inside(),
         total: scan.processes.len(),
-        zombies: scan.processes.iter().filter(|process| process.state == State::Zombie).count(),
+        zombies: scan.processes.iter().filter(|process| process.state == ProcessState::Zombie).count(),
         // a process's own state is that of its first thread, which may well sleep while the others work
         threads: Threads {
             // lxcfs passes these lines on as the machine has them

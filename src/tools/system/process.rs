@@ -19,7 +19,7 @@ use crate::{
         pid_cgroup::{self, PidCgroup},
         pid_io::PidIo,
         pid_limits,
-        pid_stat::{PidStat, State},
+        pid_stat::{PidStat, ProcessState},
         pid_status::{self, PidStatus},
     },
     root::Directory,
@@ -53,7 +53,7 @@ pub(crate) struct Report {
     pub name: String,
     /// Arguments, cut to 2,000 characters; [name] without any (kernel threads, zombies).
     pub command: Option<String>,
-    pub state: State,
+    pub state: ProcessState,
     /// Kernel function a process in disk_sleep waits in.
     pub waits_in: Option<String>,
     /// 0: none that can be seen here.
@@ -378,7 +378,7 @@ impl Reading<'_> {
 
     /// The kernel writes 0 for one that does not wait, and for those who may not know.
     fn waits_in(&mut self, process: &Scanned) -> Option<String> {
-        (process.state == State::DiskSleep)
+        (process.state == ProcessState::DiskSleep)
             .then(|| self.text("waits_in", "wchan"))?
             .filter(|function| !function.is_empty() && function != "0")
     }

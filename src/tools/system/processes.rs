@@ -20,7 +20,7 @@ use crate::{
     page::{Limit, Page},
     proc::{
         passwd::Passwd,
-        pid_stat::{PidStat, State},
+        pid_stat::{PidStat, ProcessState},
         pid_status::PidStatus,
     },
     root::Directory,
@@ -53,7 +53,7 @@ pub(crate) struct Processes {
     user: Option<String>,
     /// Only those in this state.
     #[serde(default)]
-    state: Option<State>,
+    state: Option<ProcessState>,
     /// Children below their parents, with depth. Default false.
     #[serde(default)]
     tree: bool,
@@ -80,7 +80,7 @@ pub(crate) struct Report {
     /// The kernel's own among them.
     pub kernel_threads: usize,
     /// Of all.
-    pub by_state: BTreeMap<State, usize>,
+    pub by_state: BTreeMap<ProcessState, usize>,
     /// Threads of all.
     pub threads: u64,
     /// PID 1 is not to be seen: /proc hides other users' processes from the server (hidepid).
@@ -117,7 +117,7 @@ pub(crate) struct Row {
     pub ppid: u32,
     /// Effective user: name, or uid; null: ended meanwhile.
     pub user: Option<String>,
-    pub state: State,
+    pub state: ProcessState,
     /// CPU time by time gone by: 1 is one core fully used.
     pub cpu_ratio: Option<f64>,
     /// Resident memory.
@@ -321,7 +321,7 @@ mod tests {
             pid,
             ppid,
             comm: b"a".to_vec(),
-            state: State::Sleeping,
+            state: ProcessState::Sleeping,
             is_kernel_thread: false,
             ticks: 0,
             starttime: 0,

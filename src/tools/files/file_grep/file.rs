@@ -16,7 +16,7 @@ use super::{
     super::{
         content::{Content, Cut, Encoding, Nature, Utf16},
         patience::Patience,
-        place::Line,
+        resume::Line,
     },
     Wanted,
     secrets::{Secrets, Text},

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    super::place::{Line, Place},
+    super::resume::{Line, Resume},
     Wanted,
     file::{Ended, Outcome},
 };
@@ -54,7 +54,7 @@ pub(super) struct Assembly<'a> {
     pub tally: Tally,
     pub stop: Option<Stop>,
     /// What comes after it is still to be looked at.
-    pub place: Option<Place>,
+    pub place: Option<Resume>,
     /// What the rows may still cost, in tokens.
     left: usize,
 }
@@ -95,7 +95,7 @@ impl<'a> Assembly<'a> {
     }
 
     fn at(&mut self, path: PathBuf, line: Option<Line>) {
-        self.place = Some(Place { path, line });
+        self.place = Some(Resume { path, line });
     }
 
     /// Puts a file's rows on the page. `false`: not all of them have room.

@@ -13,7 +13,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{patience::Patience, place::Line},
+    super::{patience::Patience, resume::Line},
     Wanted,
     file::{Ended, Looker, Outcome},
     page::Assembly,
@@ -56,7 +56,7 @@ pub(super) struct Team<'a> {
     patience: &'a Patience,
     /// Tells the threads that there are rows enough.
     enough: &'a CancellationToken,
-    state: Mutex<State<'a>>,
+    state: Mutex<Batches<'a>>,
     /// There is something to do, or nothing any more.
     work: Condvar,
     /// There is room for more of it.
@@ -64,7 +64,7 @@ pub(super) struct Team<'a> {
 }
 
 #[derive(Debug)]
-struct State<'a> {
+struct Batches<'a> {
     queue: VecDeque<(u64, Vec<Job>)>,
     is_closed: bool,
     /// How many have been handed out.
@@ -88,7 +88,7 @@ pub(super) struct Handing<'a, 'team> {
 
 impl<'a> Team<'a> {
     pub(super) fn new(wanted: &'a Wanted, patience: &'a Patience, enough: &'a CancellationToken) -> Self {
-        let state = State {
+        let state = Batches {
             queue: VecDeque::new(),
             is_closed: false,
             handed: 0,
@@ -131,7 +131,7 @@ impl<'a> Team<'a> {
         self.patience.is_over()
     }
 
-    fn state(&self) -> MutexGuard<'_, State<'a>> {
+    fn state(&self) -> MutexGuard<'_, Batches<'a>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -207,7 +207,7 @@ impl<'a> Team<'a> {
     }
 }
 
-impl State<'_> {
+impl Batches<'_> {
     /// How many batches have been handed out and not told.
     fn on_their_way(&self) -> u64 {
         self.handed - self.next
@@ -224,7 +224,10 @@ impl State<'_> {
 }
 
 /// Not forever: time may be up meanwhile.
-fn wait<'guard, 'page>(what: &Condvar, state: MutexGuard<'guard, State<'page>>) -> MutexGuard<'guard, State<'page>> {
+fn wait<'guard, 'page>(
+    what: &Condvar,
+    state: MutexGuard<'guard, Batches<'page>>,
+) -> MutexGuard<'guard, Batches<'page>> {
     what.wait_timeout(state, LOOK_UP).unwrap_or_else(PoisonError::into_inner).0
 }
 

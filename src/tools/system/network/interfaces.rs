@@ -23,7 +23,7 @@ const MOST: usize = 100;
 
 /// A row's place in the list: as `ip` lists them, by number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct RowKey {
     index: u32,
     name: String,
 }
@@ -39,7 +39,7 @@ pub(super) struct Listed {
 }
 
 /// Most interfaces have a number; the name is for those that have none.
-impl FromStr for Place {
+impl FromStr for RowKey {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -50,7 +50,7 @@ impl FromStr for Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RowKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.index == u32::MAX { write!(f, "name.{}", self.name) } else { write!(f, "{}", self.index) }
     }
@@ -61,7 +61,7 @@ pub(super) fn read(
     window: &Window,
     addresses: &Addresses,
     request: &Network,
-    page: &Page<Place>,
+    page: &Page<RowKey>,
 ) -> Result<Listed, Failure> {
     let file = format!("{}/net/dev", reader.root().own());
     let Some(counted) = window.now.interfaces.as_deref() else {
@@ -90,7 +90,7 @@ pub(super) fn read(
         {
             folded += 1;
         } else {
-            listed.push((Place { index: index.unwrap_or(u32::MAX), name: name.clone() }, interface));
+            listed.push((RowKey { index: index.unwrap_or(u32::MAX), name: name.clone() }, interface));
         }
     }
     listed.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -248,14 +248,14 @@ mod tests {
 
     #[test]
     fn a_cursor_leads_past_the_row_it_was_made_from() {
-        let place = |index, name: &str| Place { index, name: name.to_owned() };
-        for last in [place(7, "eth0"), place(u32::MAX, "a.b"), place(u32::MAX, "网络")] {
-            let after: Place = last.to_string().parse().unwrap();
-            assert!(last <= after && after < place(u32::MAX, "\u{fffff}"), "{last}");
-            assert!(last.index == u32::MAX || after < place(8, ""), "{last}");
+        let key = |index, name: &str| RowKey { index, name: name.to_owned() };
+        for last in [key(7, "eth0"), key(u32::MAX, "a.b"), key(u32::MAX, "网络")] {
+            let after: RowKey = last.to_string().parse().unwrap();
+            assert!(last <= after && after < key(u32::MAX, "\u{fffff}"), "{last}");
+            assert!(last.index == u32::MAX || after < key(8, ""), "{last}");
         }
         for wrong in ["", "eth0", "x.eth0", "-1"] {
-            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
+            assert!(wrong.parse::<RowKey>().is_err(), "{wrong}");
         }
     }
 }

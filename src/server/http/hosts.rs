@@ -8,12 +8,12 @@ use crate::text;
 
 /// The names this server answers to, and the web pages that may ask.
 #[derive(Clone, Debug, Default)]
-pub struct Guard {
+pub struct Hosts {
     hosts: Vec<String>,
     origins: Vec<String>,
 }
 
-impl Guard {
+impl Hosts {
     /// Lets in `hosts` (`name` or `name:port`) and `origins` (`scheme://name[:port]`, `:*` for any port) beside what is always let in: loopback names, and
     /// the very address a request came in on.
     pub fn new(hosts: impl IntoIterator<Item = String>, origins: impl IntoIterator<Item = String>) -> Self {
@@ -110,26 +110,26 @@ fn address(name: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn check(guard: &Guard, host: &str, origin: Option<&str>) -> Result<(), String> {
+    fn check(hosts: &Hosts, host: &str, origin: Option<&str>) -> Result<(), String> {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().unwrap());
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        guard.check(&Uri::from_static("/mcp"), &headers, "192.0.2.7:8080".parse().unwrap())
+        hosts.check(&Uri::from_static("/mcp"), &headers, "192.0.2.7:8080".parse().unwrap())
     }
 
     #[test]
     fn loopback_and_the_address_itself_are_always_let_in() {
-        let guard = Guard::default();
+        let hosts = Hosts::default();
         for host in ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "[::1]:8080", "192.0.2.7:8080", "192.0.2.7"] {
-            assert_eq!(check(&guard, host, None), Ok(()), "{host}");
+            assert_eq!(check(&hosts, host, None), Ok(()), "{host}");
         }
     }
 
     #[test]
     fn any_other_name_is_refused_with_the_key_to_set() {
-        let guard = Guard::new(["box.lan".to_owned(), "proxy:8443".to_owned()], []);
+        let hosts = Hosts::new(["box.lan".to_owned(), "proxy:8443".to_owned()], []);
         for host in [
             "evil.example",
             "box.lan.evil",
@@ -139,15 +139,15 @@ mod tests {
             "proxy:1",
             "127.0.0.1.nip.io",
         ] {
-            let why = check(&guard, host, None).unwrap_err();
+            let why = check(&hosts, host, None).unwrap_err();
             assert!(why.contains("allowed_hosts"), "{host}: {why}");
         }
         for host in ["box.lan", "Box.Lan.:99", "proxy:8443", "box.lan:"] {
-            assert_eq!(check(&guard, host, None), Ok(()), "{host}");
+            assert_eq!(check(&hosts, host, None), Ok(()), "{host}");
         }
         for host in ["localhost:evil", "box.lan:8o", "127.0.0.1:99999", "[::1]:x"] {
             assert!(
-                check(&guard, host, None).is_err_and(|why| why.contains("port") || why.contains("host name")),
+                check(&hosts, host, None).is_err_and(|why| why.contains("port") || why.contains("host name")),
                 "{host}"
             );
         }
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn only_loopback_pages_and_named_ones_may_ask() {
-        let guard = Guard::new([], ["https://ui.example".to_owned(), "https://any.example:*".to_owned()]);
+        let hosts = Hosts::new([], ["https://ui.example".to_owned(), "https://any.example:*".to_owned()]);
         for origin in [
             "http://localhost:3000",
             "https://127.0.0.1",
@@ -164,7 +164,7 @@ mod tests {
             "https://any.example",
             "https://any.example:9",
         ] {
-            assert_eq!(check(&guard, "localhost", Some(origin)), Ok(()), "{origin}");
+            assert_eq!(check(&hosts, "localhost", Some(origin)), Ok(()), "{origin}");
         }
         for origin in [
             "null",
@@ -175,19 +175,19 @@ mod tests {
             "https://ui.example:1",
             "",
         ] {
-            assert!(check(&guard, "localhost", Some(origin)).is_err(), "{origin}");
+            assert!(check(&hosts, "localhost", Some(origin)).is_err(), "{origin}");
         }
     }
 
     #[test]
     fn a_second_host_header_or_none_is_refused() {
-        let guard = Guard::default();
+        let hosts = Hosts::default();
         let mut headers = HeaderMap::new();
         let local = "127.0.0.1:1".parse().unwrap();
-        assert!(guard.check(&Uri::from_static("/"), &headers, local).is_err());
+        assert!(hosts.check(&Uri::from_static("/"), &headers, local).is_err());
         headers.append(header::HOST, "localhost".parse().unwrap());
         headers.append(header::HOST, "evil".parse().unwrap());
-        assert!(guard.check(&Uri::from_static("/"), &headers, local).is_err());
+        assert!(hosts.check(&Uri::from_static("/"), &headers, local).is_err());
     }
 
     #[test]
@@ -195,6 +195,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, "localhost".parse().unwrap());
         let uri = Uri::from_static("http://evil.example/mcp");
-        assert!(Guard::default().check(&uri, &headers, "127.0.0.1:1".parse().unwrap()).is_err());
+        assert!(Hosts::default().check(&uri, &headers, "127.0.0.1:1".parse().unwrap()).is_err());
     }
 }

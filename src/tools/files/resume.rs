@@ -15,7 +15,7 @@ const LONGEST: usize = 900;
 
 /// A path below the directory that is searched, and a place in that file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct Resume {
     pub path: PathBuf,
     /// None: all of it has been looked at.
     pub line: Option<Line>,
@@ -30,14 +30,14 @@ pub(super) struct Line {
     pub end: u64,
 }
 
-impl Place {
+impl Resume {
     /// Whether a cursor can hold it.
     pub(super) fn is_short(&self) -> bool {
         self.path.as_os_str().len() <= LONGEST
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Resume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Line { number, end }) = self.line {
             write!(f, "{number}:{end}:")?;
@@ -46,7 +46,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for Resume {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -72,13 +72,13 @@ mod tests {
     fn a_place_is_read_as_it_was_written() {
         for path in [&b""[..], b"a", b"a/b c/d", b"\xff\n/x", b"12:3"] {
             for line in [None, Some(Line { number: 7, end: 99 })] {
-                let place = Place { path: OsString::from_vec(path.to_owned()).into(), line };
-                assert_eq!(place.to_string().parse(), Ok(place));
+                let resume = Resume { path: OsString::from_vec(path.to_owned()).into(), line };
+                assert_eq!(resume.to_string().parse(), Ok(resume));
             }
         }
         // up, from the root, not hexadecimal, a zero, half a place
         for wrong in ["2e2e", "2f61", "6", "zz", "00", "7:61", ":61", "7:x:61", "1:2:3:61"] {
-            assert_eq!(wrong.parse::<Place>(), Err(()), "{wrong}");
+            assert_eq!(wrong.parse::<Resume>(), Err(()), "{wrong}");
         }
     }
 }
