@@ -54,6 +54,8 @@ let
       if it == "stderr" then ron.variant "Stderr" null else ron.variant "File" it
     else if type ? one_of then
       ron.variant it null
+    else if type == "path" then
+      toString it
     else if type ? list then
       map (value type.list) it
     else if type ? keys then

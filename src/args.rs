@@ -60,7 +60,7 @@ pub enum Command {
     },
     /// Check a configuration file.
     CheckConfig(PathBuf),
-    /// Have the server at work read this configuration again, or the default one.
+    /// Have the running server read this configuration again, or the default one.
     Reload(Option<PathBuf>),
     /// Make a token.
     TokenNew {
@@ -254,8 +254,8 @@ const COMMANDS: &[Spec] = &[
     Spec {
         words: &["reload"],
         operands: &[],
-        flags: &[&[flag("config", "FILE", "of the server at work; default: /etc/systemmanager-mcp/config.ron")]],
-        about: "have the server at work read its configuration, tokens and certificates again, and say what came of it",
+        flags: &[&[flag("config", "FILE", "of the running server; default: /etc/systemmanager-mcp/config.ron")]],
+        about: "have the running server read config, tokens and certificates again; tell the result",
         build: |given| Ok(Command::Reload(given.one("config").map(Into::into))),
     },
     Spec {

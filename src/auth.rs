@@ -193,6 +193,7 @@ struct Memory {
 
 type Digest = [u8; 32];
 
+#[derive(Clone)]
 struct Proven {
     digest: hmac::Tag,
     used: SystemTime,
@@ -224,9 +225,11 @@ impl Auth {
         Ok(auth)
     }
 
-    /// Replaces the tokens by those of `store`, all at once, and forgets which were proven. A trial's token stays.
+    /// Replaces the tokens by those of `store`, all at once. Which of those that stay were proven is not forgotten; a trial's token stays.
     pub fn reload(&self, store: &Store) {
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known::of(store);
+        let (known, before) = (Known::of(store), self.known());
+        known.memory().proven = before.proven_of(&known);
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
     /// Who presents this `Authorization` header (its whole value, `None` if there is none) from this address (`None`
@@ -389,6 +392,21 @@ impl Known {
             (id, entry)
         });
         Arc::new(Self { entries: entries.collect(), memory: Mutex::default() })
+    }
+
+    /// The proven tokens that `new` has with the same hash.
+    fn proven_of(&self, new: &Self) -> HashMap<Arc<str>, Proven> {
+        let is_same = |id: &Arc<str>| {
+            let hash = |known: &Self| known.entries.get(id).map(|entry| entry.hash.clone());
+            hash(self).is_some_and(|own| Some(own) == hash(new))
+        };
+        let memory = self.memory();
+        memory
+            .proven
+            .iter()
+            .filter(|(id, _)| is_same(id))
+            .map(|(id, proven)| (Arc::clone(id), proven.clone()))
+            .collect()
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

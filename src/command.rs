@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{Command, Health, TokenFile},
-    auth::store::{self, Wanted},
-    config::{ConfigError, DEFAULT_FILE, Environment, Flags, Settings, Source, Tokens},
+    auth::store::Wanted,
+    config::{ConfigError, DEFAULT_FILE, Environment, Flags, Paths, Settings, Source},
     gate::Gate,
     init,
 };
@@ -94,13 +94,13 @@ fn dispatch(command: Command, idle: fn()) -> Result<(), Error> {
             say("ok")
         }
         Command::TokenNew { name, grants, lifetime, sources, file } => {
-            let (file, state) = token_file(file, &environment)?;
-            token::new(&file, &state, Wanted { name, grants, lifetime, sources })
+            let (file, places) = token_file(file, &environment)?;
+            token::new(&file, &places, Wanted { name, grants, lifetime, sources })
         }
         Command::TokenList(file) => token::list(&token_file(file, &environment)?.0),
         Command::TokenRevoke { which, file } => {
-            let (file, state) = token_file(file, &environment)?;
-            token::revoke(&file, &state, &which)
+            let (file, places) = token_file(file, &environment)?;
+            token::revoke(&file, &places, &which)
         }
         Command::Reload(config) => reload::run(config, &environment),
         Command::Doctor(source) => doctor::run(&source, &environment),
@@ -157,23 +157,19 @@ fn say_cut_off(gate: &Gate) {
     }
 }
 
-/// The token file that a `token` command means, and where the server keeps its state that may be at work with it.
-fn token_file(file: TokenFile, environment: &Environment) -> Result<(PathBuf, PathBuf), Error> {
-    let settings = match file {
+/// The token file that a `token` command means, and where the server may listen that lets callers in by it.
+fn token_file(file: TokenFile, environment: &Environment) -> Result<(PathBuf, Vec<PathBuf>), Error> {
+    let default = Path::new(DEFAULT_FILE);
+    let paths = match file {
         TokenFile::At(file) => {
-            let usual = environment.state_directory();
-            let beside = file.parent().filter(|parent| rustix::fs::lstat(parent.join(control::NAME)).is_ok());
-            let state = beside.map_or(usual, Path::to_owned);
-            return Ok((file, state));
+            let beside: Vec<PathBuf> = file.parent().map(Path::to_owned).into_iter().collect();
+            return Ok((file, control::places(environment, &beside)));
         }
-        TokenFile::Config(config) => Settings::read(&config, environment)?,
-        TokenFile::Default => Settings::of(&Source::Flags(Flags::default()), Path::new(DEFAULT_FILE), environment)?,
+        TokenFile::Config(config) => Paths::of(&config, environment)?,
+        TokenFile::Default if matches!(rustix::fs::stat(default), Err(Errno::NOENT)) => Paths::usual(environment),
+        TokenFile::Default => Paths::of(default, environment)?,
     };
-    let file = match settings.tokens {
-        Tokens::Store(file) => file,
-        Tokens::Trial(_) => settings.state_directory.join(store::FILE_NAME),
-    };
-    Ok((file, settings.state_directory))
+    Ok((paths.token_file, control::places(environment, &[paths.state_directory])))
 }
 
 /// The address a health check asks, and whether TLS is spoken there.

@@ -14,6 +14,7 @@ mod key;
 mod limits;
 mod listeners;
 mod log;
+mod narrow;
 mod own;
 mod reading;
 mod reload;
@@ -38,6 +39,7 @@ pub use init::{Given, INIT_FILE, Init};
 pub use limits::Limits;
 pub use listeners::{Listener, Service, Tls, Who};
 pub use log::Level;
+pub use own::Paths;
 pub use reading::Misread;
 pub use reload::Outcome;
 pub use trial::Flags;
@@ -135,6 +137,8 @@ pub struct Settings {
 pub struct Config {
     /// The settings.
     pub settings: Settings,
+    /// What a restart will have for its own: files and directories that are kept from callers already.
+    coming: Vec<PathBuf>,
     /// `None`: a trial's.
     written: Option<Written>,
 }
@@ -147,7 +151,7 @@ impl Config {
             Source::File(file) => Self::read(file, environment),
             // a file that may not be looked at is there, and says more than a trial may
             Source::Flags(flags) if matches!(rustix::fs::stat(default), Err(rustix::io::Errno::NOENT)) => {
-                Ok(Self { settings: Settings::trial(flags, environment)?, written: None })
+                Ok(Self { settings: Settings::trial(flags, environment)?, coming: vec![], written: None })
             }
             Source::Flags(flags) if *flags == Flags::default() => Self::read(default, environment),
             Source::Flags(_) => {
@@ -155,6 +159,11 @@ impl Config {
                 Err(ConfigError::of(default, vec![Misread::somewhere(why)]))
             }
         }
+    }
+
+    /// Files and directories of the server's own: those in force, and those that a restart will have.
+    pub fn own(&self) -> Vec<PathBuf> {
+        self.settings.own().into_iter().map(Path::to_owned).chain(self.coming.iter().cloned()).collect()
     }
 
     fn read(file: &Path, environment: &Environment) -> Result<Self, ConfigError> {
@@ -168,23 +177,23 @@ impl Config {
             return Err(read.misread);
         }
         match read.written.settings(environment, file) {
-            Ok(settings) => Ok(Self { settings, written: Some(read.written) }),
-            Err((at, why)) => Err(vec![Misread::at(read.place_of(at), why)]),
+            Ok(settings) => Ok(Self { settings, coming: vec![], written: Some(read.written) }),
+            Err(wrong) => Err(wrong.into_iter().map(|(at, why)| Misread::at(read.place_of(at), why)).collect()),
         }
     }
+}
+
+/// The names of all keys, as an error has them.
+#[cfg(test)]
+pub(crate) fn keys() -> Vec<String> {
+    let names = |part: &shown::Part| part.names();
+    Written::shown().iter().flat_map(names).collect()
 }
 
 impl Settings {
     /// The settings of [`Config::of`].
     pub fn of(source: &Source, default: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         Config::of(source, default, environment).map(|config| config.settings)
-    }
-
-    /// Where the server of this file keeps its state, also if something else in the file is wrong.
-    pub fn state_directory_of(file: &Path, environment: &Environment) -> PathBuf {
-        let bytes = bytes_of(file).unwrap_or_default();
-        let written = Written::of(&bytes, &Written::default()).map(|read| read.written).unwrap_or_default();
-        written.own.meaning(environment).state_directory
     }
 
     /// The addresses that are listened on.

@@ -148,12 +148,13 @@ impl Gate {
         self.host.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has every call that begins from now on reach only what these say of Docker and of files, also one that waits already.
+    /// Has every call that begins from now on reach only what these say of Docker and of files, also one that waits for a place. May block, as
+    /// the directories are looked at; for one caller at a time.
     pub fn reach(&self, docker: docker::Settings, files: jail::Settings) {
-        let mut host = self.host.write().unwrap_or_else(PoisonError::into_inner);
+        // made before anybody waits for it: a directory can be on a file server that is dead
+        let host = self.host();
         let (docker, files) = (host.docker().under(docker), host.jail().under(files));
-        *host = host.clone().with_docker(docker).with_jail(files);
-        drop(host);
+        *self.host.write().unwrap_or_else(PoisonError::into_inner) = host.with_docker(docker).with_jail(files);
         // what was read before can tell of what is no longer reached
         self.shared.clear();
     }

@@ -125,11 +125,13 @@ struct Within {
 struct Inner {
     settings: Settings,
     directories: Vec<Directory>,
+    /// Those that there were under earlier settings.
+    earlier: Vec<Directory>,
     writers: Arc<write::Writers>,
 }
 
 /// One of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Directory {
     allowed: Allowed,
     /// Whether its own path led through links when it was first opened. One that did not never does: whoever can write above it does not
@@ -154,18 +156,29 @@ impl Jail {
     /// Those that `settings` allow. None needs to be there yet: each is opened anew for every call, so that what is mounted or put in
     /// its place later is what is seen.
     pub fn new(settings: Settings) -> Self {
-        Self::after(&[], settings, Arc::default())
+        Self::after(vec![], settings, Arc::default())
     }
 
     /// The same files under other settings. What is being written is still written by one at a time, and a directory that was first found
     /// without links still has to be one.
     pub fn under(&self, settings: Settings) -> Self {
-        Self::after(&self.inner.directories, settings, Arc::clone(&self.inner.writers))
+        let is_gone = |one: &&Directory| !settings.allowed.iter().any(|allowed| allowed.path == one.allowed.path);
+        let Inner { directories, earlier, writers, .. } = &*self.inner;
+        let mut known = directories.clone();
+        let known_before =
+            earlier.iter().filter(|one| !directories.iter().any(|now| now.allowed.path == one.allowed.path));
+        known.extend(known_before.cloned());
+        let earlier: Vec<Directory> = known.iter().filter(is_gone).cloned().collect();
+        let mut new = Self::after(known, settings, Arc::clone(writers));
+        if let Some(inner) = Arc::get_mut(&mut new.inner) {
+            inner.earlier = earlier;
+        }
+        new
     }
 
-    fn after(before: &[Directory], settings: Settings, writers: Arc<write::Writers>) -> Self {
+    fn after(known: Vec<Directory>, settings: Settings, writers: Arc<write::Writers>) -> Self {
         let directory = |allowed: &Allowed| {
-            let known = before.iter().find(|one| one.allowed.path == allowed.path);
+            let known = known.iter().find(|one| one.allowed.path == allowed.path);
             let linked = known.map(|one| one.linked.clone()).unwrap_or_default();
             Directory { allowed: allowed.clone(), linked }
         };
@@ -173,7 +186,10 @@ impl Jail {
         for directory in &directories {
             let _ = directory.open(&settings.root);
         }
-        Self { inner: Arc::new(Inner { settings, directories, writers }), within: Arc::new(Within::everywhere()) }
+        Self {
+            inner: Arc::new(Inner { settings, directories, earlier: vec![], writers }),
+            within: Arc::new(Within::everywhere()),
+        }
     }
 
     /// Of this, as far as these grants of `scope` reach for `action`.

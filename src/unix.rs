@@ -7,22 +7,26 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, Stat},
+    fs::{FileType, Mode, Stat, fchmod},
     io::Errno,
-    process::{geteuid, umask},
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with},
+    process::geteuid,
 };
 use tokio::net::UnixListener;
 
+/// Connections that the kernel accepts before they are taken.
+const BACKLOG: i32 = 1024;
+
 /// Who may come in by a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum For {
+pub enum Access {
     /// This process's user, and root.
     User,
     /// These, and this process's group.
     Group,
 }
 
-impl For {
+impl Access {
     fn mode(self) -> Mode {
         Mode::from_raw_mode(match self {
             Self::User => 0o600,
@@ -40,14 +44,16 @@ pub struct Bound {
 
 impl Bound {
     /// Listens at `path`. What is there already is replaced only if it is a socket that this user has left behind and nobody listens at.
-    pub fn listen(path: &Path, whom: For) -> io::Result<(Self, UnixListener)> {
+    pub fn listen(path: &Path, access: Access) -> io::Result<(Self, UnixListener)> {
         clear(path)?;
-        // nobody else may come in before the mode is set
-        let mask = umask(Mode::from_raw_mode(0o777) - whom.mode());
-        let bound = UnixListener::bind(path);
-        umask(mask);
-        let listener = bound?;
-        rustix::fs::chmod(path, whom.mode())?;
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+        // what is bound has this mode from the beginning: nobody else may come in before the other is set
+        fchmod(&socket, Access::User.mode())?;
+        bind(&socket, &SocketAddrUnix::new(path)?)?;
+        listen(&socket, BACKLOG)?;
+        let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
+        rustix::fs::chmod(path, access.mode())?;
         let own = identity(&rustix::fs::lstat(path)?);
         Ok((Self { path: path.to_owned(), own }, listener))
     }

@@ -204,7 +204,7 @@ fn a_token_file_that_others_could_have_put_there_lets_nobody_in() {
         mode(bits);
         server.scratch.write("tokens.ron", token_file(&[&evil]));
         let said = server.reload();
-        assert!(said.starts_with("wrong") && said.contains("chmod go-w"), "{bits:o}: {said}");
+        assert!(said.starts_with("failed") && said.contains("chmod go-w"), "{bits:o}: {said}");
         assert!(is_in(server.token()) && !is_in(evil.text()), "{bits:o}");
     }
     mode(before);
@@ -220,7 +220,7 @@ fn a_token_file_that_others_could_have_put_there_lets_nobody_in() {
         assert!(said.contains("belongs to uid 65533") && said.contains("chown"), "{said}");
     }
     server.scratch.write("tokens.ron", old);
-    assert!(server.reload().starts_with("good"));
+    assert!(server.reload().starts_with("ok"));
 }
 
 #[test]
@@ -229,12 +229,12 @@ fn a_configuration_that_everybody_may_write_or_that_is_no_file_is_not_read() {
     let file = server.scratch.path("config.ron");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
     let said = server.reload();
-    assert!(said.starts_with("wrong") && said.contains("chmod o-w"), "{said}");
+    assert!(said.starts_with("failed") && said.contains("chmod o-w"), "{said}");
     // a FIFO that nobody writes to must not be waited for
     fs::remove_file(&file).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::from_raw_mode(0o644)).unwrap();
     let said = server.reload();
-    assert!(said.starts_with("wrong") && said.contains("not a regular file"), "{said}");
+    assert!(said.starts_with("failed") && said.contains("not a regular file"), "{said}");
     server.answers();
 }
 

@@ -543,7 +543,7 @@ impl Server {
         rustix::process::kill_process(self.pid(), signal).unwrap();
     }
 
-    /// Has it read config, tokens and certificates again, and gives what it answers: `good` or `wrong`, and what came of it.
+    /// Has it read config, tokens and certificates again, and gives what it answers: `ok` or `failed`, and the result.
     pub(crate) fn reload(&self) -> String {
         let mut control = UnixStream::connect(self.scratch.path("state/control.sock")).unwrap();
         control.write_all(b"reload\n").unwrap();

@@ -78,7 +78,7 @@ fn one_address_does_not_take_every_place() {
     // the operator thinks better of it
     let config = server.scratch.read("config.ron").replace("per_peer: 20", "per_peer: 60");
     server.scratch.write("config.ron", config);
-    assert!(server.reload().starts_with("good"));
+    assert!(server.reload().starts_with("ok"));
     let _more: Vec<TcpStream> = (0..300).map(|_| Wire::tcp(server.address)).collect();
     eventually("its greater share is open", || (open_files(&server) > before + 40).then_some(()));
 }

@@ -129,7 +129,7 @@ fn a_listener_serves_what_the_configuration_says_and_nothing_else() {
     let text = server.scratch.read("config.ron");
     server.scratch.write("config.ron", text.replace("serves: [Mcp]", "serves: [Mcp, Metrics]"));
     let said = server.reload();
-    assert!(said.starts_with("good") && said.contains("waiting for a restart: listeners"), "{said}");
+    assert!(said.starts_with("ok") && said.contains("waiting for a restart: listeners"), "{said}");
     assert_eq!(page(0).status, 404);
 }
 

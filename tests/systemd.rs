@@ -52,7 +52,7 @@ fn the_service_says_when_it_is_ready_reloads_and_ends() {
     server.reload();
     assert!(ear.hears().starts_with("RELOADING=1\n"));
     let failed = ear.hears();
-    assert!(failed.starts_with("READY=1\n") && failed.contains("not all is reloaded, the log says why"), "{failed}");
+    assert!(failed.starts_with("READY=1\n") && failed.contains("the last reload is incomplete"), "{failed}");
 
     server.signal(Signal::TERM);
     assert_eq!(ear.hears().trim_end(), "STOPPING=1");

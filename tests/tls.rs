@@ -121,13 +121,13 @@ fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
     for broken in [next.as_str(), "", "hunter2", "-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n"] {
         server.scratch.write("live.crt", broken);
         let said = server.reload();
-        assert!(said.starts_with("wrong") && said.contains("live.crt") && !said.contains("hunter2"), "{said}");
+        assert!(said.starts_with("failed") && said.contains("live.crt") && !said.contains("hunter2"), "{said}");
         assert!(connect(&server, &old).is_some(), "the old one is gone");
     }
 
     server.scratch.write("live.crt", &next);
     server.scratch.write("live.key", &key);
-    assert!(server.reload().starts_with("good"));
+    assert!(server.reload().starts_with("ok"));
     assert!(connect(&server, &old).is_none(), "the old one is still shown");
     let mut wire = connect(&server, &server.scratch.path("next.crt")).expect("the new one");
     assert_eq!(wire.ask(&Request::rpc("tools/list", json!({})).token(server.token())).status, 200);
@@ -159,7 +159,7 @@ fn each_listener_has_a_certificate_of_its_own_or_none() {
     for end in ["crt", "key"] {
         server.scratch.write(&format!("two.{end}"), server.scratch.read(&format!("next.{end}")));
     }
-    assert!(server.reload().starts_with("good"));
+    assert!(server.reload().starts_with("ok"));
     assert!(connect_to(addresses[2], &old).is_none() && connect_to(addresses[0], &one).is_some());
     assert_eq!(connect_to(addresses[2], &two).expect("the new one").ask(&list()).status, 200);
 }
@@ -171,14 +171,14 @@ fn a_key_that_others_may_read_or_change_is_not_used() {
     for mode in [0o644, 0o604, 0o620, 0o602] {
         fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
         let said = server.reload();
-        assert!(said.starts_with("wrong") && said.contains("chmod 640"), "{mode:o}: {said}");
+        assert!(said.starts_with("failed") && said.contains("chmod 640"), "{mode:o}: {said}");
         let config = server.scratch.path("config.ron").display().to_string();
         let said = run(&server.scratch, &["serve", "--config", &config]);
         assert!(said.code == Some(1) && said.err.contains("chmod 640"), "{mode:o}: {}", said.err);
     }
     // for the group of those who may use it
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
-    assert!(server.reload().starts_with("good"));
+    assert!(server.reload().starts_with("ok"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
     config::Level,
     guard::{Guard, Settings},
     jail::Trace,
-    unix::{Bound, For},
+    unix::{Access, Bound},
 };
 
 /// Guards.
@@ -38,7 +38,7 @@ pub(super) async fn run(settings: Settings, listen: &Path, audit: &Sink) -> Resu
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
     let staying = tokio::spawn(stay()?);
-    let (bound, listener) = Bound::listen(listen, For::Group)
+    let (bound, listener) = Bound::listen(listen, Access::Group)
         .map_err(|error| Error::Other(format!("cannot listen at {}: {error}", listen.display())))?;
     let passes = if settings.read_only { "what reads" } else { "what reads, and what this program changes" };
     tracing::info!(socket = %listen.display(), docker = %settings.docker.display(), passes, "guarding");

@@ -254,7 +254,7 @@ fn docker(settings: &Settings) -> Finding {
 
 /// Each allowed directory, or what it lacks.
 fn files(settings: &Settings) -> Vec<Finding> {
-    let jail = Jail::new(machinery::files(settings));
+    let jail = Jail::new(machinery::files_of(settings));
     if jail.allowed().is_empty() {
         return vec![Less(
             "no directory is allowed".to_owned(),

@@ -3,12 +3,15 @@
 #[cfg(test)]
 mod closed;
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::Error;
 use crate::{
     audit::Audit,
-    config::{self, Settings},
+    config::{self, Files, Settings},
     docker::{self, Docker},
     gate::{Gate, Limits},
     host::{First, Host, own_memory},
@@ -28,14 +31,14 @@ impl Machinery {
     pub(super) fn open(settings: &Settings, first: First) -> Result<Self, Error> {
         let host = Host::open(&settings.root, first)
             .map_err(|error| Error::Other(format!("the root {}: {error}", settings.root.display())))?
-            .with_docker(Docker::new(docker(settings)))
-            .with_jail(Jail::new(files(settings)));
+            .with_docker(Docker::new(docker(&settings.docker, &settings.state_directory)))
+            .with_jail(Jail::new(files_of(settings)));
         let audit = Audit::open(&settings.audit).map_err(|error| {
             Error::Other(format!(
                 "{error}; name another place with --audit FILE or --audit stderr, or set audit in the config"
             ))
         })?;
-        Ok(Self { gate: Arc::new(Gate::new(TOOLS, host, Arc::new(audit), limits(settings))) })
+        Ok(Self { gate: Arc::new(Gate::new(TOOLS, host, Arc::new(audit), limits(&settings.limits))) })
     }
 }
 
@@ -49,18 +52,19 @@ pub(super) fn own_container() -> Option<String> {
 }
 
 /// How the Engine is asked, and for what; never to act on this server's own container.
-pub(super) fn docker(settings: &Settings) -> docker::Settings {
-    docker::Settings { own: own_container(), state: Some(settings.state_directory.clone()), ..settings.docker.clone() }
+pub(super) fn docker(docker: &docker::Settings, state_directory: &Path) -> docker::Settings {
+    docker::Settings { own: own_container(), state: Some(state_directory.to_owned()), ..docker.clone() }
 }
 
 /// What callers may see of the machine's files, which is nothing of this server's own.
-pub(super) fn files(settings: &Settings) -> jail::Settings {
-    jail::Settings {
-        root: settings.root.clone(),
-        allowed: settings.files.allowed.clone(),
-        deny: settings.files.deny.clone(),
-        own: Own::new(settings.own().into_iter().map(Into::into).collect()),
-    }
+pub(super) fn files(files: &Files, root: &Path, own: Vec<PathBuf>) -> jail::Settings {
+    let Files { allowed, deny } = files.clone();
+    jail::Settings { root: root.to_owned(), allowed, deny, own: Own::new(own) }
+}
+
+/// The same of whole settings.
+pub(super) fn files_of(settings: &Settings) -> jail::Settings {
+    files(&settings.files, &settings.root, settings.own().into_iter().map(Into::into).collect())
 }
 
 /// What the program needs for itself, in bytes: what it takes at rest, and two checks of a token.
@@ -79,19 +83,19 @@ pub(super) fn spare_memory() -> Option<usize> {
 }
 
 /// The gate's part of the limits. Where there is little memory, fewer calls run and wait in each lane.
-pub(super) fn limits(settings: &Settings) -> Limits {
+pub(super) fn limits(limits: &config::Limits) -> Limits {
     // taken apart without `..`: a new limit is either put in force here or in `serve`
     let config::Limits {
         lanes,
         deadline,
-        // of HTTP: `bounds` and `most` in `serve`
+        // of HTTP: `http_bounds` and `most` in `serve`
         body_bytes: _,
         header: _,
         body: _,
         idle: _,
         connections: _,
         connections_per_peer: _,
-    } = settings.limits;
+    } = *limits;
     fitting(Limits { lanes, deadline }, spare_memory().unwrap_or(usize::MAX))
 }
 
@@ -151,7 +155,7 @@ mod tests {
         let mut settings = Settings::parse(text.as_bytes(), &Environment::default()).unwrap();
         for tokens in [settings.tokens.clone(), Tokens::Trial(Some(dir.join("tokens")))] {
             settings.tokens = tokens;
-            let jail = Jail::new(files(&settings));
+            let jail = Jail::new(files_of(&settings));
             for own in
                 ["state", "state/tokens.ron", "state/updates/1.ron", "tokens", "log/calls", "log/calls.1", "tls.pem"]
             {

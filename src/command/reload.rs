@@ -1,19 +1,37 @@
-//! `reload`: has the server at work read its configuration, tokens and certificates again, waits, and tells what came of it.
+//! `reload`: has the running server read its configuration, tokens and certificates again, waits, and tells the result.
 
 use std::path::{Path, PathBuf};
 
 use super::{
     Error,
-    control::{self, RELOAD},
+    control::{self, Answer, RELOAD},
     say,
 };
-use crate::config::{DEFAULT_FILE, Environment, Settings};
+use crate::config::{DEFAULT_FILE, Environment, Paths};
 
 /// Asks the server of this configuration.
 pub(super) fn run(config: Option<PathBuf>, environment: &Environment) -> Result<(), Error> {
     let file = config.unwrap_or_else(|| Path::new(DEFAULT_FILE).to_owned());
-    let state_directory = Settings::state_directory_of(&file, environment);
-    let answer = control::ask(&state_directory, RELOAD);
-    let answer = answer.map_err(|error| control::unanswered(&state_directory, &error))?;
-    if answer.is_good { say(&answer.words) } else { Err(Error::Other(answer.words)) }
+    // the file may be wrong, which the server is to say
+    let paths = Paths::of(&file, environment);
+    let state: Vec<PathBuf> = paths.iter().map(|paths| paths.state_directory.clone()).collect();
+    let places = control::places(environment, &state);
+    match control::ask(&places, RELOAD)? {
+        Some(Answer { config: Some(own), words, .. })
+            if !control::is_same(&own, &std::path::absolute(&file).map_err(Error::other)?) =>
+        {
+            Err(Error::Other(format!("the running server has read its own configuration, {}:\n{words}", own.display())))
+        }
+        Some(answer) if answer.is_ok => say(&answer.words),
+        Some(answer) => Err(Error::Other(answer.words)),
+        None => {
+            let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+            // why it was not looked for where the file says
+            let why = paths.err().map_or_else(String::new, |error| format!("{error}\n"));
+            Err(Error::Other(format!(
+                "{why}no server that this user may speak to listens at {}. One that cannot write there reloads on SIGHUP",
+                places.join(" or ")
+            )))
+        }
+    }
 }

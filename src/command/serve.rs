@@ -1,13 +1,14 @@
 //! `serve`: listen, until told to end.
 
-mod again;
 mod control;
+mod reload;
 mod watch;
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
 
 use tokio::{
     net::{TcpListener, TcpSocket},
+    signal::unix::{SignalKind, signal},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     auth::{Auth, store::Store, token::Token},
-    config::{self, Config, DEFAULT_FILE, Environment, Listener, Settings, Source, Tokens},
+    config::{self, Config, DEFAULT_FILE, Environment, Limits, Listener, Settings, Source, Tokens},
     host::{First, most_held},
     server::{
         http::{Bounds, ENOUGH, Hosts, Http},
@@ -28,7 +29,7 @@ use crate::{
     },
 };
 
-use again::{Serving, Wishes};
+use reload::Running;
 use watch::Watched;
 
 /// Open files that connections may not take, besides those that scans hold: the readers of `/proc`, the audit log, sockets and timers.
@@ -41,6 +42,8 @@ const ENCRYPTED_CONNECTION: usize = 64 << 10;
 
 /// Serves.
 pub(super) async fn run(source: &Source, environment: &Environment) -> Result<(), Error> {
+    // before anything takes long: a SIGHUP that comes meanwhile would end this process
+    let hangup = signal(SignalKind::hangup()).map_err(Error::other)?;
     let config = Config::of(source, Path::new(DEFAULT_FILE), environment)?;
     let settings = config.settings.clone();
     super::log::start(settings.log);
@@ -52,18 +55,22 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     };
     let (auth, token) = credentials(&settings)?;
     let auth = Arc::new(auth);
-    let certificates = certificates(&settings)?;
+    let certificates: Vec<Option<Tls>> = settings.listeners.iter().map(certificate).collect::<Result<_, _>>()?;
     let sockets = sockets(&settings.addresses())?;
     let bound: Vec<SocketAddr> =
         sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().map_err(Error::other)?;
 
-    let http = Http::new(Arc::clone(&machinery.gate), Arc::clone(&auth), hosts(&settings), bounds(&settings));
+    let http = Http::new(
+        Arc::clone(&machinery.gate),
+        Arc::clone(&auth),
+        hosts(&settings.allowed_hosts, &settings.allowed_origins),
+        http_bounds(&settings.limits),
+    );
     let doors = settings.listeners.iter().zip(certificates).map(|(one, tls)| Door::new(one, tls)).collect();
-    let listeners = Listeners::new(http.clone(), doors, most(&settings, most_files));
+    let listeners = Listeners::new(http.clone(), doors, most(&settings.listeners, &settings.limits, most_files));
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
-    let (wishes, wished) = Wishes::new();
-    let at_work = Serving {
+    let running = Running {
         config,
         source: source.clone(),
         environment: environment.clone(),
@@ -73,20 +80,16 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
         listeners: listeners.clone(),
         gate: Arc::clone(&machinery.gate),
     };
+    let reload = running.start()?;
     let mut beside = JoinSet::new();
-    beside.spawn(at_work.read_again_forever(wished));
-    beside.spawn(wishes.on_hangup()?);
-    if let Some(watched) = watched {
-        beside.spawn(watched.forever(wishes.clone()));
-    }
+    beside.spawn(reload.clone().on_hangup(hangup));
     // a trial has nothing that could be read again
-    let control = match &settings.tokens {
-        Tokens::Store(_) => control::listen(&settings.state_directory),
-        Tokens::Trial(_) => None,
-    };
-    let control = control.map(|(bound, listener)| {
-        beside.spawn(control::answer_forever(listener, wishes));
-        bound
+    let control = watched.and_then(|watched| {
+        beside.spawn(watched.forever(reload.clone()));
+        let directory = environment.runtime_directory().unwrap_or_else(|| settings.state_directory.clone());
+        let (bound, listener) = control::listen(&directory)?;
+        beside.spawn(control::answer_forever(listener, reload));
+        Some(bound)
     });
     beside.spawn({
         let gate = Arc::clone(&machinery.gate);
@@ -107,7 +110,7 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
         say(&client_config::greeting(*address, &settings.grants, token, &settings.tokens))?;
     }
     beside.spawn(systemd::live());
-    systemd::ready(&serving(&settings));
+    systemd::ready(&serving(&settings.listeners));
     listeners.serve(sockets, stop).await;
     drop(control);
     beside.shutdown().await;
@@ -140,25 +143,21 @@ fn credentials(settings: &Settings) -> Result<(Auth, Option<Token>), Error> {
     }
 }
 
-/// The certificate of each listener that is encrypted.
-fn certificates(settings: &Settings) -> Result<Vec<Option<Tls>>, Error> {
+/// The certificate of a listener that is encrypted.
+fn certificate(listener: &Listener) -> Result<Option<Tls>, Error> {
     let read = |tls: &config::Tls| Tls::read(&tls.certificate, &tls.key).map_err(Error::Other);
-    settings.listeners.iter().map(|listener| listener.tls.as_ref().map(read).transpose()).collect()
+    listener.tls.as_ref().map(read).transpose()
 }
 
-fn hosts(settings: &Settings) -> Hosts {
-    Hosts::new(settings.allowed_hosts.iter().cloned(), settings.allowed_origins.iter().cloned())
+fn hosts(hosts: &[String], origins: &[String]) -> Hosts {
+    Hosts::new(hosts.iter().cloned(), origins.iter().cloned())
 }
 
-fn bounds(settings: &Settings) -> Bounds {
-    let limits = &settings.limits;
-    Bounds {
-        body: limits.body_bytes,
-        body_time: limits.body,
-        header_time: limits.header,
-        idle_time: limits.idle,
-        spare: spare(),
-    }
+fn http_bounds(limits: &Limits) -> Bounds {
+    // taken apart without `..`: a new limit is put in force here, in `most`, or by the gate
+    let Limits { body_bytes, header, body, idle, connections: _, connections_per_peer: _, lanes: _, deadline: _ } =
+        *limits;
+    Bounds { body: body_bytes, body_time: body, header_time: header, idle_time: idle, spare: spare() }
 }
 
 /// The memory that requests, connections and answers may use, in bytes, as far as it matters.
@@ -167,17 +166,17 @@ fn spare() -> usize {
 }
 
 /// How many connections there may be where so many files may be open and there is so much memory.
-fn most(settings: &Settings, most_files: usize) -> Most {
+fn most(listeners: &[Listener], limits: &Limits, most_files: usize) -> Most {
     // where there are few, a quarter of them is for connections: one place would go to whoever knocked last
     let reserved = RESERVED + most_held(Some(most_files as u64));
     let files = most_files.saturating_sub(reserved).max(most_files / 4);
-    let is_encrypted = settings.listeners.iter().any(|listener| listener.tls.is_some());
+    let is_encrypted = listeners.iter().any(|listener| listener.tls.is_some());
     let each = if is_encrypted { ENCRYPTED_CONNECTION } else { CONNECTION };
     let by_memory = spare() / 3 / each;
     Most {
-        in_all: settings.limits.connections.min(files).min(by_memory),
+        in_all: limits.connections.min(files).min(by_memory),
         // where there is little, one address must not have all of them
-        per_peer: settings.limits.connections_per_peer.min(by_memory / 2),
+        per_peer: limits.connections_per_peer.min(by_memory / 2),
     }
 }
 
@@ -203,9 +202,9 @@ fn sockets(listen: &[SocketAddr]) -> Result<Vec<TcpListener>, Error> {
 }
 
 /// The line of `systemctl status`.
-fn serving(settings: &Settings) -> String {
+fn serving(listeners: &[Listener]) -> String {
     let of = |wanted: &str| {
-        let these = settings.listeners.iter().filter(|listener| scheme(listener) == wanted);
+        let these = listeners.iter().filter(|listener| scheme(listener) == wanted);
         let these: Vec<String> = these.map(|listener| listener.bind.to_string()).collect();
         (!these.is_empty()).then(|| format!("{wanted} on {}", these.join(", ")))
     };

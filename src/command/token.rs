@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
-    path::Path,
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
@@ -26,29 +26,37 @@ use crate::{
     root::read_own,
 };
 
-/// Makes a token and prints it, the only time it can be seen. A server at work lets it in before that.
-pub(super) fn new(file: &Path, state_directory: &Path, wanted: Wanted) -> Result<(), Error> {
+/// Makes a token and prints it, the only time it can be seen. A running server accepts it before that.
+pub(super) fn new(file: &Path, places: &[PathBuf], wanted: Wanted) -> Result<(), Error> {
     let (token, record) = Store::add(file, wanted, SystemTime::now()).map_err(Error::other)?;
-    let told = tell(file, state_directory);
-    if io::stdout().is_terminal() {
-        say(&format!("{}\n", token.expose()))?;
-        let until = record.expires.map_or("for ever".to_owned(), |until| format!("until {}", until_text(until.get())));
-        complain(&format!(
-            "Token {} ({}) is good {until}, for {}. It is shown this once; only its argon2id hash is kept, in {}.\n\
-             {}",
-            record.id,
-            record.name,
-            record.grants,
-            file.display(),
-            match told {
-                Told::Now => "The server at work lets it in from now on.".to_owned(),
-                Told::No(why) => format!("No server has said that it lets it in: {why}."),
+    let told = tell(file, places);
+    if !io::stdout().is_terminal() {
+        say(token.expose())?;
+        match told {
+            Told::Applied | Told::Nobody => (),
+            Told::Other(own) => {
+                complain(&format!("the running server does not accept it: {} is its token file", own.display()))
             }
-        ));
-        Ok(())
-    } else {
-        say(token.expose())
+            Told::Not(why) => complain(&format!("the running server does not accept it: {why}")),
+        }
+        return Ok(());
     }
+    say(&format!("{}\n", token.expose()))?;
+    let until = record.expires.map_or("for ever".to_owned(), |until| format!("until {}", until_text(until.get())));
+    complain(&format!(
+        "Token {} ({}) is good {until}, for {}. It is shown this once; only its argon2id hash is kept, in {}.\n{}",
+        record.id,
+        record.name,
+        record.grants,
+        file.display(),
+        match told {
+            Told::Applied => "The running server accepts it from now on.".to_owned(),
+            Told::Nobody => "No server was reached; one that reads this file accepts it within two seconds.".to_owned(),
+            Told::Other(own) => format!("A server is running, and its token file is {}.", own.display()),
+            Told::Not(why) => format!("The running server does not accept it: {why}"),
+        }
+    ));
+    Ok(())
 }
 
 /// Lists them, without anything that is secret.
@@ -81,40 +89,41 @@ pub(super) fn list(file: &Path) -> Result<(), Error> {
     say(table.trim_end())
 }
 
-/// Takes one back. A server at work has let it go before this ends.
-pub(super) fn revoke(file: &Path, state_directory: &Path, which: &str) -> Result<(), Error> {
+/// Takes one back. A running server no longer accepts it when this ends.
+pub(super) fn revoke(file: &Path, places: &[PathBuf], which: &str) -> Result<(), Error> {
     let record = Store::revoke(file, which).map_err(Error::other)?;
     let what = format!("Token {} ({}) is revoked.", record.id, record.name);
-    match tell(file, state_directory) {
-        Told::Now => say(&format!("{what} The server at work lets it in no more.")),
-        Told::No(why) => say(&format!("{what} No server has said that it lets it in no more: {why}.")),
+    match tell(file, places) {
+        Told::Applied => say(&format!("{what} The running server no longer accepts it.")),
+        Told::Nobody => {
+            say(&format!("{what} No server was reached; one that reads this file forgets it within two seconds."))
+        }
+        Told::Other(own) => say(&format!("{what} A server is running, and its token file is {}.", own.display())),
+        Told::Not(why) => Err(Error::Other(format!("{what} The running server has not confirmed that: {why}"))),
     }
 }
 
-/// What the server at work says of a change of its tokens.
+/// What the running server says of a change of its tokens.
 enum Told {
     /// It has read this file since.
-    Now,
-    /// It has not, or there is none.
-    No(String),
+    Applied,
+    /// There is none.
+    Nobody,
+    /// It reads another file.
+    Other(PathBuf),
+    /// It has not.
+    Not(String),
 }
 
-/// Has the server that is at work with this token file read it.
-fn tell(file: &Path, state_directory: &Path) -> Told {
-    match control::ask(state_directory, TOKENS) {
-        Ok(Answer { is_good: false, words, .. }) => Told::No(words),
-        Ok(Answer { token_file: Some(own), .. }) if is_same(&own, file) => Told::Now,
-        Ok(Answer { token_file, .. }) => {
-            let file = token_file.map_or("no token file".to_owned(), |own| own.display().to_string());
-            Told::No(format!("the one at work reads {file}"))
-        }
-        Err(error) => Told::No(control::unanswered(state_directory, &error).to_string()),
+/// Has the running server read its tokens.
+fn tell(file: &Path, places: &[PathBuf]) -> Told {
+    match control::ask(places, TOKENS) {
+        Ok(None) => Told::Nobody,
+        Ok(Some(Answer { token_file: Some(own), is_ok: true, .. })) if control::is_same(&own, file) => Told::Applied,
+        Ok(Some(Answer { token_file: Some(own), is_ok: true, .. })) => Told::Other(own),
+        Ok(Some(Answer { words, .. })) => Told::Not(words),
+        Err(error) => Told::Not(error.to_string()),
     }
-}
-
-fn is_same(one: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| rustix::fs::stat(path).ok().map(|stat| (stat.st_dev, stat.st_ino));
-    one == other || identity(one).is_some_and(|one| Some(one) == identity(other))
 }
 
 /// The token in a trial's `--token-file`. A file that is not there is made, for its owner alone.

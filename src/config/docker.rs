@@ -18,7 +18,7 @@ use crate::{
 };
 
 section! {
-    /// Whether Docker is left alone. Default: false.
+    /// Whether Docker is left alone, whatever the other keys say. Default: false.
     off: bool = false, Live;
     /// The Engine's socket, or better docker-guard's. Default: None, which is $DOCKER_HOST (unix:///PATH), else the first that may be used of
     /// /run/docker.sock, $XDG_RUNTIME_DIR/docker.sock, /run/podman/podman.sock and $XDG_RUNTIME_DIR/podman/podman.sock.
@@ -31,9 +31,9 @@ section! {
     /// The directories of the machine that container_run may give to a container, each by itself: nothing below it, and none within another.
     /// Default: none.
     binds: Vec<As<PathBuf>> = vec![], Live;
-    /// The registries that images may be pulled from, as "host" or "host:port", and "*" for every one with a public name and no port. A registry
-    /// on this machine or in its network has to be named. Of one that only "*" allows, a failed pull does not say why: such a registry can
-    /// send the Engine to any address. Tell docker-guard the same (--registry). Default: "*".
+    /// The registries that images may be pulled from, as "host" or "host:port", and `"*"` for every one with a public name and no port. A registry
+    /// on this machine or in its network has to be named. Of one that only `"*"` allows, a failed pull does not say why: such a registry can
+    /// send the Engine to any address. Tell docker-guard the same (--registry). Default: `"*"`.
     ///     registries: ["*", "nas.lan:5000"],
     registries: Vec<As<Registry>> = Registries::default().0.into_iter().map(As).collect(), Live;
     /// Whether container_update may replace containers that have more rights than container_run gives (privileges, devices or namespaces of the
@@ -58,10 +58,6 @@ impl Written {
     pub(super) fn meaning(self, environment: &Environment) -> Result<Settings, Wrong> {
         let Self { off, socket, allow, binds, registries, update_privileged } = self;
         let wrong = |key: &'static str, why: String| (At { section: Some("docker"), key }, why);
-        if off && socket.is_some() {
-            // of the two it is the socket that would open something
-            return Err(wrong("socket", "off: true and a socket contradict each other; remove one".into()));
-        }
         let mut rules: Vec<(Scope, Rule)> = vec![];
         for WrittenRule { scope, names, labels } in allow {
             let scope = scope.0.0;

@@ -16,6 +16,8 @@ const NAME: &str = "systemmanager-mcp";
 pub struct Environment {
     /// `$STATE_DIRECTORY`, set by systemd: absolute paths, separated by colons.
     pub state_directory: Option<OsString>,
+    /// `$RUNTIME_DIRECTORY`, set by systemd: the same.
+    pub runtime_directory: Option<OsString>,
     /// `$XDG_STATE_HOME`.
     pub xdg_state_home: Option<OsString>,
     /// `$HOME`.
@@ -33,6 +35,7 @@ impl Environment {
     pub fn of_process() -> Self {
         Self {
             state_directory: env::var_os("STATE_DIRECTORY"),
+            runtime_directory: env::var_os("RUNTIME_DIRECTORY"),
             xdg_state_home: env::var_os("XDG_STATE_HOME"),
             home: env::var_os("HOME"),
             xdg_runtime_dir: env::var_os("XDG_RUNTIME_DIR"),
@@ -47,6 +50,12 @@ impl Environment {
             Some(host) => Socket::of_docker_host(&host.to_string_lossy()),
             None => Socket::usual(self.xdg_runtime_dir.as_ref().map(Path::new).filter(|path| path.is_absolute())),
         }
+    }
+
+    /// What systemd has made for what lasts until this service ends.
+    pub fn runtime_directory(&self) -> Option<PathBuf> {
+        let given = self.runtime_directory.as_ref().and_then(|list| env::split_paths(list).next());
+        given.filter(|path| path.is_absolute())
     }
 
     /// Where state is kept unless the configuration says.

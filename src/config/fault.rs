@@ -8,13 +8,7 @@ const MOVED: [&str; 4] = ["running", "waiting", "acting_per_minute", "searches_p
 pub(super) fn expectation(error: &ron::Error) -> String {
     use ron::Error as E;
     match error {
-        E::NoSuchStructField { expected, found, .. }
-            if expected.contains(&"deadline_seconds") && MOVED.contains(&&**found) =>
-        {
-            "this key is now one of each lane, as in machine: (running: 32, waiting: 1024) and write: (per_minute: 30)"
-                .into()
-        }
-        E::NoSuchStructField { expected, .. } => format!("this key is not known; there is {}", expected.join(", ")),
+        E::NoSuchStructField { expected, found, .. } => unknown(found, expected),
         E::NoSuchEnumVariant { expected, .. } => format!("expected one of {}", expected.join(", ")),
         E::MissingStructField { field, .. } => format!("expected the key {field} as well"),
         E::DuplicateStructField { field, .. } => format!("the key {field} stands here for the second time"),
@@ -46,6 +40,15 @@ pub(super) fn expectation(error: &ron::Error) -> String {
         // the rest can quote, or is new
         _ => "this is not RON as it is expected here".into(),
     }
+}
+
+/// What there is instead of this key, which is not named.
+pub(super) fn unknown(key: &str, known: &[&str]) -> String {
+    if known.contains(&"deadline_seconds") && MOVED.contains(&key) {
+        return "this key is now one of each lane, as in machine: (running: 32, waiting: 1024) and write: (per_minute: 30)"
+            .into();
+    }
+    format!("this key is not known; there is {}", known.join(", "))
 }
 
 /// Line and column, counted from 1, of what follows `before`.

@@ -12,9 +12,6 @@ use crate::jail::{Access, Trace};
 const BINDS: At = At { section: Some("docker"), key: "binds" };
 const DIRECTORIES: At = At { section: Some("files"), key: "directories" };
 
-/// The keys that open something to callers, and are held against the others here.
-pub(super) const KEYS: [At; 2] = [BINDS, DIRECTORIES];
-
 impl Settings {
     /// The server's own files and directories: state, tokens, audit log, key; and the configuration where callers could change it.
     pub(crate) fn own(&self) -> Vec<&Path> {

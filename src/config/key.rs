@@ -1,9 +1,10 @@
 //! What a key of the file is: its name, what may stand there, what it means, its default, and when a change of it comes into force. All of
 //! it stands in the file of the key's section, by [`section!`]; the example and the options of NixOS are written from there.
 
-use serde::de::DeserializeOwned;
-
-use super::reading::{Misread, Raw};
+use super::{
+    fault,
+    reading::{Misread, Raw},
+};
 
 /// When a changed key comes into force in a server at work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,84 +49,81 @@ pub(super) struct Change {
 }
 
 /// A section as it is written. Made by [`section!`].
-pub(super) trait Section: Clone + Default + PartialEq + DeserializeOwned {
+pub(super) trait Section: Clone + Default + PartialEq {
     /// Its keys, in the order of the example.
     const KEYS: &'static [&'static str];
 
-    /// Reads the value of one of its keys.
-    fn read(&mut self, key: &str, raw: &Raw<'_>) -> Result<(), Misread>;
+    /// Reads the value of one of its keys; whether it has such a key.
+    fn read(&mut self, key: &str, raw: &Raw<'_>) -> Result<bool, Misread>;
 
     /// Leaves one of its keys as it is in `before`.
     fn keep(&mut self, key: &str, before: &Self);
 
-    /// Takes from `new` what comes into force with a reload, but for `except`. Says of every key that differs.
-    fn take(&mut self, new: &Self, name: Option<&'static str>, except: &[At], changes: &mut Vec<Change>);
+    /// Takes from `new` what comes into force with a reload. Says of every key that differs.
+    fn take(&mut self, new: &Self, name: Option<&'static str>, changes: &mut Vec<Change>);
 }
 
-/// Where the keys of a section stand.
-pub(super) trait Form {
-    /// The section's name as its keys have it before them.
-    fn before(name: &'static str) -> Option<&'static str>;
-
-    /// The keys at the top of the file that are this section's.
-    fn top<S: Section>(name: &'static str) -> Vec<&'static str>;
-
-    /// Reads a key at the top of the file, if it is this section's.
-    fn read<S: Section>(name: &str, section: &mut S, key: &str, raw: &Raw<'_>) -> Result<bool, Misread>;
-
-    /// Leaves a key at the top of the file as it is in `before`, if it is this section's.
-    fn keep<S: Section>(name: &str, section: &mut S, key: &str, before: &S);
-}
-
-/// At the top of the file.
-pub(super) struct Flat;
-
-impl Form for Flat {
-    fn before(_: &'static str) -> Option<&'static str> {
-        None
-    }
-
-    fn top<S: Section>(_: &'static str) -> Vec<&'static str> {
-        S::KEYS.to_vec()
-    }
-
-    fn read<S: Section>(_: &str, section: &mut S, key: &str, raw: &Raw<'_>) -> Result<bool, Misread> {
-        let is_own = S::KEYS.contains(&key);
-        if is_own {
-            section.read(key, raw)?;
+/// Reads keys one by one. What does not read well is told, and left as it is in `before`; where there is a key that is not known, so is what is
+/// not there: it may be the one that was meant.
+pub(super) fn read_each<T>(
+    into: &mut T,
+    raws: &[(&str, Raw<'_>)],
+    known: &[&str],
+    misread: &mut Vec<Misread>,
+    read: impl Fn(&mut T, &str, &Raw<'_>, &mut Vec<Misread>) -> Result<bool, Misread>,
+    keep: impl Fn(&mut T, &str),
+) {
+    let mut is_unknown = false;
+    for (at, (key, raw)) in raws.iter().enumerate() {
+        let wrong = if raws[..at].iter().any(|(earlier, _)| earlier == key) {
+            // what is no key of ours is not quoted
+            let key = known.iter().find(|one| *one == key).map_or_else(String::new, |key| format!(" {key}"));
+            Some(Misread::at(raw.name, format!("the key{key} stands here for the second time")))
+        } else {
+            match read(into, key, raw, misread) {
+                Ok(true) => None,
+                Ok(false) => {
+                    is_unknown = true;
+                    Some(Misread::at(raw.name, fault::unknown(key, known)))
+                }
+                Err(wrong) => Some(wrong),
+            }
+        };
+        if let Some(wrong) = wrong {
+            keep(into, key);
+            misread.push(wrong);
         }
-        Ok(is_own)
     }
-
-    fn keep<S: Section>(_: &str, section: &mut S, key: &str, before: &S) {
-        section.keep(key, before);
+    if is_unknown {
+        known.iter().filter(|key| !raws.iter().any(|(there, _)| there == *key)).for_each(|key| keep(into, key));
     }
 }
 
-/// In parentheses of their own, behind the section's name.
-pub(super) struct Nested;
-
-impl Form for Nested {
-    fn before(name: &'static str) -> Option<&'static str> {
-        Some(name)
+/// Reads a key at the top of the file, if it is of this section: one of its own, or where the section has a name, that with all its keys in
+/// parentheses.
+pub(super) fn read_top<S: Section>(
+    section: &mut S,
+    name: Option<&str>,
+    before: &S,
+    key: &str,
+    raw: &Raw<'_>,
+    misread: &mut Vec<Misread>,
+) -> Result<bool, Misread> {
+    let Some(name) = name else { return section.read(key, raw) };
+    let is_own = key == name;
+    if is_own {
+        let keep = |section: &mut S, key: &str| section.keep(key, before);
+        read_each(section, &raw.keys()?, S::KEYS, misread, |section, key, raw, _| section.read(key, raw), keep);
     }
+    Ok(is_own)
+}
 
-    fn top<S: Section>(name: &'static str) -> Vec<&'static str> {
-        vec![name]
-    }
-
-    fn read<S: Section>(name: &str, section: &mut S, key: &str, raw: &Raw<'_>) -> Result<bool, Misread> {
-        let is_own = key == name;
-        if is_own {
-            *section = raw.value()?;
-        }
-        Ok(is_own)
-    }
-
-    fn keep<S: Section>(name: &str, section: &mut S, key: &str, before: &S) {
-        if key == name {
-            section.clone_from(before);
-        }
+/// Leaves a key at the top of the file as it is in `before`, if it is of this section.
+pub(super) fn keep_top<S: Section>(section: &mut S, name: Option<&str>, before: &S, key: &str) {
+    match name {
+        None => section.keep(key, before),
+        Some(name) if name == key => section.clone_from(before),
+        Some(_) => (),
     }
 }
 
@@ -133,9 +131,8 @@ impl Form for Nested {
 macro_rules! section {
     ($($(#[doc = $doc:literal])* $key:ident: $type:ty = $default:expr, $when:ident;)*) => {
         /// The section as it is written.
-        #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+        #[derive(Clone, Debug, PartialEq)]
         #[cfg_attr(test, derive(serde::Serialize))]
-        #[serde(default, deny_unknown_fields)]
         pub(in crate::config) struct Written {
             $(pub(in crate::config) $key: $type,)*
         }
@@ -153,12 +150,12 @@ macro_rules! section {
                 &mut self,
                 key: &str,
                 raw: &$crate::config::reading::Raw<'_>,
-            ) -> Result<(), $crate::config::reading::Misread> {
+            ) -> Result<bool, $crate::config::reading::Misread> {
                 match key {
                     $(stringify!($key) => self.$key = raw.value()?,)*
-                    _ => {}
+                    _ => return Ok(false),
                 }
-                Ok(())
+                Ok(true)
             }
 
             fn keep(&mut self, key: &str, before: &Self) {
@@ -172,14 +169,13 @@ macro_rules! section {
                 &mut self,
                 new: &Self,
                 section: Option<&'static str>,
-                except: &[$crate::config::key::At],
                 changes: &mut Vec<$crate::config::key::Change>,
             ) {
                 use $crate::config::key::{At, Change, When};
                 $(
                     if self.$key != new.$key {
                         let change = Change { at: At { section, key: stringify!($key) }, when: When::$when };
-                        if change.when == When::Live && !except.contains(&change.at) {
+                        if change.when == When::Live {
                             self.$key.clone_from(&new.$key);
                         }
                         changes.push(change);

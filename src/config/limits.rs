@@ -80,28 +80,48 @@ pub struct Limits {
 }
 
 impl Written {
-    pub(super) fn meaning(&self) -> Limits {
+    pub(super) fn meaning(self) -> Limits {
+        let Self {
+            machine,
+            process,
+            docker,
+            files,
+            bulk,
+            search,
+            write,
+            deploy,
+            control,
+            pull,
+            list,
+            deadline_seconds,
+            body_bytes,
+            header_seconds,
+            body_seconds,
+            idle_seconds,
+            connections,
+            connections_per_peer,
+        } = self;
         Limits {
             lanes: PerLane::of(|lane| match lane {
-                Lane::Machine => self.machine.room,
-                Lane::Process => self.process.room,
-                Lane::Docker => self.docker.room,
-                Lane::Files => self.files.room,
-                Lane::Bulk => self.bulk.room,
-                Lane::Search => self.search.room,
-                Lane::Write => self.write.room,
-                Lane::Deploy => self.deploy.room,
-                Lane::Control => self.control.room,
-                Lane::Pull => self.pull.room,
-                Lane::List => self.list.room,
+                Lane::Machine => machine.room,
+                Lane::Process => process.room,
+                Lane::Docker => docker.room,
+                Lane::Files => files.room,
+                Lane::Bulk => bulk.room,
+                Lane::Search => search.room,
+                Lane::Write => write.room,
+                Lane::Deploy => deploy.room,
+                Lane::Control => control.room,
+                Lane::Pull => pull.room,
+                Lane::List => list.room,
             }),
-            deadline: self.deadline_seconds.seconds(),
-            body_bytes: self.body_bytes.count(),
-            header: self.header_seconds.seconds(),
-            body: self.body_seconds.seconds(),
-            idle: self.idle_seconds.seconds(),
-            connections: self.connections.count(),
-            connections_per_peer: self.connections_per_peer.count(),
+            deadline: deadline_seconds.seconds(),
+            body_bytes: body_bytes.count(),
+            header: header_seconds.seconds(),
+            body: body_seconds.seconds(),
+            idle: idle_seconds.seconds(),
+            connections: connections.count(),
+            connections_per_peer: connections_per_peer.count(),
         }
     }
 }

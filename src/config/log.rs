@@ -10,6 +10,13 @@ section! {
     log: Level = Level::default(), Restart;
 }
 
+impl Written {
+    pub(super) fn meaning(self) -> Level {
+        let Self { log } = self;
+        log
+    }
+}
+
 /// How much the program says about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]

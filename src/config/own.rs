@@ -1,10 +1,15 @@
 //! What is the server's own: the machine that it looks at, its state, its tokens, its log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Environment, key::section, value::As};
+use super::{
+    ConfigError, Environment,
+    key::{Section, section},
+    reading::{bytes_of, keys_of},
+    value::As,
+};
 use crate::{
     audit::{self, Sink},
     auth::store,
@@ -36,19 +41,42 @@ pub(in crate::config) enum WrittenSink {
     Stderr,
 }
 
-/// What the section means.
-pub(super) struct Own {
-    pub(super) state_directory: PathBuf,
-    pub(super) root: PathBuf,
-    pub(super) token_file: PathBuf,
-    pub(super) audit: Sink,
+/// Where everything is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// Where state is kept.
+    pub state_directory: PathBuf,
+    /// What stands for the machine's /.
+    pub root: PathBuf,
+    /// Whose tokens are let in.
+    pub token_file: PathBuf,
+    /// Where calls are recorded.
+    pub audit: Sink,
+}
+
+impl Paths {
+    /// Those of a configuration, whatever else is wrong in it.
+    pub fn of(file: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let failed = |misread| ConfigError::of(file, vec![misread]);
+        let bytes = bytes_of(file).map_err(failed)?;
+        let mut written = Written::default();
+        for (key, raw) in keys_of(&bytes).map_err(failed)? {
+            written.read(key, &raw).map_err(failed)?;
+        }
+        Ok(written.meaning(environment))
+    }
+
+    /// Those that hold without a configuration.
+    pub fn usual(environment: &Environment) -> Self {
+        Written::default().meaning(environment)
+    }
 }
 
 impl Written {
-    pub(super) fn meaning(self, environment: &Environment) -> Own {
+    pub(super) fn meaning(self, environment: &Environment) -> Paths {
         let Self { state_directory, root, token_file, audit } = self;
         let state_directory = state_directory.map_or_else(|| environment.state_directory(), |path| path.0);
-        Own {
+        Paths {
             root: root.0,
             token_file: token_file.map_or_else(|| state_directory.join(store::FILE_NAME), |path| path.0),
             audit: match audit {

@@ -11,6 +11,9 @@ use serde::{
 use super::fault;
 use crate::root::read_own;
 
+/// More keys than this in one pair of parentheses are no configuration.
+const MOST_KEYS: usize = 200;
+
 /// A file larger than this is no configuration.
 const LARGEST: usize = 1024 * 1024;
 
@@ -80,6 +83,24 @@ impl<'a> Raw<'a> {
         options().from_str(self.text).map_err(|error| self.misread(&error))
     }
 
+    /// The keys in these parentheses, in their order; one can be there twice.
+    pub(super) fn keys(&self) -> Result<Vec<(&'a str, Self)>, Misread> {
+        let text = self.text;
+        let keys: Keys<'a> = options().from_str(text).map_err(|error| self.misread(&error))?;
+        if keys.0.len() > MOST_KEYS {
+            return Err(Misread::at(self.place, format!("expected at most {MOST_KEYS} keys")));
+        }
+        let all = keys.0.into_iter().map(|(key, value)| {
+            let begin = value.as_ptr().addr() - text.as_ptr().addr();
+            let before = &text[..begin];
+            let name = before.rfind(&key).unwrap_or(begin);
+            let place = |before: &str| self.moved(fault::place_after(before));
+            let raw = Self { text: value, place: place(before), name: place(&text[..name]) };
+            (&text[name..begin.min(name + key.len())], raw)
+        });
+        Ok(all.collect())
+    }
+
     /// Where `key` stands in it.
     pub(super) fn place_of(&self, key: &str) -> LineColumn {
         self.moved(fault::place_of(self.text, key))
@@ -99,16 +120,7 @@ impl<'a> Raw<'a> {
 
 /// The keys at the top of a file, in its order; one can be there twice.
 pub(super) fn keys_of(bytes: &[u8]) -> Result<Vec<(&str, Raw<'_>)>, Misread> {
-    let text = text_of(bytes)?;
-    let keys: Keys<'_> = options().from_str(text).map_err(|error| Raw::whole(text).misread(&error))?;
-    let all = keys.0.into_iter().map(|(key, value)| {
-        let begin = value.as_ptr().addr() - text.as_ptr().addr();
-        let before = &text[..begin];
-        let name = before.rfind(&key).unwrap_or(begin);
-        let raw = Raw { text: value, place: fault::place_after(before), name: fault::place_after(&text[..name]) };
-        (&text[name..begin.min(name + key.len())], raw)
-    });
-    Ok(all.collect())
+    Raw::whole(text_of(bytes)?).keys()
 }
 
 fn text_of(bytes: &[u8]) -> Result<&str, Misread> {

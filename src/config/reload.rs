@@ -1,26 +1,28 @@
-//! What of a changed file comes into force while the server is at work.
+//! What of a changed file comes into force while the server runs.
 //!
-//! Each key has its own way: one that is `Live` comes into force with a reload, one that needs a restart waits and is named. What is wrong with
-//! one key keeps no other from coming into force, so that a right is taken away at once whatever else stands in the file. The keys together,
-//! those that wait as they were, are checked as a file is: what the old state and the new directories would open between them is held back.
+//! A right that is taken away is gone at once, whatever else stands in the file. What a file gives comes into force at once only if all of it
+//! can: nothing in it is wrong, and nothing waits for a restart. Otherwise what is new and what is old would open between them what neither
+//! does: new directories below the old root, or around the place of the next start's tokens; rules for containers whose key is misspelt.
 
 use std::path::Path;
 
 use super::{
-    Config, Environment, Settings, Source, ground,
-    key::{At, Change, When, Wrong},
+    Config, Environment, Source,
+    key::When,
     reading::{Misread, bytes_of},
     written::Written,
 };
 
-/// What came of a reload.
+/// The result of a reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// The keys that have changed and are in force.
     pub in_force: Vec<String>,
+    /// The keys that have changed and of which only that is in force which takes rights away.
+    pub narrowed: Vec<String>,
     /// The keys that have changed and wait for a restart.
     pub waiting: Vec<String>,
-    /// What is wrong, and stays as it was.
+    /// What is wrong.
     pub wrong: Vec<String>,
 }
 
@@ -30,13 +32,10 @@ impl Config {
         let (file, before) = match (source, &self.written) {
             (Source::File(file), Some(written)) => (file.as_path(), written),
             (Source::Flags(_), Some(written)) => (default, written),
-            // a trial has no file; one that has been written since is for the next start
+            // a trial has no file; one that was written since is for the next start
             (_, None) => {
-                let waiting = if rustix::fs::stat(default).is_ok() {
-                    vec![format!("{}, which was not there before,", default.display())]
-                } else {
-                    vec![]
-                };
+                let is_there = rustix::fs::stat(default).is_ok();
+                let waiting = is_there.then(|| default.display().to_string()).into_iter().collect();
                 return Outcome { waiting, ..Outcome::default() };
             }
         };
@@ -51,64 +50,37 @@ impl Config {
         };
         let mut outcome = Outcome::default();
         outcome.wrong.extend(read.misread.iter().map(|misread| misread.of(file)));
-        let path = std::path::absolute(file).ok();
-        if let Err((at, why)) = read.written.settings(environment, path.clone()) {
-            outcome.wrong.push(Misread::at(read.place_of(at), why).of(file));
+        let path = || self.settings.file.clone();
+        // what the file would be refused for at the next start
+        let faults = read.written.settings(environment, path()).err().unwrap_or_default();
+        outcome.wrong.extend(faults.iter().map(|(at, why)| Misread::at(read.place_of(*at), why.as_str()).of(file)));
+        self.coming = read.written.own(environment);
+
+        let mut live = before.clone();
+        let changes = live.take(&read.written);
+        let waiting = changes.iter().filter(|change| change.when == When::Restart);
+        outcome.waiting.extend(waiting.map(|change| change.at.to_string()));
+        let changes = changes.iter().filter(|change| change.when == When::Live);
+        if outcome.wrong.is_empty() && outcome.waiting.is_empty() {
+            outcome.in_force.extend(changes.map(|change| change.at.to_string()));
+            // it was refused for nothing above
+            (live, self.settings) = live.sound(before, environment, path());
+            self.written = Some(live);
+            return outcome;
         }
-        match composed(before, &read.written, environment, path.as_deref()) {
-            Ok(composed) => {
-                for change in &composed.changes {
-                    match change.when {
-                        When::Restart => outcome.waiting.push(change.at.to_string()),
-                        When::Live if composed.held.iter().any(|(at, _)| *at == change.at) => (),
-                        When::Live => outcome.in_force.push(change.at.to_string()),
-                    }
-                }
-                let held = composed.held.iter().map(|(at, why)| format!("{at} stays as it was: {why}"));
-                outcome.wrong.extend(held);
-                (self.written, self.settings) = (Some(composed.written), composed.settings);
-            }
-            Err((at, why)) => outcome.wrong.push(format!("all keys stay as they were: {at}: {why}")),
+        for change in changes {
+            let opens_nothing = change.at.section == Some(LIMITS);
+            let into = if opens_nothing { &mut outcome.in_force } else { &mut outcome.narrowed };
+            into.push(change.at.to_string());
         }
+        let (_, meaning) = live.sound(before, environment, path());
+        self.settings.without_what_is_taken_by(&meaning);
+        self.settings.limits = meaning.limits;
+        outcome.wrong.extend(self.settings.close_what_has_no_ground());
+        self.written = Some(Written { limits: live.limits, ..before.clone() });
         outcome
     }
 }
 
-/// What is in force from now on.
-struct Composed {
-    written: Written,
-    settings: Settings,
-    /// The keys that are otherwise in the file than they were in force.
-    changes: Vec<Change>,
-    /// Those of them that cannot come into force beside what waits for a restart, and why.
-    held: Vec<(At, String)>,
-}
-
-/// Of `new` what can come into force, the rest as it was `before`; an error if even that does not stand.
-fn composed(
-    before: &Written,
-    new: &Written,
-    environment: &Environment,
-    file: Option<&Path>,
-) -> Result<Composed, Wrong> {
-    let mut held: Vec<(At, String)> = vec![];
-    loop {
-        let except: Vec<At> = held.iter().map(|(at, _)| *at).collect();
-        let mut written = before.clone();
-        let changes = written.take(new, &except);
-        let (at, why) = match written.settings(environment, file.map(Path::to_owned)) {
-            Ok(settings) => return Ok(Composed { written, settings, changes, held }),
-            Err(wrong) => wrong,
-        };
-        let can_be_held = |one: &At| {
-            changes.iter().any(|change| change.at == *one && change.when == When::Live) && !except.contains(one)
-        };
-        let earlier = held.len();
-        // what is said to be wrong need not be what has changed
-        let these = if can_be_held(&at) { vec![at] } else { ground::KEYS.to_vec() };
-        held.extend(these.into_iter().filter(can_be_held).map(|one| (one, why.clone())));
-        if held.len() == earlier {
-            return Err((at, why));
-        }
-    }
-}
+/// The section whose keys open nothing to anybody.
+const LIMITS: &str = "limits";

@@ -71,6 +71,12 @@ impl Part {
         let Value::Object(defaults) = serde_json::to_value(defaults).unwrap() else { panic!() };
         Self { name, keys, defaults }
     }
+
+    /// The names of its keys, with its own before them.
+    pub(super) fn names(&self) -> Vec<String> {
+        let name = |key: &Key| self.name.map_or_else(|| key.name.to_owned(), |name| format!("{name}.{}", key.name));
+        self.keys.iter().map(name).collect()
+    }
 }
 
 macro_rules! typed {
@@ -123,12 +129,12 @@ impl<const MAX: u32> Typed for UpTo<MAX> {
 impl<const LANE: usize> Typed for InLane<LANE> {
     fn kind() -> Kind {
         let key = |name: &&'static str| {
-            let most = match *name {
-                "running" => Self::spec().most_running(),
-                "waiting" => limits::MOST_WAITING,
-                _ => limits::MOST_PER_MINUTE,
+            let (most, about) = match *name {
+                "running" => (Self::spec().most_running(), "Calls that run at the same time."),
+                "waiting" => (limits::MOST_WAITING, "Calls that wait for a place."),
+                _ => (limits::MOST_PER_MINUTE, "Calls of one token in a minute."),
             };
-            Key { name, about: vec![], kind: Kind::Number(most), is_needed: false, when: None }
+            Key { name, about: vec![about], kind: Kind::Number(most), is_needed: false, when: None }
         };
         Kind::Keys(limits::keys(Self::spec()).iter().map(key).collect())
     }
@@ -183,8 +189,12 @@ impl Key {
     fn json(&self, default: Option<&Value>) -> Value {
         let mut json = json!({ "name": self.name, "type": self.kind.json() });
         if !self.about.is_empty() {
-            let words = self.about.iter().filter(|line| !line.starts_with("   "));
-            json["about"] = words.copied().collect::<Vec<_>>().join(" ").into();
+            let words =
+                self.about.iter().filter(|line| !line.starts_with("   ")).copied().collect::<Vec<_>>().join(" ");
+            // in Nix a value that is left out is null, and a sink is a string
+            let words =
+                words.replace("Default: None, which is", "Default:").replace("Default: None, no", "Default: no");
+            json["about"] = words.replace("File(\"/path\"), or Stderr.", "a path, or `stderr` for the journal.").into();
         }
         if self.is_needed {
             json["needed"] = true.into();
@@ -200,7 +210,7 @@ const HEAD: &str = "\
 // The configuration of systemmanager-mcp, every key with its default.
 // Check it with: systemmanager-mcp check-config FILE
 // A key left out has its default; a key this program does not know is refused. Paths are absolute.
-// `systemmanager-mcp reload` has a server at work take up what has changed, but for the keys of which it says here that they need a restart.
+// `systemmanager-mcp reload` puts changes in force. Keys marked `restart` wait for the next start.
 ";
 
 fn example() -> String {
@@ -216,10 +226,8 @@ fn example() -> String {
                 text += format!("{pad}// {line}").trim_end();
                 text += "\n";
             }
-            if key.when == Some(When::Restart) {
-                text += &format!("{pad}// A change needs a restart.\n");
-            }
-            text += &format!("{pad}{}: {},\n", key.name, key.kind.ron(&part.defaults[key.name], indent));
+            let restart = if key.when == Some(When::Restart) { " // restart" } else { "" };
+            text += &format!("{pad}{}: {},{restart}\n", key.name, key.kind.ron(&part.defaults[key.name], indent));
             if part.name.is_none() {
                 text += "\n";
             }

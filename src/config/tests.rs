@@ -28,14 +28,23 @@ fn the_example_is_the_defaults() {
 
 #[test]
 fn all_that_is_wrong_is_told_at_once() {
-    let text = "(\n listen: 7,\n lisen: [],\n files: (deny: 7),\n docker: (off: true, socket: \"/s\"))";
-    let error = Settings::parse(text.as_bytes(), &environment()).unwrap_err();
-    let error = ConfigError { file: Some("/c".into()), wrong: error }.to_string();
-    let places: Vec<&str> = error.lines().map(|line| line.split(' ').next().unwrap()).collect();
-    assert_eq!(places, ["/c:2:10:", "/c:3:2:", "/c:4:15:"], "{error}");
+    let told = |text: &str| {
+        let wrong = Settings::parse(text.as_bytes(), &environment()).unwrap_err();
+        let error = ConfigError { file: Some("/c".into()), wrong }.to_string();
+        error.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let text = "(\n listen: 7,\n lisen: [],\n files: (deny: 7, denny: []),\n limits: (machine: 7))";
+    assert_eq!(told(text), ["/c:2:10:", "/c:3:2:", "/c:4:16:", "/c:4:19:", "/c:5:20:"]);
     // what contradicts itself is looked for in what reads well
-    let text = "(docker: (off: true, socket: \"/s\"))";
-    assert_eq!(read(text).unwrap_err().0, Some((1, 22)));
+    let text = "(\n listen: [],\n docker: (binds: [\"/a\", \"/a\"]),\n files: (directories: [(path: \"/a\"), (path: \"/a\")]))";
+    assert_eq!(told(text), ["/c:2:2:", "/c:3:11:", "/c:4:10:"]);
+    // what is no key of ours is not quoted, however often it stands there
+    let twice = read("(hunter2: 1, hunter2: 2)").unwrap_err().1;
+    assert!(!twice.contains("hunter2"), "{twice}");
+    assert!(
+        Settings::parse(format!("({})", "a: 1,".repeat(50_000)).as_bytes(), &environment()).unwrap_err().len() == 1
+    );
+    assert_eq!(read("(docker: (off: true, socket: \"/s\"))").unwrap().docker.socket, crate::docker::Socket::None);
 }
 
 #[test]

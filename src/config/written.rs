@@ -3,16 +3,25 @@
 use std::path::PathBuf;
 
 use super::{
-    Environment, Settings, Tokens, docker, files,
-    key::{At, Change, Flat, Form, Nested, Section, Wrong},
+    Environment, Paths, Settings, Tokens, docker, files,
+    key::{At, Change, Section, Wrong, keep_top, read_each, read_top},
     limits, listeners, log, own,
     reading::{LineColumn, Misread, Raw, keys_of},
     web,
 };
-use crate::grant::Grants;
+use crate::{audit::Sink, grant::Grants};
 
-/// The sections, in the order of the example: whether their keys stand at the top of the file (`Flat`) or in parentheses behind the section's
-/// name (`Nested`), and the module of each.
+/// How the keys of a section stand in the file: at its top, or in parentheses behind the section's name.
+macro_rules! name {
+    (flat $name:ident) => {
+        None
+    };
+    (nested $name:ident) => {
+        Some(stringify!($name))
+    };
+}
+
+/// The sections, in the order of the example: how their keys stand in the file, and the module of each.
 macro_rules! sections {
     ($($form:ident $name:ident,)*) => {
         #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,46 +32,65 @@ macro_rules! sections {
         impl Written {
             /// The keys at the top of the file.
             fn top() -> Vec<&'static str> {
-                [$($form::top::<$name::Written>(stringify!($name))),*].concat()
+                let mut all = vec![];
+                $(match name!($form $name) {
+                    None => all.extend($name::Written::KEYS),
+                    Some(name) => all.push(name),
+                })*
+                all
             }
 
-            /// Reads a key at the top of the file; whether there is such a key.
-            fn read(&mut self, key: &str, raw: &Raw<'_>) -> Result<bool, Misread> {
-                Ok($($form::read(stringify!($name), &mut self.$name, key, raw)?)||*)
+            /// Reads a key at the top of the file; whether there is such a key. What is wrong with one in parentheses is told.
+            fn read(
+                &mut self,
+                before: &Self,
+                key: &str,
+                raw: &Raw<'_>,
+                misread: &mut Vec<Misread>,
+            ) -> Result<bool, Misread> {
+                Ok($(read_top(&mut self.$name, name!($form $name), &before.$name, key, raw, misread)?)||*)
             }
 
             /// Leaves a key at the top of the file as it is in `before`.
-            fn keep(&mut self, key: &str, before: &Self) {
-                $($form::keep(stringify!($name), &mut self.$name, key, &before.$name);)*
+            fn keep(&mut self, before: &Self, key: &str) {
+                $(keep_top(&mut self.$name, name!($form $name), &before.$name, key);)*
             }
 
-            /// Takes from `new` what comes into force with a reload, but for `except`; says of every key that differs.
-            pub(super) fn take(&mut self, new: &Self, except: &[At]) -> Vec<Change> {
+            /// Leaves a key as it is in `before`.
+            fn revert(&mut self, at: At, before: &Self) {
+                $(if name!($form $name) == at.section {
+                    self.$name.keep(at.key, &before.$name);
+                })*
+            }
+
+            /// Takes from `new` what comes into force with a reload; says of every key that differs.
+            pub(super) fn take(&mut self, new: &Self) -> Vec<Change> {
                 let mut changes = vec![];
-                $(self.$name.take(&new.$name, $form::before(stringify!($name)), except, &mut changes);)*
+                $(self.$name.take(&new.$name, name!($form $name), &mut changes);)*
                 changes
             }
 
             #[cfg(test)]
             pub(super) fn shown() -> Vec<super::shown::Part> {
                 use super::shown::{Part, Shown};
-                vec![$(Part::new($form::before(stringify!($name)), $name::Written::keys(), &$name::Written::default())),*]
+                vec![$(Part::new(name!($form $name), $name::Written::keys(), &$name::Written::default())),*]
             }
         }
     };
 }
 
 sections! {
-    Flat listeners,
-    Flat web,
-    Flat own,
-    Nested docker,
-    Nested files,
-    Nested limits,
-    Flat log,
+    flat listeners,
+    flat web,
+    flat own,
+    nested docker,
+    nested files,
+    nested limits,
+    flat log,
 }
 
 /// A file that was read key by key.
+#[derive(Debug)]
 pub(super) struct Read<'a> {
     /// What is written there; a key that did not read well is as it was before.
     pub(super) written: Written,
@@ -76,35 +104,60 @@ impl Written {
     pub(super) fn of<'a>(bytes: &'a [u8], before: &Self) -> Result<Read<'a>, Misread> {
         let raws = keys_of(bytes)?;
         let (mut written, mut misread) = (Self::default(), vec![]);
-        for (at, (key, raw)) in raws.iter().enumerate() {
-            let wrong = if raws[..at].iter().any(|(earlier, _)| earlier == key) {
-                Some(Misread::at(raw.name, format!("the key {key} stands here for the second time")))
-            } else {
-                match written.read(key, raw) {
-                    Ok(true) => None,
-                    Ok(false) => {
-                        let why = format!("this key is not known; there is {}", Self::top().join(", "));
-                        Some(Misread::at(raw.name, why))
-                    }
-                    Err(wrong) => Some(wrong),
-                }
-            };
-            if let Some(wrong) = wrong {
-                written.keep(key, before);
-                misread.push(wrong);
-            }
-        }
+        let read = |written: &mut Self, key: &str, raw: &Raw<'_>, misread: &mut Vec<Misread>| {
+            written.read(before, key, raw, misread)
+        };
+        let keep = |written: &mut Self, key: &str| written.keep(before, key);
+        read_each(&mut written, &raws, &Self::top(), &mut misread, read, keep);
         Ok(Read { written, misread, raws })
     }
 
-    /// What it means, checked; `file` is where it stands.
-    pub(super) fn settings(&self, environment: &Environment, file: Option<PathBuf>) -> Result<Settings, Wrong> {
+    /// What it names for the server's own, as far as that makes sense.
+    pub(super) fn own(&self, environment: &Environment) -> Vec<PathBuf> {
+        let Paths { state_directory, token_file, audit, root: _ } = self.own.clone().meaning(environment);
+        let log = if let Sink::File(log) = audit { Some(log) } else { None };
+        let listeners = self.listeners.clone().meaning().unwrap_or_default();
+        let keys = listeners.into_iter().filter_map(|listener| Some(listener.tls?.key));
+        [state_directory, token_file].into_iter().chain(log).chain(keys).collect()
+    }
+
+    /// The same with every key that is wrong, or that contradicts another, as it is in `before`, and what that means. Whether it has its ground is
+    /// not looked at.
+    pub(super) fn sound(&self, before: &Self, environment: &Environment, file: Option<PathBuf>) -> (Self, Settings) {
+        let mut written = self.clone();
+        loop {
+            match written.meaning(environment, file.clone()) {
+                Ok(settings) => return (written, settings),
+                Err(wrong) => {
+                    let unsound = written.clone();
+                    wrong.iter().for_each(|(at, _)| written.revert(*at, before));
+                    if written == unsound {
+                        // what contradicts it was right before: then all is as it was
+                        written = before.clone();
+                    }
+                }
+            }
+        }
+    }
+
+    /// What it means, checked; `file` is where it stands. Else all that is wrong, at least one thing.
+    pub(super) fn settings(&self, environment: &Environment, file: Option<PathBuf>) -> Result<Settings, Vec<Wrong>> {
+        let settings = self.meaning(environment, file)?;
+        settings.check_ground().map_err(|one| vec![one])?;
+        Ok(settings)
+    }
+
+    fn meaning(&self, environment: &Environment, file: Option<PathBuf>) -> Result<Settings, Vec<Wrong>> {
         // taken apart without `..`: a section that nobody gives a meaning does not compile
         let Self { listeners, web, own, docker, files, limits, log } = self.clone();
-        let listeners = listeners.meaning()?;
+        let mut wrong = vec![];
+        let listeners = listeners.meaning().map_err(|one| wrong.push(one)).ok();
+        let docker = docker.meaning(environment).map_err(|one| wrong.push(one)).ok();
+        let files = files.meaning().map_err(|one| wrong.push(one)).ok();
+        let (Some(listeners), Some(docker), Some(files)) = (listeners, docker, files) else { return Err(wrong) };
         let (allowed_hosts, allowed_origins) = web.meaning(&listeners);
         let own = own.meaning(environment);
-        let settings = Settings {
+        Ok(Settings {
             file,
             listeners,
             allowed_hosts,
@@ -115,12 +168,10 @@ impl Written {
             grants: Grants::usual(),
             audit: own.audit,
             limits: limits.meaning(),
-            docker: docker.meaning(environment)?,
-            files: files.meaning()?,
-            log: log.log,
-        };
-        settings.check_ground()?;
-        Ok(settings)
+            docker,
+            files,
+            log: log.meaning(),
+        })
     }
 }
 

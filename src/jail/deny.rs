@@ -181,6 +181,11 @@ impl Deny {
         Ok(Self { written, names: set(&names)?, paths: set(&paths)?, named: names.len(), ends: set(&ends)? })
     }
 
+    /// All of them, as they were written.
+    pub fn written(&self) -> &[String] {
+        &self.written
+    }
+
     /// The pattern that keeps the absolute `path` from callers: by its own name, or by that of a directory it is in below `allowed`.
     pub fn of(&self, path: &Path, allowed: &Path) -> Option<&str> {
         let mut ancestors: Vec<&Path> = path.ancestors().take_while(|path| *path != allowed).collect();

@@ -59,6 +59,7 @@ pub struct PidStat<'a> {
 /// What a process does now, in the kernel's words. Idle and parked are kernel threads'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "State")]
 #[expect(missing_docs, reason = "a schema says each of them in one word, and in a hundred if they are described")]
 pub enum ProcessState {
     Running,

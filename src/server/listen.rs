@@ -165,10 +165,12 @@ impl Listeners {
         Self { inner: Arc::new(Inner { http, doors: doors.into_iter().map(Arc::new).collect(), connections }) }
     }
 
-    /// Shows other certificates, if there are any, one for each place, to those who come from now on, who may be so many.
-    pub fn reload(&self, certificates: Option<Vec<Option<Tls>>>, most: Most) {
-        for (door, tls) in self.inner.doors.iter().zip(certificates.into_iter().flatten()) {
-            *door.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+    /// Shows other certificates to those who come from now on, who may be so many; at a place for which there is `None` the one before.
+    pub fn reload(&self, certificates: Vec<Option<Option<Tls>>>, most: Most) {
+        for (door, tls) in self.inner.doors.iter().zip(certificates) {
+            if let Some(tls) = tls {
+                *door.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+            }
         }
         self.inner.connections.reload(most);
     }

@@ -98,7 +98,7 @@ async fn a_rule_that_is_added_counts_from_the_next_call_on() {
         desk.gate.reach(settings(&engine, narrow(Scope::DockerRead, &seen), &own), Default::default());
         assert_eq!((listed(&seen).await, listed(&hidden).await), (1, 0));
         let restart = async |name: &str| {
-            desk.ask(&held, "container_control", json!({ "name": name, "action": "restart", "timeout": 0 })).await
+            desk.ask(&held, "container_control", json!({ "name": name, "action": "restart", "grace_seconds": 0 })).await
         };
         assert!(restart(&hidden).await.unwrap_err().starts_with("not_found"));
         desk.gate.reach(settings(&engine, narrow(Scope::DockerControl, &hidden), &own), Default::default());

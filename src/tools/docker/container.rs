@@ -74,6 +74,7 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "State")]
 pub(crate) struct StateDetail {
     /// created, running, paused, restarting, removing, exited or dead.
     pub state: String,

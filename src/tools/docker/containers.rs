@@ -56,6 +56,7 @@ pub(crate) struct Containers {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "State")]
 enum StateFilter {
     Running,
     Exited,

@@ -7,6 +7,7 @@ use crate::docker::model::{Inspect, known_time};
 
 /// A container's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "State")]
 pub(crate) struct Condition {
     /// created, running, paused, restarting, removing, exited or dead.
     pub state: String,
