@@ -139,6 +139,8 @@ pub struct Config {
     pub settings: Settings,
     /// What a restart will have for its own: files and directories that are kept from callers already.
     coming: Vec<PathBuf>,
+    /// The keys of which only what takes rights away is in force.
+    narrowed: Vec<String>,
     /// `None`: a trial's.
     written: Option<Written>,
 }
@@ -150,9 +152,12 @@ impl Config {
         match source {
             Source::File(file) => Self::read(file, environment),
             // a file that may not be looked at is there, and says more than a trial may
-            Source::Flags(flags) if matches!(rustix::fs::stat(default), Err(rustix::io::Errno::NOENT)) => {
-                Ok(Self { settings: Settings::trial(flags, environment)?, coming: vec![], written: None })
-            }
+            Source::Flags(flags) if matches!(rustix::fs::stat(default), Err(rustix::io::Errno::NOENT)) => Ok(Self {
+                settings: Settings::trial(flags, environment)?,
+                coming: vec![],
+                narrowed: vec![],
+                written: None,
+            }),
             Source::Flags(flags) if *flags == Flags::default() => Self::read(default, environment),
             Source::Flags(_) => {
                 let why = "is there, and says what this server may do; write it there instead of on the command line";
@@ -177,7 +182,7 @@ impl Config {
             return Err(read.misread);
         }
         match read.written.settings(environment, file) {
-            Ok(settings) => Ok(Self { settings, coming: vec![], written: Some(read.written) }),
+            Ok(settings) => Ok(Self { settings, coming: vec![], narrowed: vec![], written: Some(read.written) }),
             Err(wrong) => Err(wrong.into_iter().map(|(at, why)| Misread::at(read.place_of(at), why)).collect()),
         }
     }

@@ -546,7 +546,8 @@ impl Server {
     /// Has it read config, tokens and certificates again, and gives what it answers: `ok` or `failed`, and the result.
     pub(crate) fn reload(&self) -> String {
         let mut control = UnixStream::connect(self.scratch.path("state/control.sock")).unwrap();
-        control.write_all(b"reload\n").unwrap();
+        let config = self.scratch.path("config.ron");
+        control.write_all(format!("reload {}\n", config.display()).as_bytes()).unwrap();
         let mut said = String::new();
         control.read_to_string(&mut said).unwrap();
         said

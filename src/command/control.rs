@@ -1,6 +1,5 @@
 //! How a command speaks to the server at work on this machine: by a socket that only the server's user and root may use. One line says what to
-//! read again; the answer's first line says whether all of it could be taken up, the second names the token file, the third the configuration, and the rest is for
-//! people.
+//! read again; the answer's first line says whether all of it could be taken up, the second names the token file, and the rest is for people.
 
 use std::{
     ffi::OsStr,
@@ -24,7 +23,7 @@ pub(super) const NAME: &str = "control.sock";
 /// The runtime directory of the unit, which a command outside of it is not told.
 const USUAL: &str = "/run/systemmanager-mcp";
 
-/// Reads all again.
+/// Reads all again, if this is its configuration, whose path follows.
 pub(super) const RELOAD: &str = "reload";
 
 /// Reads the tokens again.
@@ -50,8 +49,6 @@ pub(super) struct Answer {
     pub(super) is_ok: bool,
     /// The token file by which it lets callers in; none if it could not be read, and in a trial.
     pub(super) token_file: Option<PathBuf>,
-    /// The configuration that it has read.
-    pub(super) config: Option<PathBuf>,
     /// What it says to people.
     pub(super) words: String,
 }
@@ -72,7 +69,7 @@ pub(super) fn places(environment: &Environment, state_directories: &[PathBuf]) -
 }
 
 /// Asks the server at work. `None`: nobody listens at any of these places, or nobody to whom this user may speak.
-pub(super) fn ask(places: &[PathBuf], what: &str) -> Result<Option<Answer>, Error> {
+pub(super) fn ask(places: &[PathBuf], what: &[u8]) -> Result<Option<Answer>, Error> {
     for place in places {
         let failed = |error: &io::Error| Error::Other(format!("{}: {}", place.display(), words_of(error)));
         match connect(place) {
@@ -114,25 +111,18 @@ fn connect(place: &Path) -> io::Result<UnixStream> {
     Ok(socket.into())
 }
 
-fn answer(mut stream: UnixStream, what: &str) -> io::Result<Answer> {
+fn answer(mut stream: UnixStream, what: &[u8]) -> io::Result<Answer> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    writeln!(stream, "{what}")?;
+    stream.write_all(&[what, b"\n"].concat())?;
     let mut answer = vec![];
     stream.take(LONGEST).read_to_end(&mut answer)?;
-    let mut parts = answer.splitn(4, |byte| *byte == b'\n');
-    let (Some(first), Some(tokens), Some(config), Some(words)) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
+    let mut parts = answer.splitn(3, |byte| *byte == b'\n');
+    let (Some(first), Some(tokens), Some(words)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server ended before it had answered"));
     };
     let path = |bytes: &[u8]| (!bytes.is_empty()).then(|| Path::new(OsStr::from_bytes(bytes)).to_owned());
     let words = String::from_utf8_lossy(words);
     let words: Vec<_> = words.lines().map(|line| clean(line, LONGEST_LINE)).collect();
-    Ok(Answer {
-        is_ok: first == OK.as_bytes(),
-        token_file: path(tokens),
-        config: path(config),
-        words: words.join("\n"),
-    })
+    Ok(Answer { is_ok: first == OK.as_bytes(), token_file: path(tokens), words: words.join("\n") })
 }

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-use reload::Running;
+use reload::{Running, TokenReader};
 use watch::Watched;
 
 /// Open files that connections may not take, besides those that scans hold: the readers of `/proc`, the audit log, sockets and timers.
@@ -70,12 +70,13 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     let listeners = Listeners::new(http.clone(), doors, most(&settings.listeners, &settings.limits, most_files));
     let stop = CancellationToken::new();
     let ending = tokio::spawn(end(stop.clone())?);
+    let reader = TokenReader::new(&auth, &settings.tokens);
     let running = Running {
         config,
         source: source.clone(),
         environment: environment.clone(),
         most_files,
-        auth,
+        reader: Arc::clone(&reader),
         http,
         listeners: listeners.clone(),
         gate: Arc::clone(&machinery.gate),
@@ -84,12 +85,15 @@ pub(super) async fn run(source: &Source, environment: &Environment) -> Result<()
     let mut beside = JoinSet::new();
     beside.spawn(reload.clone().on_hangup(hangup));
     // a trial has nothing that could be read again
-    let control = watched.and_then(|watched| {
-        beside.spawn(watched.forever(reload.clone()));
-        let directory = environment.runtime_directory().unwrap_or_else(|| settings.state_directory.clone());
-        let (bound, listener) = control::listen(&directory)?;
-        beside.spawn(control::answer_forever(listener, reload));
-        Some(bound)
+    let control = if let Some(watched) = watched {
+        watched.start(reader).map_err(Error::other)?;
+        control::listen(&environment.runtime_directory().unwrap_or_else(|| settings.state_directory.clone()))
+    } else {
+        None
+    };
+    let control = control.map(|(bound, listener)| {
+        beside.spawn(control::answer_forever(listener, reload, settings.file.clone()));
+        bound
     });
     beside.spawn({
         let gate = Arc::clone(&machinery.gate);

@@ -117,7 +117,7 @@ enum Told {
 
 /// Has the running server read its tokens.
 fn tell(file: &Path, places: &[PathBuf]) -> Told {
-    match control::ask(places, TOKENS) {
+    match control::ask(places, TOKENS.as_bytes()) {
         Ok(None) => Told::Nobody,
         Ok(Some(Answer { token_file: Some(own), is_ok: true, .. })) if control::is_same(&own, file) => Told::Applied,
         Ok(Some(Answer { token_file: Some(own), is_ok: true, .. })) => Told::Other(own),

@@ -62,7 +62,11 @@ impl Config {
         outcome.waiting.extend(waiting.map(|change| change.at.to_string()));
         let changes = changes.iter().filter(|change| change.when == When::Live);
         if outcome.wrong.is_empty() && outcome.waiting.is_empty() {
+            // and what comes back of those that were narrowed
+            let again = std::mem::take(&mut self.narrowed);
             outcome.in_force.extend(changes.map(|change| change.at.to_string()));
+            let again: Vec<String> = again.into_iter().filter(|key| !outcome.in_force.contains(key)).collect();
+            outcome.in_force.extend(again);
             // it was refused for nothing above
             (live, self.settings) = live.sound(before, environment, path());
             self.written = Some(live);
@@ -72,6 +76,11 @@ impl Config {
             let opens_nothing = change.at.section == Some(LIMITS);
             let into = if opens_nothing { &mut outcome.in_force } else { &mut outcome.narrowed };
             into.push(change.at.to_string());
+        }
+        for key in &outcome.narrowed {
+            if !self.narrowed.contains(key) {
+                self.narrowed.push(key.clone());
+            }
         }
         let (_, meaning) = live.sound(before, environment, path());
         self.settings.without_what_is_taken_by(&meaning);

@@ -20,7 +20,7 @@ pub struct Allow {
     reach: Reach,
 }
 
-/// The operator's rules, at most one a scope.
+/// The operator's rules. Of several for one scope each has to permit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules(pub Vec<(Scope, Rule)>);
 

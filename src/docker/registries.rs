@@ -87,6 +87,14 @@ impl Default for Registries {
 }
 
 impl Registries {
+    /// What both let be.
+    pub fn common(&self, other: &Self) -> Self {
+        let lets = |of: &Self, one: &Registry| of.has(&one.0) || of.has(PUBLIC) && is_public(&one.0);
+        let own = self.0.iter().filter(|one| lets(other, one));
+        let others = other.0.iter().filter(|one| lets(self, one) && !self.0.contains(one));
+        Self(own.chain(others).cloned().collect())
+    }
+
     /// Refuses an image of a registry that is not among these, in a sentence that says what to do.
     pub fn check(&self, image: &Reference) -> Result<(), String> {
         let registry = image.registry();

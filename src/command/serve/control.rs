@@ -1,6 +1,7 @@
 //! The socket by which commands on this machine tell the server to read something again.
 
 use std::{
+    ffi::OsStr,
     io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -9,23 +10,23 @@ use std::{
 
 use rustix::process::geteuid;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     task::JoinSet,
     time::timeout,
 };
 
-use super::reload::{Reload, Report, What};
+use super::reload::{Reload, What};
 use crate::{
-    command::control::{FAILED, NAME, OK, RELOAD, TOKENS},
+    command::control::{FAILED, NAME, OK, RELOAD, TOKENS, is_same},
     unix::{Access, Bound},
 };
 
 /// How long a command has to say what it wants, and to take the answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest line of a command, in bytes.
-const LONGEST: u64 = 64;
+/// The longest line of a command, in bytes: a word and a path.
+const LONGEST: u64 = 5000;
 
 /// Commands that are answered at the same time; more wait.
 const AT_ONCE: usize = 8;
@@ -41,14 +42,14 @@ pub(super) fn listen(directory: &Path) -> Option<(Bound, UnixListener)> {
 }
 
 /// Answers commands.
-pub(super) async fn answer_forever(listener: UnixListener, reload: Reload) {
+pub(super) async fn answer_forever(listener: UnixListener, reload: Reload, config: Option<PathBuf>) {
     let mut answering = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let reload = reload.clone();
+                let (reload, config) = (reload.clone(), config.clone());
                 answering.spawn(async move {
-                    if let Err(error) = answer(stream, &reload).await {
+                    if let Err(error) = answer(stream, &reload, config.as_deref()).await {
                         tracing::debug!(%error, "a command has gone");
                     }
                 });
@@ -66,30 +67,44 @@ pub(super) async fn answer_forever(listener: UnixListener, reload: Reload) {
     }
 }
 
-async fn answer(mut stream: UnixStream, reload: &Reload) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, reload: &Reload, config: Option<&Path>) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     // the socket's mode says the same
     if peer != 0 && peer != geteuid().as_raw() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let (read, mut write) = stream.split();
-    let mut line = String::new();
-    timeout(TIMEOUT, BufReader::new(read.take(LONGEST)).read_line(&mut line)).await??;
-    let answer = match line.trim_end() {
-        RELOAD => answer_of(reload.run(What::All).await),
-        TOKENS => answer_of(reload.run(What::Tokens).await),
-        _ => Some(format!("{FAILED}\n\n\nthe running server is of another version\n").into_bytes()),
+    let (mut read, mut line) = (BufReader::new(read.take(LONGEST)), vec![]);
+    timeout(TIMEOUT, read.read_until(b'\n', &mut line)).await??;
+    let (word, rest) = line.split_at(line.iter().position(|byte| *byte == b' ').unwrap_or(line.len()));
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+    let asked = Path::new(OsStr::from_bytes(rest.strip_suffix(b"\n").unwrap_or(rest)));
+    let said = match (word.trim_ascii(), config) {
+        (word, Some(own)) if word == RELOAD.as_bytes() && !is_same(own, asked) => {
+            Some(failed(&format!("the configuration of the running server is {}", own.display())))
+        }
+        (word, _) if word == RELOAD.as_bytes() => run(reload, What::All, read).await,
+        (word, _) if word == TOKENS.as_bytes() => run(reload, What::Tokens, read).await,
+        _ => Some(failed("the running server is of another version")),
     };
-    match answer {
+    match said {
         Some(answer) => timeout(TIMEOUT, write.write_all(&answer)).await?,
         None => Ok(()),
     }
 }
 
-fn answer_of(report: Option<Report>) -> Option<Vec<u8>> {
-    let report = report?;
+/// What comes of it; nothing, if the command has gone meanwhile.
+async fn run(reload: &Reload, what: What, mut command: impl AsyncRead + Unpin) -> Option<Vec<u8>> {
+    let mut more = [0; 16];
+    let report = tokio::select! {
+        report = reload.run(what) => report?,
+        _ = command.read(&mut more) => return None,
+    };
     let first = if report.is_ok() { OK } else { FAILED };
-    let bytes = |path: Option<&PathBuf>| path.map_or(vec![], |path| path.as_os_str().as_bytes().to_vec());
-    let files = [bytes(report.tokens.as_ref().map(|(file, _)| file)), bytes(report.config.as_ref())];
-    Some([first.as_bytes(), &files[0], &files[1], report.to_string().as_bytes()].join(&b'\n'))
+    let file = report.tokens.as_ref().map_or(&b""[..], |(file, _)| file.as_os_str().as_bytes());
+    Some([first.as_bytes(), file, report.to_string().as_bytes()].join(&b'\n'))
+}
+
+fn failed(why: &str) -> Vec<u8> {
+    format!("{FAILED}\n\n{why}\n").into_bytes()
 }

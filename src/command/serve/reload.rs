@@ -6,7 +6,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
@@ -52,6 +52,18 @@ impl Report {
     /// Whether all of it could be taken up.
     pub(super) fn is_ok(&self) -> bool {
         self.outcome.wrong.is_empty()
+    }
+
+    /// Says it in the log.
+    pub(super) fn log(&self) {
+        let words = self.to_string().trim_end().replace('\n', "; ");
+        if !self.is_ok() {
+            tracing::error!("reload incomplete: {words}");
+        } else if !self.outcome.waiting.is_empty() {
+            tracing::warn!("reloaded: {words}");
+        } else {
+            tracing::info!("reloaded: {words}");
+        }
     }
 
     fn failed(why: &str) -> Self {
@@ -135,7 +147,7 @@ pub(super) struct Running {
     pub(super) environment: Environment,
     /// How many files may be open.
     pub(super) most_files: usize,
-    pub(super) auth: Arc<Auth>,
+    pub(super) reader: Arc<TokenReader>,
     pub(super) http: Http,
     pub(super) listeners: Listeners,
     pub(super) gate: Arc<Gate>,
@@ -144,17 +156,14 @@ pub(super) struct Running {
 impl Running {
     /// Starts the two threads. They end when nobody can ask them any more.
     pub(super) fn start(mut self) -> Result<Reload, Error> {
-        let (auth, tokens) = (Arc::clone(&self.auth), self.config.settings.tokens.clone());
-        Ok(Reload {
-            tokens: each("tokens", move || read_tokens(&auth, &tokens))?,
-            all: each("reload", move || self.read())?,
-        })
+        let reader = Arc::clone(&self.reader);
+        Ok(Reload { tokens: each("tokens", move || reader.read())?, all: each("reload", move || self.read())? })
     }
 
     /// What takes a right away comes first.
     fn read(&mut self) -> Report {
         systemd::reloading();
-        let mut report = read_tokens(&self.auth, &self.config.settings.tokens);
+        let mut report = self.reader.read();
         report.config.clone_from(&self.config.settings.file);
         let outcome = self.config.reload(&self.source, Path::new(DEFAULT_FILE), &self.environment);
         let wrong = [outcome.wrong, std::mem::take(&mut report.outcome.wrong)].concat();
@@ -201,15 +210,30 @@ impl Running {
     }
 }
 
-/// Accepts the tokens of the token file, and no others. Where it cannot be read, those of before.
-fn read_tokens(auth: &Auth, tokens: &Tokens) -> Report {
-    let Tokens::Store(file) = tokens else { return Report::default() };
-    match Store::load(file) {
-        Ok(store) => {
-            auth.reload(&store);
-            Report { tokens: Some((file.clone(), store.records.len())), ..Report::default() }
+/// Who reads the token file.
+pub(super) struct TokenReader {
+    auth: Arc<Auth>,
+    tokens: Tokens,
+    /// Held from the reading of the file until its tokens count: what was read earlier never counts later.
+    turn: Mutex<()>,
+}
+
+impl TokenReader {
+    pub(super) fn new(auth: &Arc<Auth>, tokens: &Tokens) -> Arc<Self> {
+        Arc::new(Self { auth: Arc::clone(auth), tokens: tokens.clone(), turn: Mutex::default() })
+    }
+
+    /// Accepts the tokens of the token file, and no others. Where it cannot be read, those of before.
+    pub(super) fn read(&self) -> Report {
+        let Tokens::Store(file) = &self.tokens else { return Report::default() };
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        match Store::load(file) {
+            Ok(store) => {
+                self.auth.reload(&store);
+                Report { tokens: Some((file.clone(), store.records.len())), ..Report::default() }
+            }
+            Err(error) => Report::failed(&format!("{error}; the tokens of before are still accepted")),
         }
-        Err(error) => Report::failed(&format!("{error}; the tokens of before are still accepted")),
     }
 }
 
@@ -221,14 +245,7 @@ fn each(name: &str, mut read: impl FnMut() -> Report + Send + 'static) -> Result
             // the next one may go better
             let report = catch_unwind(AssertUnwindSafe(&mut read))
                 .unwrap_or_else(|_| Report::failed("the reload failed by an error of this program's"));
-            let words = report.to_string().trim_end().replace('\n', "; ");
-            if !report.is_ok() {
-                tracing::error!("reload incomplete: {words}");
-            } else if !report.outcome.waiting.is_empty() {
-                tracing::warn!("reloaded: {words}");
-            } else {
-                tracing::info!("reloaded: {words}");
-            }
+            report.log();
             if let Some(tell) = tell {
                 // who asked may have gone
                 let _ = tell.send(report);

@@ -4,16 +4,17 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::Arc,
+    thread,
     time::{Duration, SystemTime},
 };
 
+use super::reload::TokenReader;
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::inotify::{self, CreateFlags, WatchFlags},
     io::Errno,
 };
-use tokio::io::unix::AsyncFd;
-
-use super::reload::{Reload, What};
 
 /// How often the file is looked at where the kernel tells nothing of it: what another machine has changed on a filesystem that is shared, or
 /// what lies behind a link.
@@ -37,29 +38,45 @@ pub(super) struct Watched {
     file: PathBuf,
     /// Or why it cannot be looked at.
     seen: Result<Identity, Errno>,
+    /// Whether it could change once more and look the same.
+    was_young: bool,
 }
 
 impl Watched {
     /// The file as it is now; what changes from now on is noticed.
     pub(super) fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), seen: identity(file) }
+        let seen = identity(file);
+        Self { file: file.to_owned(), was_young: seen.as_ref().is_ok_and(Identity::is_young), seen }
     }
 
-    /// Has the tokens read again whenever the file has changed, and until they could be read.
-    pub(super) async fn forever(mut self, reload: Reload) {
+    /// Starts a thread that has the tokens read again whenever the file has changed, and until they could be read. It lasts as long as this
+    /// process: what it waits for on a dead file server, nobody else does.
+    pub(super) fn start(self, reader: Arc<TokenReader>) -> io::Result<()> {
+        thread::Builder::new().name("token-file".to_owned()).spawn(move || self.forever(&reader)).map(drop)
+    }
+
+    fn forever(mut self, reader: &TokenReader) {
         let mut directory = Directory::watch(&self.file)
             .inspect_err(|error| tracing::info!(%error, "the kernel does not tell of changes to the token file; it is looked at every two seconds"))
             .ok();
-        let mut is_read = true;
+        let mut failure = None;
         loop {
             match &mut directory {
-                Some(directory) => drop(tokio::time::timeout(LOOK, directory.changed()).await),
-                None => tokio::time::sleep(LOOK).await,
+                Some(directory) => directory.changed(),
+                None => thread::sleep(LOOK),
             }
             let now = identity(&self.file);
-            if now != self.seen || !is_read || now.as_ref().is_ok_and(Identity::is_young) {
-                self.seen = now;
-                is_read = reload.run(What::Tokens).await.is_some_and(|report| report.is_ok());
+            let has_changed = now != self.seen || self.was_young;
+            self.was_young = now.as_ref().is_ok_and(Identity::is_young);
+            self.seen = now;
+            if has_changed || failure.is_some() {
+                let report = reader.read();
+                let words = (!report.is_ok()).then(|| report.to_string());
+                // what is still wrong was said when it began
+                if words.is_none() || words != failure {
+                    report.log();
+                }
+                failure = words;
             }
         }
     }
@@ -85,20 +102,17 @@ impl Identity {
 
 /// The directory of a file, of whose changes the kernel tells.
 struct Directory {
-    events: AsyncFd<OwnedFd>,
+    events: OwnedFd,
     path: PathBuf,
     /// The watch that there is.
     watch: Option<i32>,
 }
 
 impl Directory {
-    #[expect(
-        deprecated,
-        reason = "unsound for what changes its descriptor; an OwnedFd keeps its own until it is dropped"
-    )]
     fn watch(file: &Path) -> io::Result<Self> {
-        let events = AsyncFd::new(inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?)?;
-        let mut directory = Self { events, path: file.parent().unwrap_or(Path::new("/")).to_owned(), watch: None };
+        let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        let path = file.parent().unwrap_or(Path::new("/")).to_owned();
+        let mut directory = Self { events, path, watch: None };
         directory.again()?;
         Ok(directory)
     }
@@ -112,21 +126,24 @@ impl Directory {
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::ATTRIB
             | WatchFlags::ONLYDIR;
-        let watch = inotify::add_watch(self.events.get_ref(), &self.path, flags)?;
+        let watch = inotify::add_watch(&self.events, &self.path, flags)?;
         if let Some(before) = self.watch.replace(watch).filter(|before| *before != watch) {
             // gone with its directory, if that is
-            let _ = inotify::remove_watch(self.events.get_ref(), before);
+            let _ = inotify::remove_watch(&self.events, before);
         }
         Ok(())
     }
 
-    /// Waits until something has changed there.
-    async fn changed(&mut self) {
+    /// Waits until something has changed there, but no longer than until the next look.
+    fn changed(&mut self) {
         // one that is gone is found again by the next look
         let _ = self.again();
-        let Ok(mut ready) = self.events.readable().await else { return std::future::pending().await };
+        let patience = Timespec { tv_sec: LOOK.as_secs().cast_signed(), tv_nsec: 0 };
+        if poll(&mut [PollFd::new(&self.events, PollFlags::IN)], Some(&patience)).is_err() {
+            // a signal, or no memory for now
+            thread::sleep(TICK);
+        }
         let mut events = [0; 4096];
-        while rustix::io::read(self.events.get_ref(), &mut events).is_ok_and(|length| length > 0) {}
-        ready.clear_ready();
+        while rustix::io::read(&self.events, &mut events).is_ok_and(|length| length > 0) {}
     }
 }
