@@ -40,8 +40,8 @@ type Tell = Option<oneshot::Sender<Report>>;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     outcome: Outcome,
-    /// The configuration, if it was read, and not the tokens alone.
-    pub(super) config: Option<PathBuf>,
+    /// Whether all was to be read, and not the tokens alone.
+    of_all: bool,
     /// How many certificates were read, each with its key.
     certificates: usize,
     /// The token file, and how many tokens it holds; `None` if it could not be read, and in a trial.
@@ -82,17 +82,12 @@ impl fmt::Display for Report {
             writeln!(f, "changed, and waiting for a restart: {}", waiting.join(", "))?;
         }
         if !narrowed.is_empty() {
-            let until = if wrong.is_empty() { "the restart" } else { "that is mended" };
-            writeln!(
-                f,
-                "changed, and until {until} in force only where it takes rights away: {}",
-                narrowed.join(", ")
-            )?;
+            writeln!(f, "changed, and for now in force only where it takes rights away: {}", narrowed.join(", "))?;
         }
         if !in_force.is_empty() {
             writeln!(f, "changed, and in force: {}", in_force.join(", "))?;
         }
-        if self.config.is_some() && [wrong, waiting, narrowed, in_force].iter().all(|list| list.is_empty()) {
+        if self.of_all && [wrong, waiting, narrowed, in_force].iter().all(|list| list.is_empty()) {
             writeln!(f, "no key has changed")?;
         }
         if self.certificates > 0 {
@@ -164,7 +159,7 @@ impl Running {
     fn read(&mut self) -> Report {
         systemd::reloading();
         let mut report = self.reader.read();
-        report.config.clone_from(&self.config.settings.file);
+        report.of_all = true;
         let outcome = self.config.reload(&self.source, Path::new(DEFAULT_FILE), &self.environment);
         let wrong = [outcome.wrong, std::mem::take(&mut report.outcome.wrong)].concat();
         report.outcome = Outcome { wrong, ..outcome };

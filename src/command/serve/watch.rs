@@ -96,7 +96,8 @@ impl Identity {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let changed =
             Duration::new(u64::try_from(self.changed.0).unwrap_or(0), u32::try_from(self.changed.1).unwrap_or(0));
-        now.saturating_sub(changed) < TICK
+        // of a time to come nothing is young: where the clock was set back, the file would be read again and again until then
+        now.abs_diff(changed) < TICK
     }
 }
 
@@ -145,5 +146,19 @@ impl Directory {
         }
         let mut events = [0; 4096];
         while rustix::io::read(&self.events, &mut events).is_ok_and(|length| length > 0) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_just_changed_is_young_whatever_the_clock_says() {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed();
+        for (seconds, is_young) in [(now - 3600, false), (now + 3600, false), (0, false), (-1, false)] {
+            let identity = Identity { inode: (1, 1), size: 1, changed: (seconds, 0) };
+            assert_eq!(identity.is_young(), is_young, "{seconds}");
+        }
     }
 }
