@@ -8,6 +8,7 @@
 //! What is found is held by a descriptor that cannot be read yet (`O_PATH`). Only when it is known to be a regular file or a directory,
 //! not the server's own, and permitted, is that very inode opened: a device or a FIFO never is.
 
+mod alias;
 mod deny;
 mod entries;
 mod filesystem;
@@ -128,6 +129,7 @@ struct Inner {
     /// Those that there were under earlier settings.
     earlier: Vec<Directory>,
     writers: Arc<write::Writers>,
+    mounts: alias::Mounts,
 }
 
 /// One of them.
@@ -187,7 +189,7 @@ impl Jail {
             let _ = directory.open(&settings.root);
         }
         Self {
-            inner: Arc::new(Inner { settings, directories, earlier: vec![], writers }),
+            inner: Arc::new(Inner { settings, directories, earlier: vec![], writers, mounts: alias::Mounts::default() }),
             within: Arc::new(Within::everywhere()),
         }
     }
@@ -424,7 +426,7 @@ impl Jail {
             let (truth, rest) = (directory.truth(&self.inner.settings.root)?, path.strip_prefix(allowed).ok()?);
             deny.of(&truth.join(rest), &truth)
         };
-        match deny.of(path, allowed).or_else(by_truth) {
+        match deny.of(path, allowed).or_else(by_truth).or_else(|| self.named_elsewhere(path, allowed)) {
             None => Ok(()),
             Some(pattern) => Err(Failure::Forbidden(format!(
                 "{} may hold secrets and is kept from callers (the pattern {pattern:?}; files.deny in the config)",
@@ -433,13 +435,35 @@ impl Jail {
         }
     }
 
+    /// The pattern that fits one of the other paths that what is at `path` has by a mount.
+    fn named_elsewhere(&self, path: &Path, allowed: &Path) -> Option<&str> {
+        let root = &self.inner.settings.root;
+        let whole = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+        let mounts = self.inner.mounts.now();
+        let others = mounts.others(&whole(path));
+        if others.is_empty() {
+            return None;
+        }
+        let (tops, rest) = (mounts.others(&whole(allowed)), path.strip_prefix(allowed).ok()?);
+        others.iter().find_map(|other| {
+            // as far as the allowed directory is called so itself, the operator has named it
+            let top = tops.iter().find(|top| top.join(rest) == *other);
+            let below = |path: &Path| path.strip_prefix(root).map_or_else(|_| path.to_owned(), |path| Path::new("/").join(path));
+            self.deny().of(&below(other), &below(top.map_or("/".as_ref(), PathBuf::as_path)))
+        })
+    }
+
     /// Whether what has this path, in a directory that has been found to be permitted, is kept from callers by its name.
     fn denies(&self, path: &Path) -> bool {
         let by_truth = || {
             let (directory, rest) = self.allowing(path).ok()?;
             self.deny().of_last(&directory.truth(&self.inner.settings.root)?.join(rest))
         };
-        self.deny().of_last(path).or_else(by_truth).is_some()
+        let by_mount = || {
+            let (directory, _) = self.allowing(path).ok()?;
+            self.named_elsewhere(path, &directory.allowed.path)
+        };
+        self.deny().of_last(path).or_else(by_truth).or_else(by_mount).is_some()
     }
 
     /// The allowed directory that `path` lies in, the innermost if there are several, and the path from there.

@@ -35,7 +35,7 @@ pub(crate) const IMAGE: &str = "t/bb:1";
 /// A running Docker Engine, or Podman's service.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
-    /// `debian`, `trixie`, `sid` or `podman`.
+    /// `debian`, `trixie`, `sid`, `store` or `podman`.
     pub(crate) name: String,
     pub(crate) socket: PathBuf,
 }

@@ -64,6 +64,8 @@ impl Own {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inodes {
     all: HashSet<(u64, u64)>,
+    /// The files among them, by what a filesystem that shows those of another tells of them as well: overlayfs, FUSE, NFS.
+    shown: HashSet<Shown>,
     /// Files that may be replaced: the directory they are in, and how their names begin.
     named: Vec<((u64, u64), OsString)>,
     /// Devices of own directories that could not be listed to the end.
@@ -73,7 +75,14 @@ pub(super) struct Inodes {
 impl Inodes {
     /// Whether it is one of them, or may be.
     pub(super) fn have(&self, stat: &Stat) -> bool {
-        self.have_directory((stat.st_dev, stat.st_ino)) || self.may_have(stat)
+        self.have_directory((stat.st_dev, stat.st_ino)) || self.may_have(stat) || self.have_shown(stat)
+    }
+
+    /// Whether it is one of them that another filesystem shows: it has the owner, the mode and the inode number of one, or its times. A log
+    /// may have grown since it was looked at, and has other times then; inode numbers may differ.
+    fn have_shown(&self, stat: &Stat) -> bool {
+        let is_elsewhere = !self.all.iter().any(|(device, _)| *device == stat.st_dev);
+        is_elsewhere && Shown::of(stat).is_some_and(|both| both.iter().any(|one| self.shown.contains(one)))
     }
 
     /// Whether it may be one of them under another name: not all of them are known.
@@ -95,12 +104,14 @@ impl Inodes {
     /// Both these and those.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.all.extend(other.all);
+        self.shown.extend(other.shown);
         self.unlisted.extend(other.unlisted);
         self
     }
 
     fn keep(&mut self, stat: &Stat) {
         self.all.insert((stat.st_dev, stat.st_ino));
+        self.shown.extend(Shown::of(stat).into_iter().flatten());
     }
 
     /// Keeps the files in this directory that are called like `name`, or have something added.
@@ -138,6 +149,25 @@ impl Inodes {
             }
         }
         Ok(())
+    }
+}
+
+/// What tells that two files on two filesystems are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Shown {
+    /// Owner, mode and inode number.
+    Number(u32, u32, u64),
+    /// When it was last changed, in nanoseconds, and its length in bytes.
+    Changed(i64, u64, i64),
+}
+
+impl Shown {
+    /// Of a file; directories hold other names on top of others.
+    fn of(stat: &Stat) -> Option<[Self; 2]> {
+        FileType::from_raw_mode(stat.st_mode).is_file().then_some([
+            Self::Number(stat.st_uid, stat.st_mode, stat.st_ino),
+            Self::Changed(stat.st_ctime, stat.st_ctime_nsec, stat.st_size),
+        ])
     }
 }
 

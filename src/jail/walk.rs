@@ -20,7 +20,9 @@ use rustix::{
 };
 
 use super::{
-    Found, beneath,
+    Found,
+    alias::Table,
+    beneath,
     entries::{Entries, Names},
     filesystem,
     own::Inodes,
@@ -163,6 +165,7 @@ pub struct Walk<'a> {
     path: PathBuf,
     deepest: usize,
     mounts: bool,
+    mounted: Arc<Table>,
     resume: Vec<OsString>,
     /// What the resumed walk stopped at is shown again.
     again: bool,
@@ -183,6 +186,7 @@ impl<'a> Walk<'a> {
             path: PathBuf::new(),
             deepest,
             mounts: start.allowed().mounts,
+            mounted: start.jail().inner.mounts.now(),
             resume: vec![],
             again: false,
             is_over: &|| false,
@@ -267,7 +271,8 @@ impl<'a> Walk<'a> {
                 kind = directory.stat(&name).map_or(kind, |stat| FileType::from_raw_mode(stat.st_mode));
             }
             let jail = self.start.jail();
-            let is_denied = jail.deny().may_deny(&name) && jail.denies(&self.start.path().join(&self.path))
+            let may_be_denied = jail.deny().may_deny(&name) || self.mounts && self.mounted.may_be_at(&name);
+            let is_denied = may_be_denied && jail.denies(&self.start.path().join(&self.path))
                 || self.start.own().have_named(directory.id, &name);
             let go = if is_denied {
                 self.passed.denied += 1;

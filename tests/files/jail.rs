@@ -85,6 +85,65 @@ fn of_what_is_mounted_only_files_are_shown_and_never_the_servers_own() {
     assert!(!found.to_string().contains("environ\"") && !found.to_string().contains("audit.jsonl\""), "{found}");
 }
 
+/// Beside [`MOUNTS`]: an overlay of the server's own files, and directories whose paths the patterns name, by another path each.
+const STACKED: &str = "
+cd $SCRATCH
+mkdir srv/over srv/both srv/keys srv/home
+mount --bind $SCRATCH/private srv/keys
+mkdir upper
+mount -t tmpfs none upper
+mkdir upper/a upper/b upper/c upper/d
+mount -t overlay -o lowerdir=$SCRATCH,upperdir=upper/a,workdir=upper/b none srv/over
+mount -t overlay -o lowerdir=$SCRATCH/private:$SCRATCH/home,upperdir=upper/c,workdir=upper/d none srv/both
+mount --bind $SCRATCH/home srv/home
+cd /";
+
+#[test]
+fn a_mount_shows_neither_the_servers_own_nor_what_is_denied_by_its_path() {
+    if !needs_root() {
+        return;
+    }
+    let scratch = srv();
+    for directory in ["private", "home", "home/sub"] {
+        fs::create_dir(scratch.path(directory)).unwrap();
+        fs::set_permissions(scratch.path(directory), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    scratch.write("private/one", "planted\n");
+    scratch.write("home/sub/two", "planted\n");
+    scratch.write("home/three", "fine\n");
+    let denied = [scratch.path("private"), scratch.path("home/sub")];
+    let config = format!(
+        "files: (deny: {denied:?}, directories: [(path: {:?}, mounts: true), (path: {:?})])",
+        scratch.path("srv"),
+        scratch.path("srv/home")
+    );
+    let keys = vec![Key::new("agent").with_scopes(&[Scope::FilesRead])];
+    let mounts = Box::leak(format!("{MOUNTS}{STACKED}").into_boxed_str());
+    let server = Setup { config, keys, mounts: Some(mounts), scratch, ..Setup::default() }.start();
+    let at = |path: &str| server.scratch.path(path).display().to_string();
+    for (path, word) in [
+        ("srv/over/tokens.ron", "server's own"),
+        ("srv/over/state/audit.jsonl", "server's own"),
+        ("srv/over/private/one", "pattern"),
+        ("srv/keys/one", "pattern"),
+        ("srv/both/one", "pattern"),
+        ("srv/both/sub/two", "pattern"),
+        ("srv/home/sub/two", "pattern"),
+        ("srv/home/sub", "pattern"),
+    ] {
+        let why = failure(&server, "file_read", json!({ "path": at(path) }));
+        assert!(why.starts_with("forbidden: ") && why.contains(word), "{path}: {why}");
+    }
+    for path in ["srv/home/three", "srv/over/home/three", "srv/over/srv/file"] {
+        let read = answer(&server, "file_read", json!({ "path": at(path) })).to_string();
+        assert!(read.contains("fine"), "{path}: {read}");
+    }
+    for pattern in ["argon2id", "planted"] {
+        let found = answer(&server, "file_grep", json!({ "path": at("srv"), "pattern": pattern }));
+        assert_eq!(found["searched"]["matching"].as_u64(), Some(0), "{found}");
+    }
+}
+
 #[test]
 fn what_the_server_may_not_read_is_denied_with_the_reason() {
     let scratch = srv();
