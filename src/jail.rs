@@ -189,7 +189,13 @@ impl Jail {
             let _ = directory.open(&settings.root);
         }
         Self {
-            inner: Arc::new(Inner { settings, directories, earlier: vec![], writers, mounts: alias::Mounts::default() }),
+            inner: Arc::new(Inner {
+                settings,
+                directories,
+                earlier: vec![],
+                writers,
+                mounts: alias::Mounts::default(),
+            }),
             within: Arc::new(Within::everywhere()),
         }
     }
@@ -448,7 +454,9 @@ impl Jail {
         others.iter().find_map(|other| {
             // as far as the allowed directory is called so itself, the operator has named it
             let top = tops.iter().find(|top| top.join(rest) == *other);
-            let below = |path: &Path| path.strip_prefix(root).map_or_else(|_| path.to_owned(), |path| Path::new("/").join(path));
+            let below = |path: &Path| {
+                path.strip_prefix(root).map_or_else(|_| path.to_owned(), |path| Path::new("/").join(path))
+            };
             self.deny().of(&below(other), &below(top.map_or("/".as_ref(), PathBuf::as_path)))
         })
     }

@@ -112,7 +112,9 @@ impl Table {
             let mut found: Vec<PathBuf> = mounted.layers.iter().filter_map(|layer| self.below(layer, rest)).collect();
             for (root, place) in self.places(mounted.device, &inside) {
                 let is_seen = self.at.get(place).is_some_and(|on_top| on_top.root == root);
-                found.extend(inside.strip_prefix(root).ok().filter(|_| is_seen).and_then(|rest| self.below(place, rest)));
+                found.extend(
+                    inside.strip_prefix(root).ok().filter(|_| is_seen).and_then(|rest| self.below(place, rest)),
+                );
             }
             for other in found {
                 if !all.contains(&other) {
@@ -264,7 +266,8 @@ mod tests {
     #[test]
     fn mounts_upon_mounts_and_in_circles_come_to_an_end() {
         // the last one hides the others, and each is a directory of the one before
-        let rows: String = (0..200).map(|n| format!("{} 20 8:1 /{} /srv/{n} rw - ext4 d rw\n", n + 21, n % 7)).collect();
+        let rows: String =
+            (0..200).map(|n| format!("{} 20 8:1 /{} /srv/{n} rw - ext4 d rw\n", n + 21, n % 7)).collect();
         let table = format!("{ROOT}{rows}500 20 8:1 / /srv/5/root rw - ext4 d rw\n");
         // /srv/5/root is the whole filesystem, in which /5 is what is mounted at /srv/5
         let found = others(&table, "/srv/5/root/5/x");

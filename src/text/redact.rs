@@ -13,6 +13,7 @@ mod key;
 mod lines;
 mod looks;
 mod named;
+mod octets;
 #[cfg(test)]
 pub(crate) mod spelled;
 mod stream;

@@ -9,6 +9,7 @@ use super::{
     is_secret,
     key::PrivateKey,
     named::{Role, half},
+    octets::Octets,
     redact_line,
 };
 use crate::text::names::{is_block, is_harmless, is_odd};
@@ -21,17 +22,18 @@ pub struct Redactor {
     manifest: Manifest,
     pair: Pair,
     block: Block,
+    octets: Octets,
 }
 
 impl Redactor {
     /// For a text of which the beginning was not read: its first lines may be those of a key that began before them.
     pub fn midway() -> Self {
-        Self { key: PrivateKey::midway(), ..Self::default() }
+        Self { key: PrivateKey::midway(), octets: Octets::midway(), ..Self::default() }
     }
 
     /// Whether a private key has begun and not ended, or may have.
     pub fn is_in_key(&self) -> bool {
-        self.key.is_open()
+        self.key.is_open() || self.octets.is_open()
     }
 
     /// `line` without its secrets; the next of its text, and without its line break. Borrowed, if there are none.
@@ -54,7 +56,8 @@ impl Redactor {
         let manifest = self.manifest.line(line);
         let pair = self.pair.line(line);
         let block = self.block.line(line, self.pair.is_secret);
-        let hidden = block.or(manifest).or(pair);
+        let octets = self.octets.line(line);
+        let hidden = octets.or(block).or(manifest).or(pair);
         let hidden = self.key.line(line, hidden.as_deref().unwrap_or(line)).or(hidden)?;
         Some(redact_line(&hidden).into_owned())
     }

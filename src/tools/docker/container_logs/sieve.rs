@@ -305,7 +305,14 @@ mod tests {
     fn a_private_key_is_hidden_in_every_spelling_whatever_part_of_a_log_is_asked_for() {
         for spelled in text::spelled::all() {
             let lines: Vec<&str> = spelled.text.lines().collect();
+            let at =
+                |second: usize| Some(instant("2026-11-25T23:00:00Z").unwrap() + Duration::from_secs(second as u64));
+            let (third, middle) = (lines.len() / 3, lines.len() / 2);
             let questions = [
+                Wanted { since: at(3), ..all() },
+                Wanted { since: at(middle), ..all() },
+                Wanted { since: at(third), until: at(middle), ..all() },
+                Wanted { since: at(third), until: at(middle), grep: grep("[A-Za-z0-9+/]{16}"), ..all() },
                 all(),
                 Wanted { tail: 5, ..all() },
                 Wanted { grep: grep("."), ..all() },
