@@ -228,8 +228,10 @@ impl Trouble {
             ("unknown: ", Trouble::NotFound),
         ];
         let words = words.to_ascii_lowercase();
+        // containerd's kind of an error of which it knows no more, not a registry's
+        let words = words.strip_prefix("unknown: ").filter(|rest| rest.starts_with("failed to ")).unwrap_or(&words);
         let known = KNOWN.iter().filter_map(|(word, trouble)| Some((words.find(word)?, *trouble)));
-        known.min_by_key(|(at, _)| *at).map_or_else(|| status(&words), |(_, trouble)| trouble)
+        known.min_by_key(|(at, _)| *at).map_or_else(|| status(words), |(_, trouble)| trouble)
     }
 }
 
@@ -352,6 +354,14 @@ mod tests {
                 Trouble::Status(503),
             ),
             ("failed to resolve reference \"r.example/x:1\": r.example/x:1: not found", Trouble::NotFound),
+            (
+                "unknown: failed to resolve reference \"r.example/x:1\": unexpected status from HEAD request to http://r.example/v2/x/manifests/1: 401 Unauthorized",
+                Trouble::Denied,
+            ),
+            (
+                "unknown: failed to resolve reference \"r.example/x:1\": unexpected status from HEAD request to http://r.example/v2/x/manifests/1: 500 Internal Server Error",
+                Trouble::Status(500),
+            ),
             (
                 "failed to do request: Head \"https://r.example/v2/x/manifests/1\": tls: first record does not look like a TLS handshake",
                 Trouble::Untrusted,

@@ -139,6 +139,11 @@ fn listen_beside(engine: &Engine) -> TcpListener {
 fn serve(stream: TcpStream, shelf: &Mutex<Shelf>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
+    // containerd begins with TLS, and takes the words of a server that speaks none for that
+    if reader.fill_buf().is_ok_and(|bytes| bytes.first() == Some(&0x16)) {
+        let _ = writer.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        return;
+    }
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).unwrap_or(0) == 0 {
