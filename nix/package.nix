@@ -6,11 +6,12 @@
   buildType ? "dist",
 }:
 let
-  manifest = (lib.importTOML ../Cargo.toml).package;
+  inherit (lib.importTOML ../Cargo.toml) package workspace;
+  inherit (workspace.package) version;
 in
 rustPlatform.buildRustPackage {
-  pname = manifest.name;
-  inherit (manifest) version;
+  pname = package.name;
+  inherit version;
 
   # what the program and its unit tests are made of: a change of documents or of other tests builds nothing again
   src = lib.fileset.toSource {
@@ -36,20 +37,23 @@ rustPlatform.buildRustPackage {
   env.RUSTFLAGS = lib.optionalString stdenv.hostPlatform.isStatic "-C target-feature=+crt-static";
 
   # the other tests want engines, clients and a network: tests/run has them
-  cargoTestFlags = [ "--lib" ];
+  cargoTestFlags = [
+    "--workspace"
+    "--lib"
+  ];
 
   doInstallCheck = stdenv.buildPlatform.canExecute stdenv.hostPlatform;
   installCheckPhase = ''
     runHook preInstallCheck
-    $out/bin/systemmanager-mcp --version | grep --fixed-strings ${manifest.version}
+    $out/bin/systemmanager-mcp --version | grep --fixed-strings ${version}
     $out/bin/systemmanager-mcp check-config ${../images/config.example.ron}
     runHook postInstallCheck
   '';
 
   meta = {
-    inherit (manifest) description;
+    inherit (package) description;
     license = lib.licenses.mit;
-    mainProgram = manifest.name;
+    mainProgram = package.name;
     platforms = lib.platforms.linux;
   };
 }

@@ -16,12 +16,14 @@ use serde_json::{Map, Value};
 
 use crate::{
     audit::Sink,
-    auth::store::{self, Network},
     config::{Directory, Flags, Source},
-    docker::{self, registries::Registries},
-    grant::{Grant, Grants},
     guard,
-    jail::{Access, Allowed},
+};
+use auth::store::{self, Network};
+use engine::{self, registries::Registries};
+use jail::{Access, Allowed};
+use rights::{
+    grant::{Grant, Grants},
     scope::Scope,
 };
 
@@ -338,7 +340,7 @@ const COMMANDS: &[Spec] = &[
         about: "let through to Docker what this server asks of it, and docker ps; refuse everything else",
         build: |given| {
             let binds = given.all("bind").into_iter().map(PathBuf::from).collect::<Vec<_>>();
-            docker::policy::directories(&binds).map_err(|why| UsageError(format!("--bind: {why}")))?;
+            engine::policy::directories(&binds).map_err(|why| UsageError(format!("--bind: {why}")))?;
             let registries = given.all("registry").into_iter().map(|text| parsed("--registry", text));
             let registries = registries.collect::<Result<Vec<_>, _>>()?;
             Ok(Command::DockerGuard {

@@ -50,10 +50,8 @@ pub use self::{
     budgets::Rate,
     file::{Found, look},
 };
-use crate::{
-    auth::{Caller, Refusal},
-    failure::Failure,
-};
+use auth::{Caller, Refusal};
+use kernel::failure::Failure;
 
 /// The audit file's name in the state directory.
 pub const FILE_NAME: &str = "audit.jsonl";

@@ -29,11 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{Command, Health, TokenFile},
-    auth::store::Wanted,
     config::{ConfigError, DEFAULT_FILE, Environment, Flags, Paths, Settings, Source},
     gate::Gate,
     init,
 };
+use auth::store::Wanted;
 
 /// Exit code of a config file that makes no sense (sysexits.h, EX_CONFIG).
 const EXIT_CONFIG: u8 = 78;
@@ -41,7 +41,7 @@ const EXIT_CONFIG: u8 = 78;
 /// Threads that answer. More only wait for each other: a call is microseconds of work.
 const MOST_WORKERS: usize = 4;
 
-/// Threads of tokio's own that block: standard input and output take one each. All other work that blocks has [`crate::threads`].
+/// Threads of tokio's own that block: standard input and output take one each. All other work that blocks has [`lanes::threads`].
 const MOST_BLOCKED: usize = 4;
 
 /// Why a command did not do what it was told, in words for the operator.

@@ -44,8 +44,9 @@ pub use reading::Misread;
 pub use reload::Outcome;
 pub use trial::Flags;
 
-use crate::{audit::Sink, grant::Grants};
+use crate::audit::Sink;
 use reading::bytes_of;
+use rights::grant::Grants;
 use written::Written;
 
 /// The configuration read if none is named and it is there.
@@ -125,7 +126,7 @@ pub struct Settings {
     /// What callers can use up.
     pub limits: Limits,
     /// How the Docker Engine is asked, and for what.
-    pub docker: crate::docker::Settings,
+    pub docker: engine::Settings,
     /// Which directories callers may see.
     pub files: Files,
     /// How much the program says about itself.

@@ -27,20 +27,15 @@ pub use page::NAME as PAGE;
 pub(crate) use places::is_only;
 pub use shape::Answer;
 
-use crate::{
-    audit::{Audit, Client, Decision, Outcome, Record, RequestId},
-    auth::Caller,
-    docker,
-    failure::Failure,
-    grant::{self, Grants, Used},
-    host::Host,
-    jail,
-    lane::{Lane, PerLane, Room},
-    text,
-    tool::{Entry, Step, Turn},
-};
+use crate::audit::{Audit, Client, Decision, Outcome, Record, RequestId};
+use ::lanes::lane::{Lane, PerLane, Room};
+use auth::Caller;
 use counts::{Called, Counts};
+use facts::host::Host;
+use kernel::failure::Failure;
 use lanes::Lanes;
+use rights::grant::{self, Grants, Used};
+use tools::tool::{Entry, Step, Turn};
 
 /// How much may be asked for at once, and how long a call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +145,7 @@ impl Gate {
 
     /// Has every call that begins from now on reach only what these say of Docker and of files, also one that waits for a place. May block, as
     /// the directories are looked at; for one caller at a time.
-    pub fn reach(&self, docker: docker::Settings, files: jail::Settings) {
+    pub fn reach(&self, docker: engine::Settings, files: jail::Settings) {
         // made before anybody waits for it: a directory can be on a file server that is dead
         let host = self.host();
         let (docker, files) = (host.docker().under(docker), host.jail().under(files));
@@ -454,7 +449,7 @@ impl Asked {
                 if let Failure::Internal(source) = failure {
                     // it may quote what others wrote
                     let error = source.to_string();
-                    tracing::error!(tool = self.tool, error = %text::clean(&text::redact_line(&error), 500), "a tool failed");
+                    tracing::error!(tool = self.tool, error = %redact::clean(&redact::redact_line(&error), 500), "a tool failed");
                 }
             }
         }
@@ -502,7 +497,7 @@ fn allowed(arguments: &JsonObject, audited: &[&str]) -> Option<JsonObject> {
     }
     // what is no good argument can be a secret that was meant for another place
     let mut kept = serde_json::Value::Object(kept);
-    text::redact_value(&mut kept);
+    redact::redact_value(&mut kept);
     kept.as_object().cloned()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A connection has one request. Its [`Head`] is read byte for byte, held to the one [`table`], and the request that goes to the Engine is
 //! made anew from what the table knows of it: no byte of the caller's is passed on, no field, no version, no spelling. A body is there only
-//! where the table has one, and is judged (`judge`) by [`crate::docker::policy`]. The answer is passed on as it comes, no
+//! where the table has one, and is judged (`judge`) by [`engine::policy`]. The answer is passed on as it comes, no
 //! faster than it is read.
 
 mod answer;
@@ -33,12 +33,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use head::Head;
 pub use request::Call;
 
-use crate::{
-    audit::{Audit, Decision, Outcome, Phase, Record},
-    bucket::Buckets,
-    docker::{registries::Registries, transport},
-};
+use crate::audit::{Audit, Decision, Outcome, Phase, Record};
 use answer::Writer;
+use engine::{registries::Registries, transport};
+use lanes::bucket::Buckets;
 use table::Body;
 
 /// Connections at a time.

@@ -37,11 +37,9 @@ use tokio::{
 };
 
 use self::{child::Children, record::Record};
-use crate::{
-    auth::store::{self, Store, Wanted},
-    config::{ConfigError, DEFAULT_FILE, Environment, Flags, INIT_FILE, Init, Settings, Source, Tokens},
-    grant::Grants,
-};
+use crate::config::{ConfigError, DEFAULT_FILE, Environment, Flags, INIT_FILE, Init, Settings, Source, Tokens};
+use auth::store::{self, Store, Wanted};
+use rights::grant::Grants;
 
 /// The user and group of the server.
 const SERVER: u32 = 65_532;

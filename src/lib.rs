@@ -16,13 +16,28 @@
 //!                                     |
 //!                                 facts/…    one file each: a figure, or the gap and its reason; also what is wrong with it
 //!                                     |
-//!             host: Machine (Root, Kernel) · samples · History · scans · meters · Docker · Jail
+//!       facts::host: Machine (Root, Kernel) · samples · History · scans · meters · Docker · Jail
 //! ```
 //!
 //! # Where things are
-//! Imports point down this list, checked by a test: [`failure`], [`scope`], [`lane`] → [`proc`], [`root`], [`text`], [`table`], [`page`], [`threads`], [`unix`] →
-//! [`gap`], [`grant`], [`exposition`] → [`jail`], [`docker`], [`auth`] → [`host`] → [`facts`] → [`audit`], [`tool`], `bucket` → [`tools`], [`guard`] → [`gate`] → [`config`] → [`server`],
-//! [`init`] → [`args`] → [`command`] → `main`.
+//! Most of it are crates below `src/`, each named after what it knows. Cargo holds them apart, and a test says what none of them may link.
+//!
+//! | crate | knows | stands on |
+//! |---|---|---|
+//! | [`kernel`] | the kernel's files and messages: bytes in, structs out; the kinds of [failure](kernel::failure) | |
+//! | [`redact`] | what is secret in a text, and what hides in it | |
+//! | [`text`] | an answer as compact text: tables, pages, names | kernel, redact |
+//! | [`rights`] | scopes and grants | kernel, redact, text |
+//! | [`lanes`] | where work runs: places, threads, rates | kernel |
+//! | [`jail`] | the allowed directories, and the one way to a file in them | kernel, rights, text |
+//! | [`search`] | what is in files: content, patterns, search | jail, kernel, redact, text |
+//! | [`engine`] | Docker and Podman: transport, model, policy, update | kernel, lanes, redact, rights, text |
+//! | [`facts`] | figures of the machine and of its containers, their gaps, and the [host](facts::host) they are read from | engine, jail, kernel, lanes, redact, text |
+//! | [`auth`] | who calls: tokens, and what each of them may do | kernel, lanes, rights |
+//! | [`tools`] | what an agent can ask for, one file each, and what a [tool](tools::tool) is | all of these |
+//!
+//! The rest is this crate. Imports point down its list, checked by a test: [`unix`] → [`audit`] → [`guard`] → [`gate`] → [`config`] → [`server`], [`init`] → [`args`] →
+//! [`command`] → `main`. docker-guard is not in [`engine`], for it keeps an [`audit`] log.
 //!
 //! Beside all this, and in a process of its own, stands docker-guard ([`guard`]): between the server and the Engine's socket, which is root's.
 //! And before both, where there is nothing else, the first process of a container ([`init`]).
@@ -33,7 +48,7 @@
 //! # Invariants
 //! Held by lints and tests; whoever breaks one breaks the promise this program makes.
 //! - No process is ever spawned: no shell, no helper programs. Only [`init`], to whom no caller speaks, starts this program itself.
-//! - No path of a caller's is opened outside [`jail`], and no kernel file outside [`root`]. The server's own files (config, tokens,
+//! - No path of a caller's is opened outside [`jail`], and no kernel file outside [`kernel::root`]. The server's own files (config, tokens,
 //!   certificate, audit log, journal of updates) are the only others, and no caller sees them.
 //! - No answer leaves except through [`gate`]: nothing unaudited, unsanitized, unbounded or ungranted.
 //! - A grant is visibility: what a caller may not do is neither listed nor callable. Equal grants see equal lists, in a fixed order.
@@ -44,7 +59,7 @@
 //! - Docker missing, slow or dying degrades only what needs it.
 //! - No request reaches the Engine through [`guard`] that its table does not have, and no byte of a caller's as it was sent.
 //! - The server can be killed at any moment and nothing is lost but the call in flight. The update of a container that it was in the
-//!   middle of is brought to its end, one way or the other, when it is started again ([`docker::update`]).
+//!   middle of is brought to its end, one way or the other, when it is started again ([`engine::update`]).
 //! - `unsafe` stands in one place, in `main`, with its reason.
 //!
 //! # What is deliberately absent
@@ -54,30 +69,10 @@
 
 pub mod args;
 pub mod audit;
-pub mod auth;
-mod bucket;
 pub mod command;
 pub mod config;
-pub mod docker;
-pub mod exposition;
-pub mod facts;
-pub mod failure;
-pub mod gap;
 pub mod gate;
-pub mod grant;
 pub mod guard;
-pub mod host;
 pub mod init;
-pub mod jail;
-pub mod lane;
-pub mod page;
-pub mod proc;
-pub mod root;
-pub mod scope;
 pub mod server;
-pub mod table;
-pub mod text;
-pub mod threads;
-pub mod tool;
-pub mod tools;
 pub mod unix;

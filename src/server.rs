@@ -31,12 +31,11 @@ use tokio::sync::mpsc;
 
 use crate::{
     audit::{Client, RequestId},
-    auth::Caller,
-    failure::Failure,
     gate::{Call, Gate, Refusal},
-    text,
-    tool::Step,
 };
+use auth::Caller;
+use kernel::failure::Failure;
+use tools::tool::Step;
 
 /// The code of an error that ends by itself: JSON-RPC leaves those from here to -32099 to servers.
 const NOT_NOW: ErrorCode = ErrorCode(-32000);
@@ -178,7 +177,7 @@ impl ServerHandler for Server {
                 Ok(result.into())
             }
             Err(Refusal::NoSuchTool) => {
-                let name = text::clean(&request.name, 64);
+                let name = redact::clean(&request.name, 64);
                 Err(ErrorData::invalid_params(format!("there is no tool {name:?} for these credentials"), None))
             }
             Err(Refusal::Failed(failure)) => Ok(refused(&failure).into()),
@@ -217,7 +216,7 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let uri = text::clean(&request.uri, 200);
+        let uri = redact::clean(&request.uri, 200);
         // the protocol wants the address back as it came; one that is longer than any honest one is not worth the bytes
         let data = (request.uri.len() <= 2_000).then(|| json!({ "uri": request.uri }));
         Err(ErrorData::resource_not_found(format!("there is no resource {uri:?}"), data))
@@ -284,7 +283,7 @@ async fn tell(context: &RequestContext<RoleServer>, told: Option<mpsc::Receiver<
             continue;
         }
         done = step.done;
-        let words = text::clean(&text::redact_line(&step.words), 200).into_owned();
+        let words = redact::clean(&redact::redact_line(&step.words), 200).into_owned();
         let mut progress = ProgressNotificationParam::new(token.clone(), step.done).with_message(words);
         progress.total = step.of;
         // a client that is gone is noticed elsewhere
@@ -304,5 +303,5 @@ fn one_page(page: Option<&PaginatedRequestParams>) -> Result<(), ErrorData> {
 /// behind a schema error.
 fn refused(failure: &Failure) -> CallToolResult {
     let message = format!("{}: {failure}", failure.kind());
-    CallToolResult::error(vec![ContentBlock::text(text::clean(&text::redact_line(&message), 2_000).into_owned())])
+    CallToolResult::error(vec![ContentBlock::text(redact::clean(&redact::redact_line(&message), 2_000).into_owned())])
 }

@@ -8,21 +8,23 @@ use std::{
     time::Duration,
 };
 
+use auth::Caller;
+use facts::host::{First, Host};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::{
+    grant::Grants,
+    scope::{Action, Scope},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use systemmanager_mcp::{
     audit::{Audit, Sink},
-    auth::Caller,
-    failure::Failure,
     gate::{Answer, Call, Gate, Limits, Refusal},
-    grant::Grants,
-    host::{First, Host},
-    lane::Lane,
-    scope::{Action, Scope},
-    tool::{Acting, Aim, Entry, Step, Tool, Turn},
 };
 use tokio::sync::mpsc;
+use tools::tool::{Acting, Aim, Entry, Step, Tool, Turn};
 
 use crate::common::{PATIENCE, Scratch, Sign, records};
 

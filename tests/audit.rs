@@ -10,8 +10,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::{audit::FAILURES, scope::Scope};
+use systemmanager_mcp::audit::FAILURES;
 
 use crate::common::{
     Key, Port, Program, Request, Scratch, Server, Setup, USER, eventually, is_root, needs_root, refusal, run,

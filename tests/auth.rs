@@ -19,7 +19,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn wrong_secret(key: &Key, number: usize) -> String {
     let body = format!("smcp_{}_{number:064x}", key.token.id());
     let text = format!("{body}_{:08x}", crc32(body.as_bytes()));
-    assert!(systemmanager_mcp::auth::token::Token::parse(&text).is_ok(), "it must be wrong in nothing else");
+    assert!(auth::token::Token::parse(&text).is_ok(), "it must be wrong in nothing else");
     text
 }
 

@@ -26,11 +26,12 @@ use std::{
 };
 
 use argon2::{Argon2, PasswordHasher};
+use auth::token::Token;
+use rights::scope::Scope;
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, socket_with, sockopt::set_socket_reuseaddr,
 };
 use serde_json::{Value, json};
-use systemmanager_mcp::{auth::token::Token, scope::Scope};
 use tokio::sync::Semaphore;
 
 /// Who the program runs as, when the tests run as root.

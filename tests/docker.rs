@@ -24,8 +24,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use rights::scope::Scope;
 use serde_json::Value;
-use systemmanager_mcp::scope::Scope;
 
 use crate::common::{Key, Server, Setup};
 

@@ -7,8 +7,8 @@ mod write;
 
 use std::{path::PathBuf, process::Command};
 
+use rights::scope::Scope;
 use serde_json::Value;
-use systemmanager_mcp::scope::Scope;
 
 use crate::common::{Key, Scratch, Server, Setup, refusal};
 

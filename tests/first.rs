@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use auth::Caller;
+use facts::host::{First, Host};
+use rights::grant::Grants;
 use serde_json::{Map, Value};
 use systemmanager_mcp::{
     audit::{Audit, Sink},
-    auth::Caller,
     gate::{Answer, Call, Gate, Limits},
-    grant::Grants,
-    host::{First, Host},
-    tools::TOOLS,
 };
+use tools::TOOLS;
 
 use crate::common::Scratch;
 

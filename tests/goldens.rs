@@ -6,19 +6,18 @@ use std::{
     sync::Arc,
 };
 
+use auth::Caller;
+use facts::{
+    exposition::Exposition,
+    host::{First, Host},
+};
+use rights::{grant::Grants, scope::Scope};
 use serde_json::{Map, Value};
 use systemmanager_mcp::{
     audit::{Audit, Sink},
-    auth::Caller,
-    exposition::Exposition,
-    facts,
     gate::{Call, Gate, Limits},
-    grant::Grants,
-    host::{First, Host},
-    scope::Scope,
-    tool::Entry,
-    tools::TOOLS,
 };
+use tools::{TOOLS, tool::Entry};
 
 fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")

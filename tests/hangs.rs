@@ -2,9 +2,9 @@
 
 use std::{fs, io::Write, thread, time::Duration};
 
+use rights::scope::Scope;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use crate::common::{Key, Request, Scratch, Server, Setup, Wire, eventually, ignored, needs_root};
 

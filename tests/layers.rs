@@ -6,41 +6,44 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use systemmanager_mcp::{
-    lane::Lane,
-    scope::{Action, Scope, Targets},
-};
+use lanes::lane::Lane;
+use rights::scope::{Action, Scope, Targets};
 
-/// Lowest first. A module may use what stands before it.
-const LAYERS: &[&[&str]] = &[
-    &["failure", "scope", "lane"],
-    &["proc", "root", "text", "table", "page", "threads", "unix"],
-    &["gap", "grant", "exposition"],
-    &["jail", "docker", "auth"],
-    &["host"],
-    &["facts"],
-    &["tool", "audit", "bucket"],
-    &["tools", "guard"],
-    &["gate"],
-    &["config"],
-    &["server", "init"],
-    &["args"],
-    &["command"],
+/// The modules of the program itself, lowest first. A module may use what stands before it. Below them are crates, which Cargo holds apart.
+const LAYERS: &[&[&str]] =
+    &[&["unix"], &["audit"], &["guard"], &["gate"], &["config"], &["server", "init"], &["args"], &["command"]];
+
+/// What each crate may not link, neither itself nor by another: what is below the server knows nothing of MCP, and what only takes apart bytes
+/// waits for nothing.
+const APART: &[(&str, &[&str])] = &[
+    ("kernel", &["tokio", "hyper", "rmcp", "bollard"]),
+    ("redact", &["tokio", "hyper", "rmcp", "bollard", "rustix"]),
+    ("text", &["tokio", "hyper", "rmcp", "bollard"]),
+    ("rights", &["tokio", "hyper", "rmcp", "bollard"]),
+    ("lanes", &["hyper", "rmcp", "bollard"]),
+    ("jail", &["tokio", "hyper", "rmcp", "bollard"]),
+    ("search", &["tokio", "hyper", "rmcp", "bollard"]),
+    ("engine", &["rmcp"]),
+    ("facts", &["rmcp"]),
+    ("auth", &["hyper", "rmcp", "bollard"]),
+    ("tools", &["tokio-rustls", "listenfd"]),
 ];
 
 /// Where files are opened: callers' in the jail, the kernel's below the root, and the server's own.
 const OPENING: &[&str] = &[
-    "jail.rs",
     "jail/",
-    "root.rs",
+    "kernel/root.rs",
     "config/reading.rs",
     "auth/store.rs",
     "audit/file.rs",
-    "docker/journal.rs",
+    "engine/journal.rs",
     "init/etc.rs",
     "init/record.rs",
     "command/token.rs",
 ];
+
+/// What a tool is, and none itself.
+const TOOL: &str = "tools/tool.rs";
 
 /// The one file that starts a process, which is this program itself.
 const STARTING: &str = "init/child.rs";
@@ -53,13 +56,41 @@ fn imports_point_down() {
     let rank = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));
     for (name, text) in sources() {
         let from = name.split('/').next().unwrap().trim_end_matches(".rs");
-        if from == "lib" || from == "main" {
+        if from == "lib" || from == "main" || APART.iter().any(|(member, _)| *member == from) {
             continue;
         }
         let from_rank = rank(from).unwrap_or_else(|| panic!("{from} has no layer; give it one here and in the design"));
         for to in used(&text) {
             let to_rank = rank(&to).unwrap_or_else(|| panic!("{name} uses {to}, which has no layer"));
             assert!(to == from || to_rank < from_rank, "{name}: {from} may not use {to}");
+        }
+    }
+}
+
+#[test]
+fn every_crate_links_only_what_it_may() {
+    let manifest = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let members = manifest("Cargo.toml");
+    let members = members.lines().find_map(|line| line.strip_prefix("members = ")).expect("the members");
+    let members: Vec<&str> =
+        members.split('"').skip(1).step_by(2).map(|path| path.trim_start_matches("src/")).collect();
+    assert_eq!(members, APART.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    let linked = |name: &str| -> Vec<String> {
+        let text = manifest(&format!("src/{name}/Cargo.toml"));
+        let (_, rest) = text.split_once("[dependencies]\n").expect("[dependencies]");
+        rest.lines()
+            .take_while(|line| !line.is_empty())
+            .map(|line| line.split('.').next().unwrap().to_owned())
+            .collect()
+    };
+    for (name, apart) in APART {
+        let (mut all, mut at) = (linked(name), 0);
+        while let Some(one) = all.get(at).cloned() {
+            assert!(!apart.contains(&one.as_str()), "{name} links {one}");
+            if members.contains(&one.as_str()) {
+                all.extend(linked(&one));
+            }
+            at += 1;
         }
     }
 }
@@ -157,12 +188,12 @@ fn unsafe_stands_in_one_place_and_says_why() {
 
 #[test]
 fn every_parser_of_a_kernel_file_is_fuzzed() {
-    let list = fs::read_to_string(root().join("src/proc.rs")).unwrap();
+    let list = fs::read_to_string(root().join("src/kernel/proc.rs")).unwrap();
     let targets = fs::read_to_string(root().join("tests/fuzz/targets/mod.rs")).unwrap();
     let parsers: Vec<_> = list.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     assert!(parsers.len() > 30, "{parsers:?}");
     for parser in parsers {
-        let source = fs::read_to_string(root().join(format!("src/proc/{parser}.rs"))).unwrap();
+        let source = fs::read_to_string(root().join(format!("src/kernel/proc/{parser}.rs"))).unwrap();
         let takes_text = |signature: &str| ["&[u8]", "&str", "AsRef<"].iter().any(|text| signature.contains(text));
         if !code(&source).split("pub fn ").skip(1).any(|rest| takes_text(rest.split('{').next().unwrap())) {
             continue; // it gives numbers their names, and reads nothing
@@ -177,7 +208,7 @@ fn every_parser_of_a_kernel_file_is_fuzzed() {
 /// Through the turn, which knows who asks: what the host has of Docker and files reaches as far as the configuration lets everybody.
 #[test]
 fn tools_reach_containers_and_files_only_as_far_as_their_callers_grants() {
-    for (name, text) in sources().iter().filter(|(name, _)| name.starts_with("tools")) {
+    for (name, text) in sources().iter().filter(|(name, _)| name.starts_with("tools") && name != TOOL) {
         let code = code(text).replace(char::is_whitespace, "");
         for word in [".docker()", ".jail()"] {
             assert!(!code.contains(word), "{name} has {word}: Turn::docker and Turn::jail take the scope");
@@ -195,7 +226,7 @@ fn a_tool_never_imports_another_tool() {
         .filter(|(name, text)| name.starts_with("tools/") && is_tool(text))
         .map(|(name, _)| module(name))
         .collect();
-    assert_eq!(tools.len(), systemmanager_mcp::tools::TOOLS.len());
+    assert_eq!(tools.len(), tools::TOOLS.len());
     for (name, text) in sources.iter().filter(|(name, _)| name.starts_with("tools/")) {
         let own = module(name);
         for path in named(&own, text) {
@@ -207,10 +238,13 @@ fn a_tool_never_imports_another_tool() {
 
 #[test]
 fn every_file_of_a_tool_is_on_the_list() {
-    let list = fs::read_to_string(root().join("src/tools.rs")).unwrap();
+    let list = fs::read_to_string(root().join("src/tools/lib.rs")).unwrap();
     let list = &list[list.find("TOOLS: &[Entry]").expect("the list")..];
     let mut seen = 0;
     for (name, text) in sources() {
+        if name == TOOL || name == "tools/lib.rs" {
+            continue;
+        }
         let Some(rest) = name.strip_prefix("tools/").and_then(|name| name.strip_suffix(".rs")) else { continue };
         if !text.contains("impl Tool for ") && !text.contains("impl Acting for ") {
             // a group's list of modules, or what two tools share
@@ -218,7 +252,7 @@ fn every_file_of_a_tool_is_on_the_list() {
             continue;
         }
         let path = rest.replace('/', "::");
-        assert!(list.contains(&format!("{path}::")), "{name} is not on the list in src/tools.rs");
+        assert!(list.contains(&format!("{path}::")), "{name} is not on the list in src/tools/lib.rs");
         let tool = Path::new(rest).file_name().unwrap().to_str().unwrap();
         assert!(
             text.contains(&format!("NAME: &'static str = \"{tool}\"")),
@@ -232,13 +266,13 @@ fn every_file_of_a_tool_is_on_the_list() {
 
 #[test]
 fn every_fact_that_can_be_exposed_is() {
-    let list = fs::read_to_string(root().join("src/facts.rs")).unwrap();
+    let list = fs::read_to_string(root().join("src/facts/lib.rs")).unwrap();
     let (_, list) = list.split_once("pub const EXPOSED").expect("the list");
     let (list, _) = list.split_once("];").unwrap();
     let mut there = 0;
     for (name, _) in sources().iter().filter(|(_, text)| code(text).contains("pub fn expose(seen: &Seen")) {
         let fact = name.trim_start_matches("facts/").trim_end_matches(".rs");
-        assert!(list.contains(&format!("    {fact}::expose,")), "{name} is not in EXPOSED of src/facts.rs");
+        assert!(list.contains(&format!("    {fact}::expose,")), "{name} is not in EXPOSED of src/facts/lib.rs");
         there += 1;
     }
     assert_eq!(there, list.matches("::expose,").count());
@@ -429,7 +463,7 @@ fn used(text: &str) -> Vec<String> {
 fn named(own: &[String], text: &str) -> Vec<Vec<String>> {
     let text = code(text);
     let mut found = vec![];
-    for start in ["super::", "crate::tools::"] {
+    for start in ["super::", "crate::"] {
         for (at, _) in text.match_indices(start) {
             if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') {
                 continue;
@@ -440,7 +474,7 @@ fn named(own: &[String], text: &str) -> Vec<Vec<String>> {
                 rest = above;
             }
             if let Some(below) = rest.strip_prefix("crate::") {
-                (base, rest) = (vec![], below);
+                (base, rest) = (vec!["tools".to_owned()], below);
             }
             let mut words = vec![];
             while let Some((word, below)) = rest.split_once("::") {

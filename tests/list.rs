@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
-use systemmanager_mcp::{
+use rights::{
     grant::{Grant, Grants},
     scope::Scope,
 };
+use serde_json::{Value, json};
 
 use crate::common::{Key, Request, Server, Setup};
 

@@ -14,12 +14,12 @@ use std::{
     time::Duration,
 };
 
+use rights::scope::Scope;
 use rustix::{
     net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt::set_socket_recv_buffer_size},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use crate::common::{
     Key, Program, Request, Scratch, Server, Setup, Wire, eventually, from, ignored, needs_root, words,

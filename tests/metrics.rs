@@ -14,12 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
-use systemmanager_mcp::{
+use facts::{
     exposition::Exposition,
-    facts,
     host::{Machine, Sample},
 };
+use serde_json::{Value, json};
 
 use crate::common::{Key, PATIENCE, Request, Scratch, Server, Setup, eventually};
 

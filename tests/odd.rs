@@ -7,19 +7,18 @@ use std::{
     sync::Arc,
 };
 
+use auth::Caller;
+use facts::{
+    exposition::Exposition,
+    host::{self, First, Host, Sample},
+};
+use rights::{grant::Grants, scope::Scope};
 use serde_json::{Map, Value};
 use systemmanager_mcp::{
     audit::{Audit, Sink},
-    auth::Caller,
-    exposition::Exposition,
-    facts,
     gate::{Answer, Call, Gate, Limits, Refusal},
-    grant::Grants,
-    host::{self, First, Host, Sample},
-    scope::Scope,
-    tool::Entry,
-    tools::TOOLS,
 };
+use tools::{TOOLS, tool::Entry};
 
 /// A copy of a recorded machine, to be changed; gone when dropped.
 struct Machine {

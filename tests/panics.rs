@@ -2,26 +2,25 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use auth::{Auth, Caller, token::Token};
+use facts::host::{First, Host};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::{grant::Grants, scope::Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use systemmanager_mcp::{
     audit::{Audit, RequestId, Sink},
-    auth::{Auth, Caller, token::Token},
     config::{Listener, Service, Who},
-    failure::Failure,
     gate::{Answer, Call, Gate, Limits, Refusal},
-    grant::Grants,
-    host::{First, Host},
-    lane::Lane,
-    scope::Scope,
     server::{
         http::{Bounds, Hosts, Http},
         listen::{Door, Listeners, Most},
     },
-    tool::{Entry, Tool, Turn},
 };
 use tokio_util::sync::CancellationToken;
+use tools::tool::{Entry, Tool, Turn};
 
 use crate::common::{PATIENCE, Request, Scratch, Sign, Wire, eventually, refusal};
 

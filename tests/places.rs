@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
+use auth::{Caller, Method};
+use facts::host::{First, Host};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::{
+    grant::Grants,
+    scope::{Action, Scope},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use systemmanager_mcp::{
     audit::{Audit, Sink},
-    auth::{Caller, Method},
-    failure::Failure,
     gate::{Answer, Call, Gate, Limits, Listed, Refusal},
-    grant::Grants,
-    host::{First, Host},
-    lane::Lane,
-    scope::{Action, Scope},
-    tool::{Acting, Aim, Entry, Tool, Turn},
 };
+use tools::tool::{Acting, Aim, Entry, Tool, Turn};
 
 use crate::common::{PATIENCE, Scratch, Sign};
 

@@ -8,21 +8,20 @@ use std::{
     time::Duration,
 };
 
+use auth::Caller;
+use facts::host::{First, Host};
+use kernel::failure::Failure;
+use lanes::lane::{Lane, Room};
+use rights::{grant::Grants, scope::Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use systemmanager_mcp::{
     audit::{Audit, Sink},
-    auth::Caller,
-    failure::Failure,
     gate::{Answer, Call, Gate, Limits, Refusal},
-    grant::Grants,
-    host::{First, Host},
-    lane::{Lane, Room},
-    scope::Scope,
-    tool::{Entry, Tool, Turn},
 };
 use tokio::sync::{Barrier, Semaphore};
+use tools::tool::{Entry, Tool, Turn};
 
 use crate::common::{PATIENCE, Scratch};
 

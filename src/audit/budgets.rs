@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Decision, FAILURES, REFUSALS, Record, line::since_epoch};
-use crate::auth::Caller;
+use auth::Caller;
 
 /// The shortest time between two counts of the same kind and caller.
 const SUMMARY: Duration = Duration::from_secs(60);
@@ -179,7 +179,8 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::Refusal, grant::Grants};
+    use auth::Refusal;
+    use rights::grant::Grants;
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)

@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use super::{AuditError, KEPT};
-use crate::auth::store;
+use auth::store;
 
 /// How often to look whether the path still leads to the directory that is held. It is looked at before a rotation as well.
 const LOOK: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 use super::{AuditError, Client, Outcome, Record, RequestId, budgets::Count};
-use crate::failure::Failure;
+use kernel::failure::Failure;
 
 const LABEL: usize = 64;
 const TEXT: usize = 256;

@@ -15,7 +15,7 @@ use super::{
     file::{LogFile, write_all},
     line::Line,
 };
-use crate::auth::token;
+use auth::token;
 
 /// Which of the two files a record belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,12 +235,10 @@ mod tests {
     use serde_json::{Map, Value};
 
     use super::*;
-    use crate::{
-        audit::{ACTIONS, Client, FILE_NAME, KEPT, Outcome, REFUSALS, RequestId, line::misleads},
-        auth::{Caller, Refusal},
-        failure::Failure,
-        grant::Grants,
-    };
+    use crate::audit::{ACTIONS, Client, FILE_NAME, KEPT, Outcome, REFUSALS, RequestId, line::misleads};
+    use auth::{Caller, Refusal};
+    use kernel::failure::Failure;
+    use rights::grant::Grants;
 
     struct Scratch(PathBuf);
 

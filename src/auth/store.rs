@@ -28,7 +28,8 @@ use super::{
     token::{self, Token},
     trusted::{self, Doubt, Whom},
 };
-use crate::{failure::Failure, grant::Grants};
+use kernel::failure::Failure;
+use rights::grant::Grants;
 
 /// The token file's name in the state directory.
 pub const FILE_NAME: &str = "tokens.ron";
@@ -465,7 +466,7 @@ impl Store {
 }
 
 /// Gives a file that root just made to the owner of its directory: root writes state that a service without rights reads.
-pub(crate) fn give_to_owner(made: &OwnedFd, directory: &Stat) -> io::Result<()> {
+pub fn give_to_owner(made: &OwnedFd, directory: &Stat) -> io::Result<()> {
     if rustix::process::geteuid().is_root() {
         let (uid, gid) = (rustix::fs::Uid::from_raw(directory.st_uid), rustix::fs::Gid::from_raw(directory.st_gid));
         rustix::fs::fchown(made, Some(uid), Some(gid))?;
@@ -512,7 +513,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::scope::Scope;
+    use rights::scope::Scope;
 
     /// A directory of the test's own, removed with it.
     struct Scratch(PathBuf);

@@ -9,7 +9,7 @@ use std::fmt;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::failure::Failure;
+use kernel::failure::Failure;
 
 const PREFIX: &str = "smcp_";
 const ID: usize = 8;

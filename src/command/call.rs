@@ -8,15 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, end, machinery::Machinery, say};
 use crate::{
-    auth::Caller,
     config::{DEFAULT_FILE, Environment, Settings, Source},
     gate::{Call, Refusal},
+};
+use auth::Caller;
+use facts::host::First;
+use rights::{
     grant::{Grant, Grants},
-    host::First,
     scope::Scope,
-    text,
+};
+use tools::{
+    TOOLS,
     tool::{Entry, Step},
-    tools::TOOLS,
 };
 
 /// Calls `tool` with `arguments`.
@@ -40,7 +43,7 @@ pub(super) async fn run(
     let result = loop {
         tokio::select! {
             result = &mut calling => break result,
-            Some(step) = told.recv() => super::complain(&text::clean(&text::redact_line(&step.words), 200)),
+            Some(step) = told.recv() => super::complain(&redact::clean(&redact::redact_line(&step.words), 200)),
         }
     };
     // what acts is brought to its end, also when it was interrupted: the task would go with the process

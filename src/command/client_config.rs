@@ -4,7 +4,9 @@ use std::{io::IsTerminal, net::SocketAddr};
 
 use serde_json::json;
 
-use crate::{auth::token::Token, config::Tokens, grant::Grants};
+use crate::config::Tokens;
+use auth::token::Token;
+use rights::grant::Grants;
 
 /// The greeting of a trial. Its token is shown to a terminal only: a container's log can be read by others.
 pub(super) fn greeting(address: SocketAddr, grants: &Grants, token: &Token, tokens: &Tokens) -> String {

@@ -15,7 +15,8 @@ use rustix::net::{
 };
 
 use super::Error;
-use crate::{config::Environment, text::clean};
+use crate::config::Environment;
+use redact::clean;
 
 /// The socket's name in the server's runtime directory, or where there is none, in its state directory.
 pub(super) const NAME: &str = "control.sock";

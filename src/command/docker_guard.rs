@@ -10,9 +10,9 @@ use crate::{
     audit::{Audit, Sink},
     config::Level,
     guard::{Guard, Settings},
-    jail::Trace,
     unix::{Access, Bound},
 };
+use jail::Trace;
 
 /// Guards.
 pub(super) async fn run(settings: Settings, listen: &Path, audit: &Sink) -> Result<(), Error> {

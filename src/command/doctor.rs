@@ -8,15 +8,17 @@ use rustix::process::{Resource, geteuid, getrlimit, getuid};
 use super::{Error, machinery, say};
 use crate::{
     audit::{self, Found, Sink},
-    auth::store::Store,
     config::{DEFAULT_FILE, Environment, Settings, Source, Tokens},
-    docker::{Docker, journal::Journal, presence::Presence},
-    failure::Failure,
-    gap::Reader,
-    host::{First, Host, Place},
-    jail::Jail,
     server::listen::Tls,
 };
+use auth::store::Store;
+use engine::{Docker, journal::Journal, presence::Presence};
+use facts::{
+    gap::Reader,
+    host::{First, Host, Place},
+};
+use jail::Jail;
+use kernel::failure::Failure;
 
 /// What was found out about one thing.
 enum Finding {

@@ -14,7 +14,7 @@ use std::{
 use tracing::{Metadata, callsite::Identifier};
 use tracing_subscriber::{filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{config::Level, text};
+use crate::config::Level;
 
 /// Lines that may wait to be written.
 const WAITING: usize = 1024;
@@ -37,7 +37,7 @@ pub(super) fn start(level: Level) {
         // the standard library's own would wait for the pipe, and some panics quote what they met
         std::panic::set_hook(Box::new(|panic| {
             let words = panic.to_string();
-            log.push(None, format!("{}\n", text::clean(&text::redact_line(&words), 500)).into_bytes());
+            log.push(None, format!("{}\n", redact::clean(&redact::redact_line(&words), 500)).into_bytes());
         }));
     }
 }

@@ -12,14 +12,14 @@ use super::Error;
 use crate::{
     audit::Audit,
     config::{self, Files, Settings},
-    docker::{self, Docker},
     gate::{Gate, Limits},
-    host::{First, Host, own_memory},
-    jail::{self, Jail, Own},
-    lane::{PerLane, Room},
-    root::read_own,
-    tools::TOOLS,
 };
+use engine::{self, Docker};
+use facts::host::{First, Host, own_memory};
+use jail::{self, Jail, Own};
+use kernel::root::read_own;
+use lanes::lane::{PerLane, Room};
+use tools::TOOLS;
 
 /// The machine behind its gate.
 pub(super) struct Machinery {
@@ -45,15 +45,15 @@ impl Machinery {
 /// The container that this program runs in, whatever machine it is to look at.
 pub(super) fn own_container() -> Option<String> {
     let read = |file: &str| read_own(file.as_ref(), 1 << 20).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    docker::own::container(
+    engine::own::container(
         &read("/proc/self/mountinfo").unwrap_or_default(),
         &read("/proc/self/cgroup").unwrap_or_default(),
     )
 }
 
 /// How the Engine is asked, and for what; never to act on this server's own container.
-pub(super) fn docker(docker: &docker::Settings, state_directory: &Path) -> docker::Settings {
-    docker::Settings { own: own_container(), state: Some(state_directory.to_owned()), ..docker.clone() }
+pub(super) fn docker(docker: &engine::Settings, state_directory: &Path) -> engine::Settings {
+    engine::Settings { own: own_container(), state: Some(state_directory.to_owned()), ..docker.clone() }
 }
 
 /// What callers may see of the machine's files, which is nothing of this server's own.
@@ -121,10 +121,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{
-        config::{Environment, Tokens},
-        lane::Lane,
-    };
+    use crate::config::{Environment, Tokens};
+    use lanes::lane::Lane;
 
     #[test]
     fn little_memory_is_shared_by_all_lanes_and_each_can_still_run_some_calls() {

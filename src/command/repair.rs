@@ -7,11 +7,11 @@ use std::{
 
 use crate::{
     audit::{Decision, Outcome, Record},
-    docker::{
-        journal::Entry,
-        update::{self, End},
-    },
     gate::Gate,
+};
+use engine::{
+    journal::Entry,
+    update::{self, End},
 };
 
 /// How often is looked while one may yet be ended, and while there is none.

@@ -20,14 +20,14 @@ use super::{
     say, systemd,
 };
 use crate::{
-    auth::{Auth, store::Store, token::Token},
     config::{self, Config, DEFAULT_FILE, Environment, Limits, Listener, Settings, Source, Tokens},
-    host::{First, most_held},
     server::{
         http::{Bounds, ENOUGH, Hosts, Http},
         listen::{BACKLOG, Door, Listeners, Most, Tls},
     },
 };
+use auth::{Auth, store::Store, token::Token};
+use facts::host::{First, most_held};
 
 use reload::{Running, TokenReader};
 use watch::Watched;

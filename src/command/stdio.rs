@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, end, machinery::Machinery, repair::repair_forever};
 use crate::{
-    auth::Caller,
     config::{DEFAULT_FILE, Environment, Settings, Source},
-    grant::Grants,
-    host::First,
     server::{Server, pipe::Pipe},
 };
+use auth::Caller;
+use facts::host::First;
+use rights::grant::Grants;
 
 /// How long a call that acts may go on when its client is gone.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);

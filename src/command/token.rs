@@ -16,15 +16,13 @@ use super::{
     control::{self, Answer, TOKENS},
     say,
 };
-use crate::{
-    auth::{
-        store::{Store, Wanted},
-        token::Token,
-        trusted::{self, Whom},
-    },
-    grant::{self, Grant},
-    root::read_own,
+use auth::{
+    store::{Store, Wanted},
+    token::Token,
+    trusted::{self, Whom},
 };
+use kernel::root::read_own;
+use rights::grant::{self, Grant};
 
 /// Makes a token and prints it, the only time it can be seen. A running server accepts it before that.
 pub(super) fn new(file: &Path, places: &[PathBuf], wanted: Wanted) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! `tools`: every tool there is, for a terminal or for the README.
 
 use super::{Error, say};
-use crate::tools::TOOLS;
+use tools::TOOLS;
 
 /// Lists them.
 pub(super) fn run(markdown: bool) -> Result<(), Error> {

@@ -7,15 +7,13 @@ use super::{
     key::{At, Wrong, entry, section},
     value::{As, FromText},
 };
-use crate::{
-    docker::{
-        Settings, Socket,
-        allow::{Rule, Rules},
-        policy,
-        registries::{Registries, Registry},
-    },
-    scope::{Scope, Targets},
+use engine::{
+    Settings, Socket,
+    allow::{Rule, Rules},
+    policy,
+    registries::{Registries, Registry},
 };
+use rights::scope::{Scope, Targets};
 
 section! {
     /// Whether Docker is left alone, whatever the other keys say. Default: false.

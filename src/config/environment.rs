@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::docker::Socket;
+use engine::Socket;
 
 /// The program's name, as directories of its own are called.
 const NAME: &str = "systemmanager-mcp";

@@ -8,10 +8,8 @@ use super::{
     key::{At, Wrong, entry, section},
     value::{As, FromText},
 };
-use crate::{
-    grant::absolute,
-    jail::{Access, Allowed, Deny},
-};
+use jail::{Access, Allowed, Deny};
+use rights::grant::absolute;
 
 section! {
     /// The directories whose files callers with files:read may see: below each of them everything, but nothing that leads out of it. What may be

@@ -7,7 +7,7 @@ use super::{
     Settings, Sink, Tokens,
     key::{At, Wrong},
 };
-use crate::jail::{Access, Trace};
+use jail::{Access, Trace};
 
 const BINDS: At = At { section: Some("docker"), key: "binds" };
 const DIRECTORIES: At = At { section: Some("files"), key: "directories" };

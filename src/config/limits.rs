@@ -11,7 +11,7 @@ use super::{
     key::section,
     value::{Number, UpTo},
 };
-use crate::lane::{Lane, PerLane, Room, Spec};
+use lanes::lane::{Lane, PerLane, Room, Spec};
 
 section! {
     /// Calls run in lanes. Each lane has places and threads of its own, so that calls which hang or flood one lane stop no other. `running`: calls

@@ -3,10 +3,8 @@
 use std::{cmp::Reverse, path::Path};
 
 use super::{Files, Settings};
-use crate::{
-    docker::{self, Socket, allow::Rules},
-    jail::{Access, Allowed, Deny, Trace},
-};
+use engine::{self, Socket, allow::Rules};
+use jail::{Access, Allowed, Deny, Trace};
 
 impl Settings {
     /// These settings without what `new` takes away of them. Only what callers can reach is looked at: Docker, files, and by which names
@@ -66,9 +64,9 @@ fn common(old: &[String], new: &[String], covers: impl Fn(&str, &str) -> bool) -
 }
 
 /// Of an Engine that is to be asked elsewhere, the socket stays: the other one is given, and that it is another is not known.
-fn docker(old: &docker::Settings, new: &docker::Settings) -> docker::Settings {
+fn docker(old: &engine::Settings, new: &engine::Settings) -> engine::Settings {
     let more = new.allow.0.iter().filter(|rule| !old.allow.0.contains(rule));
-    docker::Settings {
+    engine::Settings {
         socket: if new.socket == Socket::None { Socket::None } else { old.socket.clone() },
         // each has to permit
         allow: Rules(old.allow.0.iter().chain(more).cloned().collect()),

@@ -10,10 +10,8 @@ use super::{
     reading::{bytes_of, keys_of},
     value::As,
 };
-use crate::{
-    audit::{self, Sink},
-    auth::store,
-};
+use crate::audit::{self, Sink};
+use auth::store;
 
 section! {
     /// Where the program keeps what it must remember; container_update needs to write there. Default: None, which is

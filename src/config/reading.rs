@@ -9,7 +9,7 @@ use serde::{
 };
 
 use super::fault;
-use crate::root::read_own;
+use kernel::root::read_own;
 
 /// More keys than this in one pair of parentheses are no configuration.
 const MOST_KEYS: usize = 200;

@@ -16,7 +16,7 @@ use super::{
     web::{Host, Origin},
     written::Written,
 };
-use crate::docker::registries::Registry;
+use engine::registries::Registry;
 
 /// What may stand behind a key.
 #[derive(Clone, Debug)]

@@ -1,10 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{
-    jail::{Access, Allowed},
-    lane::Lane,
-};
+use jail::{Access, Allowed};
+use lanes::lane::Lane;
 
 const EXAMPLE: &str = include_str!("../../images/config.example.ron");
 
@@ -44,7 +42,7 @@ fn all_that_is_wrong_is_told_at_once() {
     assert!(
         Settings::parse(format!("({})", "a: 1,".repeat(50_000)).as_bytes(), &environment()).unwrap_err().len() == 1
     );
-    assert_eq!(read("(docker: (off: true, socket: \"/s\"))").unwrap().docker.socket, crate::docker::Socket::None);
+    assert_eq!(read("(docker: (off: true, socket: \"/s\"))").unwrap().docker.socket, engine::Socket::None);
 }
 
 #[test]

@@ -10,12 +10,10 @@ use super::{
     web::Host,
     written::Written,
 };
-use crate::{
-    audit::{self, Sink},
-    docker::{self, Socket},
-    grant::Grants,
-    jail::Allowed,
-};
+use crate::audit::{self, Sink};
+use engine::{self, Socket};
+use jail::Allowed;
+use rights::grant::Grants;
 
 /// What the command line says instead of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,12 +81,12 @@ impl Settings {
             grants: flags.grants.clone().unwrap_or_else(Grants::usual),
             audit,
             limits: limits.meaning(),
-            docker: docker::Settings {
+            docker: engine::Settings {
                 socket: match &flags.docker {
                     Some(socket) => Socket::At(absolute(socket)?),
                     None => environment.docker_socket(),
                 },
-                ..docker::Settings::default()
+                ..engine::Settings::default()
             },
             files: match flags.files.as_slice() {
                 [] => Files::of_trial(),
@@ -105,10 +103,8 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::Directory,
-        jail::{Access, Deny},
-    };
+    use crate::config::Directory;
+    use jail::{Access, Deny};
 
     fn environment() -> Environment {
         Environment { state_directory: Some("/state:/other".into()), ..Environment::default() }

@@ -9,7 +9,8 @@ use super::{
     reading::{LineColumn, Misread, Raw, keys_of},
     web,
 };
-use crate::{audit::Sink, grant::Grants};
+use crate::audit::Sink;
+use rights::grant::Grants;
 
 /// How the keys of a section stand in the file: at its top, or in parentheses behind the section's name.
 macro_rules! name {

@@ -1,6 +1,7 @@
 //! Who owns what: names of users.
 
-use crate::{gap::Reader, proc::passwd::Passwd};
+use crate::gap::Reader;
+use kernel::proc::passwd::Passwd;
 
 /// The machine's own users; none, where the file is not there. Other sources of users (LDAP and so on) are not asked.
 pub fn users(reader: &Reader<'_>) -> Passwd {

@@ -6,11 +6,8 @@ use std::{
 };
 
 use super::{lines, routes::Connected};
-use crate::{
-    gap::Reader,
-    host::Machine,
-    proc::{fib_trie::Leaves, if_inet6, rtnetlink},
-};
+use crate::{gap::Reader, host::Machine};
+use kernel::proc::{fib_trie::Leaves, if_inet6, rtnetlink};
 
 /// The machine's addresses, by interface.
 #[derive(Debug, Default)]
@@ -147,7 +144,7 @@ pub fn is_given(address: &rtnetlink::Address) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{
+    use crate::{
         routes::{self, Wanted},
         tree::Tree,
     };

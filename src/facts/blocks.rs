@@ -10,8 +10,8 @@ use crate::{
     exposition::{Column, Exposition, Kind as Figure},
     gap::Reader,
     host::Window,
-    proc::diskstats::{Disk, Operations},
 };
+use kernel::proc::diskstats::{Disk, Operations};
 
 /// A whole block device; partitions are part of theirs.
 #[derive(Clone, Debug, PartialEq)]
@@ -535,7 +535,8 @@ mod tests {
     }
 
     use super::*;
-    use crate::{facts::tree::Tree, proc::diskstats};
+    use crate::tree::Tree;
+    use kernel::proc::diskstats;
 
     fn disks(text: &str) -> Vec<Disk> {
         diskstats::parse(text).0

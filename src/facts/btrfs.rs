@@ -4,8 +4,8 @@ use super::{Seen, problem::Problems};
 use crate::{
     exposition::{Exposition, Kind},
     gap::Reader,
-    proc::btrfs_error_stats::BtrfsErrorStats,
 };
+use kernel::proc::btrfs_error_stats::BtrfsErrorStats;
 
 const DIRECTORY: &str = "sys/fs/btrfs";
 
@@ -177,7 +177,7 @@ fn words(errors: BtrfsErrorStats) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tree::Tree;
+    use crate::tree::Tree;
 
     const NONE: &str = "write_errs 0\nread_errs 0\nflush_errs 0\ncorruption_errs 0\ngeneration_errs 0\n";
 

@@ -1,6 +1,6 @@
 //! How a process was called, without the secrets in it.
 
-use crate::{proc::pid_cmdline, text};
+use kernel::proc::pid_cmdline;
 
 /// How much of a command line is looked at, in bytes.
 pub const LONGEST: usize = 64 << 10;
@@ -11,7 +11,7 @@ pub fn command(arguments: &[u8], name: &str) -> String {
     if arguments.is_empty() {
         return format!("[{name}]");
     }
-    text::redact_arguments(&arguments)
+    redact::redact_arguments(&arguments)
 }
 
 /// `text` in at most so many characters, the last of which says that there was more.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    docker::model::Summary,
     exposition::{Column, Exposition, Kind},
     host::{Machine, Meter, Totals},
 };
+use engine::model::Summary;
 
 /// What is told of each that runs.
 const COLUMNS: &[Column<Totals>] = &[

@@ -167,7 +167,7 @@ pub fn watch(machine: &Machine, reader: &Reader<'_>, problems: &mut Problems) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tree::Tree;
+    use crate::tree::Tree;
 
     fn said(files: &[(&str, &str)]) -> Vec<(Severity, String)> {
         let tree = Tree::new(&[("sys/devices/system/edac/mc/power/runtime_status", "")]);

@@ -22,8 +22,8 @@ use crate::{
     exposition::{Column, Exposition, Kind as Figure},
     gap::Reader,
     host::{Machine, Statfs},
-    proc::mountinfo::{Mount, has},
 };
+use kernel::proc::mountinfo::{Mount, has};
 
 /// Filesystems that may not answer are asked this many at a time, so that several dead servers cost one wait.
 const AT_ONCE: usize = 16;
@@ -595,10 +595,10 @@ pub(super) fn lossy(bytes: &[u8]) -> String {
 pub(super) mod tests {
     use super::*;
     use crate::{
-        facts::tree::Tree,
         host::{First, Host},
-        proc::mountinfo,
+        tree::Tree,
     };
+    use kernel::proc::mountinfo;
 
     fn mount(line: &str) -> Mount {
         mountinfo::parse(line.as_bytes()).0.remove(0)
@@ -663,7 +663,7 @@ pub(super) mod tests {
     }
 
     /// The filesystems of a table, each with the bytes that it has and that are free.
-    pub(in crate::facts) fn filesystems(table: &[(&str, u64, u64)]) -> Filesystems {
+    pub(crate) fn filesystems(table: &[(&str, u64, u64)]) -> Filesystems {
         let text: String = table.iter().map(|(line, ..)| format!("{line}\n")).collect();
         let mounts = Mounts::of(mountinfo::parse(text.as_bytes()).0, true);
         let all = mounts.filesystems.into_iter().zip(table);
@@ -673,7 +673,7 @@ pub(super) mod tests {
         Filesystems { all: all.collect(), ..Filesystems::default() }
     }
 
-    pub(in crate::facts) fn said(filesystems: &Filesystems) -> Vec<(Severity, String)> {
+    pub(crate) fn said(filesystems: &Filesystems) -> Vec<(Severity, String)> {
         let mut problems = Problems::default();
         filesystems.problems(&mut problems);
         problems.sorted().into_iter().map(|problem| (problem.severity, problem.what)).collect()

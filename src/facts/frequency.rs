@@ -6,8 +6,8 @@ use super::{Seen, topology};
 use crate::{
     exposition::{Exposition, Kind},
     gap::Reader,
-    proc::cpuinfo::Cpuinfo,
 };
+use kernel::proc::cpuinfo::Cpuinfo;
 
 /// Of all CPUs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,7 +97,7 @@ pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tree::Tree;
+    use crate::tree::Tree;
 
     #[test]
     fn cpus_of_several_speeds_are_told_together() {

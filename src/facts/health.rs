@@ -86,7 +86,7 @@ fn f2fs(reader: &Reader<'_>, device: &str) -> Option<Health> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tree::Tree;
+    use crate::tree::Tree;
 
     #[test]
     fn ext4_counts_and_f2fs_is_marked() {

@@ -262,7 +262,7 @@ pub(super) fn celsius(milli: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{facts::tree::Tree, gap::Gaps};
+    use crate::{gap::Gaps, tree::Tree};
 
     fn found(chip: &str, files: &[(&str, &str)]) -> (Vec<(Severity, String)>, Gaps) {
         let tree = Tree::new(&[("sys/class/hwmon/hwmon2/name", chip)]);

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     exposition::{Column, Exposition, Kind, Value},
     gap::Reader,
-    proc::net_dev,
 };
+use kernel::proc::net_dev;
 use outer::Link;
 
 /// The interfaces that `/proc/net/dev` counts, and what sysfs says of them: nothing, where it is missing or shows those of another network
@@ -430,7 +430,7 @@ fn speed(megabits: Option<i64>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{addresses, tree::Tree};
+    use crate::{addresses, tree::Tree};
 
     #[test]
     fn unknown_speeds_are_no_speeds() {

@@ -4,7 +4,8 @@ use super::{
     Seen,
     problem::{Problems, Severity, percent},
 };
-use crate::{exposition::Exposition, gap::Reader, host::Machine, proc::loadavg::Loadavg};
+use crate::{exposition::Exposition, gap::Reader, host::Machine};
+use kernel::proc::loadavg::Loadavg;
 
 /// A table is nearly full from here on.
 const NEARLY: f64 = 0.90;
@@ -115,7 +116,7 @@ fn cgroup(reader: &Reader<'_>) -> Option<Limit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{facts::problem::Problem, gap::Gaps};
+    use crate::{gap::Gaps, problem::Problem};
 
     #[expect(clippy::disallowed_methods, reason = "makes the tree to be read")]
     fn look(name: &str, files: &[(&str, &str)]) -> (Vec<Problem>, Gaps) {

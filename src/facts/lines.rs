@@ -1,6 +1,7 @@
 //! A kernel table of any length, read line by line: a full BGP table has a million.
 
-use crate::{failure::Failure, gap::Reader, proc::Position};
+use crate::gap::Reader;
+use kernel::{failure::Failure, proc::Position};
 
 /// How far a table was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,10 +11,10 @@ use crate::{
     exposition::{Exposition, Kind},
     gap::Reader,
     host::{Place, Sample, Whose, Window},
-    proc::{
-        arcstats::Arcstats,
-        meminfo::{Meminfo, Size},
-    },
+};
+use kernel::proc::{
+    arcstats::Arcstats,
+    meminfo::{Meminfo, Size},
 };
 
 /// Sizes are in bytes. `None`: the kernel does not say, or says what makes no sense.
@@ -243,7 +243,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::proc::{cgroup::MemoryEvents, vmstat::Vmstat};
+    use kernel::proc::{cgroup::MemoryEvents, vmstat::Vmstat};
 
     const GIB: u64 = 1 << 30;
 

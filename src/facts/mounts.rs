@@ -2,9 +2,9 @@
 
 use std::{cmp::Ordering, collections::HashMap};
 
-use crate::{
+use crate::gap::Reader;
+use kernel::{
     failure::Failure,
-    gap::Reader,
     proc::{
         Malformed,
         mountinfo::{Line, Lines, Mount},
@@ -432,7 +432,8 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::{facts::tree::Tree, gap::Gaps, proc::mountinfo};
+    use crate::{gap::Gaps, tree::Tree};
+    use kernel::proc::mountinfo;
 
     thread_local! {
         pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };

@@ -1,10 +1,8 @@
 //! Counters of the network's protocols.
 
 use super::Seen;
-use crate::{
-    exposition::{Exposition, Kind},
-    proc::{Malformed, netstat, nf_conntrack, snmp},
-};
+use crate::exposition::{Exposition, Kind};
+use kernel::proc::{Malformed, netstat, nf_conntrack, snmp};
 
 /// The counters of `/proc/net/snmp`, `netstat` and `snmp6` under the kernel's names, and what the tracking of connections counts.
 pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {

@@ -10,8 +10,8 @@ use crate::{
     exposition::{Exposition, Kind},
     gap::Reader,
     host::{Machine, Place, Whose},
-    proc::{os_release::OsRelease, stat::Stat, uptime::Uptime},
 };
+use kernel::proc::{os_release::OsRelease, stat::Stat, uptime::Uptime};
 
 /// The operating system, as os-release(5) names it.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -1,10 +1,8 @@
 //! How much time was lost waiting for CPU, memory, disks and interrupts.
 
 use super::Seen;
-use crate::{
-    exposition::Exposition,
-    proc::pressure::{Pressure, Stall},
-};
+use crate::exposition::Exposition;
+use kernel::proc::pressure::{Pressure, Stall};
 
 /// The seconds lost since the start. Without `some` for the CPU the kernel does not count them, or it is switched off.
 pub fn expose(seen: &Seen<'_>, page: &mut Exposition) {

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     exposition::{Column, Exposition, Kind},
     gap::Reader,
-    proc::mdstat::{self, ArrayState, Progress, Sync},
 };
+use kernel::proc::mdstat::{self, ArrayState, Progress, Sync};
 
 /// An array.
 #[derive(Clone, Debug, PartialEq)]
@@ -341,7 +341,7 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tree::Tree;
+    use crate::tree::Tree;
 
     fn said(mdstat: &str, files: &[(&str, &str)]) -> Vec<(Severity, String)> {
         let tree = Tree::new(&[&[("proc/mdstat", mdstat)], files].concat());

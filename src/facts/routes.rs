@@ -6,10 +6,8 @@ use std::{
 };
 
 use super::lines::{self, Extent};
-use crate::{
-    gap::Reader,
-    proc::{ipv6_route, route},
-};
+use crate::gap::Reader;
+use kernel::proc::{ipv6_route, route};
 
 const RTF_UP: u32 = 0x0001;
 const RTF_REJECT: u32 = 0x0200;
@@ -173,7 +171,7 @@ fn is_main(route: &ipv6_route::Route<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{facts::tree::Tree, gap::Why};
+    use crate::{gap::Why, tree::Tree};
 
     const HEADING: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
     const ALL: Wanted<'static> = Wanted { interface: None, most: 100 };

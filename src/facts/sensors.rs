@@ -244,7 +244,7 @@ impl Sensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tree::Tree;
+    use crate::tree::Tree;
 
     #[test]
     fn files_have_kind_number_and_end() {

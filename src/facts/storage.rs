@@ -103,7 +103,7 @@ fn numbers(window: &Window) -> HashMap<&str, (u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::filesystems::tests::filesystems;
+    use crate::filesystems::tests::filesystems;
 
     /// A btrfs of two devices, of which only one is there.
     fn degraded(uuid: &str, block: &str) -> Btrfs {

@@ -154,7 +154,7 @@ fn fullness(used: f64, left: Option<u64>) -> Option<Severity> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::filesystems::tests::{filesystems, said};
+    use crate::filesystems::tests::{filesystems, said};
 
     const GIB: u64 = 1 << 30;
 

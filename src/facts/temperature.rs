@@ -52,7 +52,7 @@ fn package(sensors: &[(String, i64)]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tree::Tree;
+    use crate::tree::Tree;
 
     #[test]
     fn the_package_speaks_for_its_cores_and_the_die_before_the_fan() {

@@ -103,7 +103,7 @@ fn too_hot(reader: &Reader<'_>, zone: &str, chips: &[String]) -> Option<(Severit
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tree::Tree;
+    use crate::tree::Tree;
 
     fn said(kind: &str, temp: &str, trips: &[(&str, &str)], more: &[(&str, &str)]) -> Vec<(Severity, String)> {
         let tree = Tree::new(more);

@@ -55,7 +55,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{facts::tree::Tree, host::Sample};
+    use crate::{host::Sample, tree::Tree};
 
     #[test]
     fn what_happened_since_boot_is_no_problem_and_what_happens_now_is() {

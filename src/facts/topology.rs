@@ -9,10 +9,10 @@ use super::{
 use crate::{
     exposition::{Exposition, Kind},
     gap::Reader,
-    proc::{
-        cpuinfo::{Cpuinfo, Lines},
-        cpulist,
-    },
+};
+use kernel::proc::{
+    cpuinfo::{Cpuinfo, Lines},
+    cpulist,
 };
 
 /// How the CPUs are arranged.
@@ -182,7 +182,7 @@ fn is_numbered(name: &str, kind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tree::Tree;
+    use crate::tree::Tree;
 
     /// Names of files, and what stands in them for one CPU after the other.
     type Files<'a> = &'a [(&'static str, &'static [&'static str])];

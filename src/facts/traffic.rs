@@ -4,8 +4,8 @@ use super::{addresses, interfaces::Interfaces};
 use crate::{
     gap::Reader,
     host::{Machine, Window},
-    proc::net_dev,
 };
+use kernel::proc::net_dev;
 
 /// Each byte is counted once, however many interfaces it passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -38,7 +38,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::facts::tree::Tree;
+    use crate::tree::Tree;
 
     /// What passed in ten seconds, received and sent, by the interfaces of two readings.
     fn passed(before: &str, now: &str) -> (Option<f64>, Option<f64>) {

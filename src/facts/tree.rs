@@ -17,8 +17,8 @@ use crate::{
     exposition::Exposition,
     gap::{Gaps, Reader},
     host::{First, Host, Machine, Sample},
-    root::Root,
 };
+use kernel::root::Root;
 
 /// Gone when dropped.
 pub(crate) struct Tree(PathBuf);

@@ -75,7 +75,7 @@ pub fn watch(machine: &Machine, reader: &Reader<'_>, problems: &mut Problems) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{problem::Severity, tree::Tree};
+    use crate::{problem::Severity, tree::Tree};
 
     const FIRMWARE: &str = "sys/bus/platform/drivers/raspberrypi-firmware/soc:firmware/get_throttled";
 

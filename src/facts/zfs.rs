@@ -3,8 +3,10 @@
 use super::{Seen, problem::Problems};
 use crate::{
     exposition::{Exposition, Kind},
-    failure::Failure,
     gap::Reader,
+};
+use kernel::{
+    failure::Failure,
     proc::{arcstats, zpool_state::ZpoolState},
 };
 
@@ -91,7 +93,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tree::Tree;
+    use crate::tree::Tree;
 
     #[test]
     fn every_state_but_online_is_a_problem() {

@@ -9,11 +9,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    exposition::{Exposition, Kind},
-    failure::Failure,
-    tool::Entry,
-};
+use facts::exposition::{Exposition, Kind};
+use kernel::failure::Failure;
+use tools::tool::Entry;
 
 /// How a call can end: well, or with one of the kinds of failure.
 const OUTCOMES: usize = Failure::KINDS.len() + 1;
@@ -140,7 +138,7 @@ impl Count {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::TOOLS;
+    use tools::TOOLS;
 
     #[test]
     fn calls_are_counted_by_tool_outcome_and_time() {
@@ -173,7 +171,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_failure_has_its_count() {
-        let (_, kinds) = include_str!("../failure.rs").split_once("pub fn kind(").unwrap();
+        let (_, kinds) = include_str!("../kernel/failure.rs").split_once("pub fn kind(").unwrap();
         let (kinds, _) = kinds.split_once("/// Every word").unwrap();
         let given: std::collections::BTreeSet<&str> = kinds.split('"').skip(1).step_by(2).collect();
         assert_eq!(given, Failure::KINDS.into_iter().collect());

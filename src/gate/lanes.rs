@@ -3,15 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use super::places::{Now, Places};
-use crate::{
-    auth::Caller,
+use auth::Caller;
+use facts::exposition::{Column, Exposition, Kind};
+use kernel::failure::Failure;
+use lanes::{
     bucket::Buckets,
-    exposition::{Column, Exposition, Kind},
-    failure::Failure,
     lane::{Lane, PerLane, Room},
     threads::Threads,
-    tool::Seat,
 };
+use tools::tool::Seat;
 
 /// How full a lane is, on the page for Prometheus.
 const COLUMNS: &[Column<Now>] = &[
@@ -73,7 +73,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::tools::TOOLS;
+    use tools::TOOLS;
 
     #[test]
     fn tools_that_ask_different_things_share_no_lane_that_can_hang() {

@@ -8,12 +8,10 @@ use std::{
 use bytes::Bytes;
 use rmcp::model::Tool;
 
-use crate::{
-    failure::Failure,
-    grant::{Grants, Powers},
-    lane::Lane,
-    tool::Entry,
-};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::grant::{Grants, Powers};
+use tools::tool::Entry;
 
 /// Where it is made.
 pub(super) const LANE: Lane = Lane::List;
@@ -61,7 +59,7 @@ impl Lists {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::TOOLS;
+    use tools::TOOLS;
 
     #[test]
     fn a_list_is_written_once_for_each_set_of_actions() {

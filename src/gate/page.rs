@@ -9,18 +9,15 @@ use std::{
 use bytes::Bytes;
 
 use super::{Call, Called, Gate, Refusal, late, unpanicked};
-use crate::{
-    docker::model::Summary,
+use engine::model::Summary;
+use facts::{
     exposition::{Exposition, Kind},
-    facts,
-    failure::Failure,
     host::Machine,
-    lane::Lane,
-    proc::pid_stat::PidStat,
-    root::read_own,
-    scope::Scope,
-    tool::Turn,
 };
+use kernel::{failure::Failure, proc::pid_stat::PidStat, root::read_own};
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use tools::tool::Turn;
 
 /// Where it is made.
 const LANE: Lane = Lane::Machine;

@@ -8,11 +8,9 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{
-    auth::{Caller, Method},
-    failure::Failure,
-    lane::{Room, Spec},
-};
+use auth::{Caller, Method};
+use kernel::failure::Failure;
+use lanes::lane::{Room, Spec};
 
 /// Whether a process that has this caller has no other: its share is all there is.
 pub(crate) fn is_only(caller: &Caller) -> bool {
@@ -264,7 +262,8 @@ fn share(is_only: bool, most: usize, parts: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{grant::Grants, lane::Lane};
+    use lanes::lane::Lane;
+    use rights::grant::Grants;
 
     const PATIENCE: Duration = Duration::from_secs(3600);
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::{failure::Failure, host::Host, text, tool::Entry};
+use facts::host::Host;
+use kernel::failure::Failure;
+use tools::tool::Entry;
 
 /// No form of an answer is ever longer, in tokens of o200k.
 const MOST_TOKENS: usize = 25_000;
@@ -58,8 +60,8 @@ pub(super) fn shape(tool: &Entry, host: &Host, report: Value) -> Result<Answer, 
     answer.extend(report);
     let mut structured = Value::Object(answer);
     round(&mut structured);
-    text::redact_value(&mut structured);
-    text::clean_value(&mut structured, LONGEST_STRING);
+    redact::redact_value(&mut structured);
+    redact::clean_value(&mut structured, LONGEST_STRING);
     bound(structured).ok_or_else(|| Failure::internal(format!("{}: the answer cannot be made short enough", tool.name)))
 }
 

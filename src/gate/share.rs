@@ -10,7 +10,8 @@ use rmcp::model::JsonObject;
 use tokio::sync::watch;
 
 use super::Answer;
-use crate::{failure::Failure, grant::Grants};
+use kernel::failure::Failure;
+use rights::grant::Grants;
 
 /// How long an answer is shared after it was read.
 const FRESH: Duration = Duration::from_millis(250);

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{Call, Refusal};
-use crate::docker::presence::GUARD;
+use engine::presence::GUARD;
 
 /// How long the other side may leave an answer unread.
 const READ_WITHIN: Duration = Duration::from_mins(1);

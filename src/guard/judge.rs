@@ -14,7 +14,7 @@ use super::{
     request::{is_id, is_image, is_name},
     table::{Body, LOOKED_UP, RENAME, STARTS},
 };
-use crate::docker::{
+use engine::{
     model::{Summary, mounts_of},
     policy,
     replace::{self, Replaced, Successor},

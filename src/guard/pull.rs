@@ -12,14 +12,12 @@ use hyper::body::{Body, Frame, Incoming};
 use serde_json::{Map, Value, json};
 
 use super::{Call, Refusal};
-use crate::{
-    docker::{
-        image::Reference,
-        pull::{Stage, told},
-        registries::Registries,
-    },
-    text::{clean, redact_line},
+use engine::{
+    image::Reference,
+    pull::{Stage, told},
+    registries::Registries,
 };
+use redact::{clean, redact_line};
 
 /// The longest line of an answer that is read, in bytes.
 const LONGEST_LINE: usize = 1 << 20;

@@ -7,10 +7,8 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::table::{Kind, PULL, Row, TABLE};
-use crate::{
-    docker::{image::Reference, replace::Replaced},
-    text::json,
-};
+use engine::{image::Reference, replace::Replaced};
+use text::json;
 
 /// The longest target, in bytes. Filters can be long.
 const LONGEST: usize = 8 << 10;

@@ -23,7 +23,8 @@ use super::{
     record::Record,
     rp_filter::Checks,
 };
-use crate::{auth::token, proc::rtnetlink::Change, root::Root};
+use auth::token;
+use kernel::{proc::rtnetlink::Change, root::Root};
 
 /// How long the host may take to give an address before one is asked for.
 const HOST_FIRST: Duration = Duration::from_secs(1);

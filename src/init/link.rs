@@ -1,15 +1,11 @@
 //! One interface, and the kernel asked about it and for it.
 
-use std::{io, net::IpAddr, time::Duration};
+use std::{io, net::IpAddr};
 
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
-    sockopt::{Timeout, set_socket_timeout},
-};
-
-use crate::{
-    host::{Kernel as _, Live},
-    proc::rtnetlink::{self, Change, End},
+use facts::host::{Kernel as _, Live};
+use kernel::{
+    netlink,
+    proc::rtnetlink::{self, Change},
     root::Root,
 };
 
@@ -42,16 +38,7 @@ impl Link {
 
     /// Asks for one change of it.
     pub(super) fn change(&self, change: Change) -> io::Result<()> {
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-        set_socket_timeout(&socket, Timeout::Recv, Some(Duration::from_secs(1)))?;
-        send(&socket, &rtnetlink::change(self.index, change, 1), SendFlags::empty())?;
-        let mut buffer = [0; 4096];
-        let (length, _) = recv(&socket, &mut buffer[..], RecvFlags::empty())?;
-        match rtnetlink::parse(&buffer[..length], 1).map_err(io::Error::other)?.end {
-            Some(End::Done) => Ok(()),
-            Some(End::Refused(errno)) => Err(io::Error::from_raw_os_error(errno)),
-            None => Err(io::Error::other("the kernel did not answer")),
-        }
+        netlink::Socket::open(None)?.change(&rtnetlink::change(self.index, change, 1))
     }
 
     /// Its IPv4 addresses.

@@ -8,7 +8,7 @@ use rustix::{
     mount::{MountFlags, mount},
 };
 
-use crate::{
+use kernel::{
     proc::{mountinfo, pid_cgroup::PidCgroup},
     root::read_own,
 };

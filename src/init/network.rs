@@ -3,11 +3,8 @@
 use std::{cell::RefCell, collections::BTreeMap, io, net::IpAddr, path::Path, rc::Rc};
 
 use super::{etc, lease, link::Link, record::Record, rp_filter::Checks};
-use crate::{
-    config::{Given, Init},
-    proc::rtnetlink::Change,
-    root::Root,
-};
+use crate::config::{Given, Init};
+use kernel::{proc::rtnetlink::Change, root::Root};
 
 /// `RTPROT_STATIC`.
 const STATIC: u8 = 4;

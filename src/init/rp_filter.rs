@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::etc;
-use crate::root::Root;
+use kernel::root::Root;
 
 /// What all clients have in common.
 pub(super) struct Checks {

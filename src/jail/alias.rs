@@ -18,7 +18,7 @@ use rustix::{
     fs::{Mode, OFlags, open},
 };
 
-use crate::proc::mountinfo::{self, Mount};
+use kernel::proc::mountinfo::{self, Mount};
 
 /// The longest table that is read, in bytes: some 300,000 mounts.
 const LONGEST: u64 = 64 << 20;

@@ -14,7 +14,8 @@ use rustix::{
 };
 
 use super::{Access, Allowed, Jail, entries::Entries, own::Inodes};
-use crate::{failure::Failure, text::quote_path};
+use kernel::failure::Failure;
+use text::quote_path;
 
 /// A file, a directory or, where one was asked for, a link or whatever else has the name; permitted, and not yet opened.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::text::unquote;
+use text::unquote;
 
 /// The longest path that the kernel takes, in bytes: PATH_MAX without its zero.
 const LONGEST: usize = 4095;

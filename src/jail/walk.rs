@@ -27,7 +27,7 @@ use super::{
     filesystem,
     own::Inodes,
 };
-use crate::failure::Failure;
+use kernel::failure::Failure;
 
 /// Directories kept open, the deepest ones.
 const OPEN: usize = 24;

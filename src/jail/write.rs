@@ -34,10 +34,8 @@ pub(super) use hold::Writers;
 pub use survey::{Below, survey};
 
 use super::{Found, Jail, Who, beneath, kind_name};
-use crate::{
-    failure::Failure,
-    text::{hex, quote, quote_path},
-};
+use kernel::failure::Failure;
+use text::{hex, quote, quote_path};
 
 /// Larger files are not hashed, in bytes.
 pub const MOST_HASHED: u64 = 64 << 20;

@@ -634,7 +634,7 @@ impl<S: AsyncWrite + Socket + Unpin> AsyncWrite for Watched<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::neighbourhood;
+    use auth::neighbourhood;
 
     const MOST: Most = Most { in_all: 100, per_peer: 4 };
     const HELD: usize = 1 << 20;

@@ -31,11 +31,8 @@ use ready::Readiness;
 use route::{Access, Route, wrong_method};
 
 use super::{Sender, Server, listen::Origin};
-use crate::{
-    auth::{self, Auth, Refusal},
-    config::Who,
-    gate::Gate,
-};
+use crate::{config::Who, gate::Gate};
+use auth::{Auth, Refusal};
 
 /// What is served, each by one file.
 const ROUTES: &[Route] = &[mcp::ROUTE, healthz::ROUTE, readyz::ROUTE, metrics::ROUTE];

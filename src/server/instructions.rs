@@ -1,10 +1,10 @@
 //! What an agent is told before it asks anything: of what it can see, and of nothing else.
 
-use crate::{
+use rights::{
     grant::{Grant, Grants},
     scope::Scope,
-    tool::Entry,
 };
+use tools::tool::Entry;
 
 /// What to do with tools that begin a group, in the order of the list.
 const BEGINNINGS: &[(&str, &str)] = &[
@@ -57,7 +57,7 @@ pub(super) fn of(tools: &[&Entry], grants: &Grants) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::TOOLS;
+    use tools::TOOLS;
 
     fn told(grants: &[&str]) -> String {
         let grants = Grants::new(grants.iter().map(|text| text.parse().unwrap()).collect()).unwrap();

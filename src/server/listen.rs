@@ -31,14 +31,12 @@ use super::{
     connections::{Busy, Connection, Connections, Socket, UNREAD, UNTAKEN, Watched, Writing},
     http::Http,
 };
-use crate::{
-    auth::{
-        neighbourhood,
-        trusted::{self, Whom},
-    },
-    config::{Listener, Service, Who},
-    root::read_own,
+use crate::config::{Listener, Service, Who};
+use auth::{
+    neighbourhood,
+    trusted::{self, Whom},
 };
+use kernel::root::read_own;
 
 pub use super::connections::Most;
 

@@ -25,8 +25,6 @@ use tokio::{
     sync::{Mutex, Notify},
 };
 
-use crate::text;
-
 /// The longest line that is read, in bytes.
 const LONGEST: usize = 4 << 20;
 

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, os::unix::ffi::OsStrExt as _, path::Path, str::Chars};
 
-use super::clean;
+use redact::clean;
 
 /// A name as it stands; in `$'…'`, as a shell takes it, where it has in it what cannot be shown or would not be seen: no name can pretend to be
 /// two rows, or another name.

@@ -261,7 +261,7 @@ mod tests {
         let mut dice = Dice(0x5eed);
         let letters: Vec<char> = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
         let random = (0..5_000).map(|_| letters[dice.below(letters.len())]).collect();
-        let program = include_str!("clean.rs").to_owned();
+        let program = include_str!("../redact/clean.rs").to_owned();
         for (name, text, most) in
             [("table", table, 1.5), ("log", log, 1.4), ("random", random, 1.2), ("program", program, 2.0)]
         {

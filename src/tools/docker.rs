@@ -20,7 +20,7 @@ pub(crate) mod stacks;
 mod state;
 pub(crate) mod volumes;
 
-use crate::{docker::model::Port, text};
+use engine::model::Port;
 
 /// The longest text of others that is looked at, in bytes.
 const LONGEST: usize = 4096;
@@ -31,7 +31,7 @@ fn told(text: &str, characters: usize) -> String {
     if text.len() > LONGEST {
         return too_long(text.len());
     }
-    let text = text::redact_line(&text::clean(text, usize::MAX)).into_owned();
+    let text = redact::redact_line(&redact::clean(text, usize::MAX)).into_owned();
     match text.char_indices().nth(characters) {
         None => text,
         Some(_) => text.chars().take(characters.saturating_sub(1)).chain(['…']).collect(),

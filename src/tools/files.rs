@@ -1,7 +1,6 @@
 //! The files that the operator allows callers to see: group `files`.
 
 mod change;
-mod content;
 pub(crate) mod directory;
 pub(crate) mod directory_create;
 pub(crate) mod directory_usage;
@@ -15,9 +14,5 @@ pub(crate) mod file_remove;
 pub(crate) mod file_write;
 mod left_out;
 mod patience;
-mod pattern;
-mod resume;
-#[cfg(test)]
-mod scratch;
 mod seen;
 mod stat;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::{docker::model::instant, failure::Failure};
+use engine::model::instant;
+use kernel::failure::Failure;
 
 /// The moment that `text` names: a time, or how long before `now`.
 pub(super) fn moment(argument: &str, text: &str, now: SystemTime) -> Result<SystemTime, Failure> {

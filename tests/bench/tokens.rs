@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
-use systemmanager_mcp::text::{render, tokens_at_most};
+use text::{render, tokens_at_most};
 
 fn tokens(text: &str) -> usize {
     tiktoken_rs::o200k_base_singleton().encode_ordinary(text).len()
@@ -154,7 +154,7 @@ fn overview() -> Value {
     })
 }
 
-/// Every table as what it would be without [`systemmanager_mcp::table`].
+/// Every table as what it would be without [`text::table`].
 fn objects(value: &Value) -> Value {
     match value {
         Value::Object(fields) if fields.contains_key("rows") => {

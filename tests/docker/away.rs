@@ -19,8 +19,8 @@ use std::{
     time::Duration,
 };
 
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use super::{Engine, answer, failure};
 use crate::common::{Key, Request, Scratch, Server, Setup, eventually, needs_root, refusal};

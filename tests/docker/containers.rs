@@ -16,8 +16,8 @@ use std::{
     time::Instant,
 };
 
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use super::{Container, Engine, IMAGE, answer, engines, failure, rows, seen};
 use crate::common::{Key, Request, Scratch, Server, Setup, eventually, words_of};

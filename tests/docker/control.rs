@@ -1,7 +1,7 @@
 //! container_control: the state follows, and the answer says so.
 
+use rights::scope::Scope;
 use serde_json::json;
-use systemmanager_mcp::scope::Scope;
 
 use super::{answer, engines, failure};
 use crate::common::{Request, eventually};

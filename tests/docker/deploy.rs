@@ -1,7 +1,7 @@
 //! container_run, container_remove and image_remove: made as asked, removed as asked, and nothing else.
 
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use super::{Engine, IMAGE, answer, engines, failure};
 use crate::common::Scratch;

@@ -17,8 +17,9 @@ use std::{
     time::Duration,
 };
 
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::{guard::Call, scope::Scope};
+use systemmanager_mcp::guard::Call;
 
 use super::{Engine, IMAGE, answer, engines, failure};
 use crate::common::{Key, PATIENCE, Program, Request, Scratch, Setup, eventually, needs_root, words};
@@ -876,8 +877,8 @@ fn a_new_container_of_another_image_than_was_judged_is_removed_again() {
     let image = |id: &str, tag: &str| json!({ "Id": format!("sha256:{id}"), "RepoTags": [tag], "Config": {} });
     let old = privileged(ID, "web", "01", "corp/web:1");
     let (own, next, evil) = (image("01", "corp/web:1"), image("02", "corp/web:2"), image("03", "evil/web:2"));
-    let replaced = systemmanager_mcp::docker::replace::Replaced::new("web", ID);
-    let body = systemmanager_mcp::docker::replace::recreate(&old, &own, &next, "corp/web:2").create;
+    let replaced = engine::replace::Replaced::new("web", ID);
+    let body = engine::replace::recreate(&old, &own, &next, "corp/web:2").create;
     // what the Engine makes is of the image that the name had a moment ago, or of another
     for (made_of, is_kept) in [("02", true), ("03", false)] {
         let made = privileged(&new, &replaced.new_name(), made_of, "corp/web:2");
@@ -1064,8 +1065,8 @@ fn what_engines_give_without_being_asked_is_within_the_bounds_and_what_is_within
             let old = engine.run(words, &["sleep", "1000"]);
             let inspect = guard.json(&format!("/containers/{}/json", old.id));
             let image = guard.json(&format!("/images/{IMAGE}/json"));
-            let successor = systemmanager_mcp::docker::replace::recreate(&inspect, &image, &image, IMAGE);
-            let verdict = systemmanager_mcp::docker::policy::check_successor(&successor.create, &image, &[]);
+            let successor = engine::replace::recreate(&inspect, &image, &image, IMAGE);
+            let verdict = engine::policy::check_successor(&successor.create, &image, &[]);
             assert_eq!(verdict, Ok(()), "{}: {words:?}: {}", engine.name, successor.create);
         }
         let body = json!({
@@ -1093,8 +1094,8 @@ fn a_create_beyond_the_policy_passes_only_as_the_one_it_replaces() {
         let old = engine.run(&["--cap-add", "NET_ADMIN", "--env", "A=b"], &["sleep", "1000"]);
         let inspect = guard.json(&format!("/containers/{}/json", old.id));
         let image = guard.json(&format!("/images/{IMAGE}/json"));
-        let successor = systemmanager_mcp::docker::replace::recreate(&inspect, &image, &image, IMAGE);
-        let replaced = systemmanager_mcp::docker::replace::Replaced::new(&old.name, &old.id);
+        let successor = engine::replace::recreate(&inspect, &image, &image, IMAGE);
+        let replaced = engine::replace::Replaced::new(&old.name, &old.id);
         let target = format!("/containers/create?name={}", replaced.new_name());
         let create = |target: &str, body: &Value| guard.post(target, &body.to_string());
 

@@ -1,7 +1,7 @@
 //! images, volumes, docker_networks, docker_usage and docker_events, next to what `docker` lists.
 
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use super::{IMAGE, answer, engines, failure, rows};
 use crate::common::eventually;

@@ -6,8 +6,8 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use super::{Container, Engine, answer, away::peak, engines, failure, rows, seen};
 use crate::common::{Server, needs_root};

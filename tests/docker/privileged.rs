@@ -1,11 +1,9 @@
 //! Whose image runs with what a container may do beyond a new one: only one of its own repository, by the Engine's word, and only where
 //! the operator lets such containers be updated at all. Asked of the server through docker-guard, and of docker-guard alone.
 
+use engine::replace::{Replaced, recreate};
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::{
-    docker::replace::{Replaced, recreate},
-    scope::Scope,
-};
 
 use super::{
     Engine, IMAGE, answer, engines, failure,

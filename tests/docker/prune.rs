@@ -7,9 +7,9 @@ use std::{
     process::{Child, Command},
 };
 
+use rights::scope::Scope;
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use super::{Engine, IMAGE, answer, engines, registry::Registry, rows};
 use crate::common::eventually;

@@ -2,8 +2,8 @@
 
 use std::{net::TcpStream, thread, time::Duration};
 
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use super::{
     Engine, answer, engines, failure,

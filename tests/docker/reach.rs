@@ -2,22 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use auth::Caller;
+use engine::{
+    Docker, Settings, Socket,
+    allow::{Rule, Rules},
+    registries::Registries,
+};
+use facts::host::{First, Host};
+use lanes::lane::{Lane, Room};
+use rights::{grant::Grants, scope::Scope};
 use serde_json::{Value, json};
 use systemmanager_mcp::{
     audit::{Audit, Sink},
-    auth::Caller,
-    docker::{
-        Docker, Settings, Socket,
-        allow::{Rule, Rules},
-        registries::Registries,
-    },
     gate::{Call, Gate, Limits, Refusal},
-    grant::Grants,
-    host::{First, Host},
-    lane::{Lane, Room},
-    scope::Scope,
-    tools::TOOLS,
 };
+use tools::TOOLS;
 
 use super::{Container, Engine, IMAGE, engines, rows};
 use crate::common::{Scratch, records};

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use super::{Engine, answer, engines, rows};
 use crate::common::{Scratch, Server, eventually};

@@ -16,9 +16,9 @@ use std::{
     time::Duration,
 };
 
+use rights::scope::Scope;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use super::{Engine, IMAGE, answer, engines, failure};
 use crate::common::{Key, Scratch, Server, Setup, eventually};

@@ -3,8 +3,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
+use rights::scope::Scope;
 use serde_json::json;
-use systemmanager_mcp::scope::Scope;
 
 use super::{answer, failure};
 use crate::common::{Key, Program, Scratch, Server, Setup, needs_root};

@@ -12,8 +12,8 @@ use std::{
     thread,
 };
 
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::scope::Scope;
 
 use super::{Shown, rows, said};
 use crate::common::{USER, eventually, ignored, is_root, needs_root};

@@ -9,8 +9,9 @@ use std::{
     sync::LazyLock,
 };
 
+use jail::Deny;
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::{jail::Deny, scope::Scope, text};
 
 use super::{Shown, answer, rows, said};
 use crate::common::{Key, Scratch, Server, Setup, Wire, eventually, needs_root, refusal};
@@ -268,7 +269,8 @@ fn finds_the_lines_that_ripgrep_finds(tree: &Tree) {
         let theirs = ripgrep(tree, &[&whole[..], arguments].concat());
         // what has a secret in it need not be told
         let (told, _): (Found, Found) = theirs.into_iter().partition(|(place, line)| {
-            ours.contains(place) || text::redact_line(&text::clean(line, usize::MAX)) == text::clean(line, usize::MAX)
+            ours.contains(place)
+                || redact::redact_line(&redact::clean(line, usize::MAX)) == redact::clean(line, usize::MAX)
         });
         let theirs: BTreeSet<(String, u64)> = told.into_keys().collect();
         assert_same(&question.to_string(), &ours, &theirs);

@@ -12,11 +12,9 @@ use std::{
     thread,
 };
 
+use rights::scope::Scope;
 use serde_json::{Value, json};
-use systemmanager_mcp::{
-    scope::Scope,
-    text::{quote, unquote},
-};
+use text::{quote, unquote};
 
 use super::said;
 use crate::common::{

@@ -10,12 +10,10 @@ use std::{
 };
 
 use super::files;
-use crate::{
-    config::{Config, Environment, Settings, Source},
-    docker::{Socket, allow::Allow, image::Reference, model::Summary},
-    jail::Jail,
-    scope::Scope,
-};
+use crate::config::{Config, Environment, Settings, Source};
+use engine::{Socket, allow::Allow, image::Reference, model::Summary};
+use jail::Jail;
+use rights::scope::Scope;
 
 /// What a key can close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,12 +17,12 @@ use tokio::{
 
 use super::{certificate, hosts, http_bounds, most, serving};
 use crate::{
-    auth::{Auth, store::Store},
     command::{Error, machinery, systemd},
     config::{Config, DEFAULT_FILE, Environment, Outcome, Settings, Source, Tokens},
     gate::Gate,
     server::{http::Http, listen::Listeners},
 };
+use auth::{Auth, store::Store};
 
 /// What is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::proc::net_dev;
+use kernel::proc::net_dev;
 
 /// Where an interface stands, as sysfs tells it.
 #[derive(Clone, Debug, Default)]

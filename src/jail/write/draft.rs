@@ -19,11 +19,9 @@ use rustix::{
 };
 
 use super::{Hold, Spot, Version, unsure};
-use crate::{
-    failure::Failure,
-    jail::{Found, entries::Entries},
-    text::{hex, quote_path},
-};
+use crate::{Found, entries::Entries};
+use kernel::failure::Failure;
+use text::{hex, quote_path};
 
 /// How what is being written is called until it is whole. 32 hex digits follow.
 const PREFIX: &str = ".systemmanager-mcp.";

@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use super::Spot;
-use crate::failure::Failure;
+use kernel::failure::Failure;
 
 /// How long a call waits for others. They write a file each.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub(super) type Key = (u64, u64);
 
 /// The directories of a jail that are being changed, and what is known of them.
 #[derive(Debug, Default)]
-pub(in crate::jail) struct Writers {
+pub(crate) struct Writers {
     held: Mutex<BTreeSet<Key>>,
     freed: Condvar,
     /// When a directory was last looked through for what a server that was killed has left there.

@@ -13,13 +13,11 @@ use rustix::{
 
 use super::Spot;
 use crate::{
-    failure::Failure,
-    jail::{
-        Found, Who, beneath,
-        walk::{Go, Walk},
-    },
-    text::quote_path,
+    Found, Who, beneath,
+    walk::{Go, Walk},
 };
+use kernel::failure::Failure;
+use text::quote_path;
 
 /// How much is looked through: entries, levels, and the bytes of all paths together.
 const MOST: usize = 100_000;

@@ -9,7 +9,7 @@ use std::{
 use rustix::fs::{CWD, Timespec, Timestamps, XattrFlags, futimens, getxattr, setxattr};
 
 use super::*;
-use crate::jail::{Access, Allowed, Deny, Own, Settings};
+use crate::{Access, Allowed, Deny, Own, Settings};
 
 /// A directory `rw` to be changed, a directory `out` that is none of the callers', gone when dropped.
 struct Tree(PathBuf);

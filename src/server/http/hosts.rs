@@ -4,8 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, Uri, header, uri::Authority};
 
-use crate::text;
-
 /// The names this server answers to, and the web pages that may ask.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
@@ -35,7 +33,7 @@ impl Hosts {
                 return Err("the port behind the host name is not a number up to 65535".to_owned());
             }
             if !self.is_host(authority, local) {
-                let name = text::clean(authority.host(), 100);
+                let name = redact::clean(authority.host(), 100);
                 return Err(format!(
                     "this server does not answer to the host name {name:?}: add it to allowed_hosts in the config, or start with --allow-host {name}"
                 ));
@@ -49,7 +47,7 @@ impl Hosts {
             (None, _) => Ok(()),
             (Some(origin), None) if origin.to_str().is_ok_and(|origin| self.is_origin(origin)) => Ok(()),
             (Some(origin), _) => {
-                let name = text::clean(&String::from_utf8_lossy(origin.as_bytes()), 100).into_owned();
+                let name = redact::clean(&String::from_utf8_lossy(origin.as_bytes()), 100).into_owned();
                 Err(format!("web pages from {name:?} may not ask: add it to allowed_origins in the config"))
             }
         }

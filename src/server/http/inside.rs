@@ -6,7 +6,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{auth::Caller, gate, text::json::VALUE};
+use crate::gate;
+use auth::Caller;
+use text::json::VALUE;
 
 /// What one caller holds, so many times, has to be free besides.
 const TIMES: usize = 3;
@@ -124,7 +126,8 @@ impl Drop for Share<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::Method, grant::Grants};
+    use auth::Method;
+    use rights::grant::Grants;
 
     const MOST: Most = Most { bytes: 1 << 20, running: 4, waiting: 4 };
 

@@ -20,7 +20,8 @@ use super::{
     route::{Access, Route},
     rpc_error, spliced,
 };
-use crate::{config::Service, gate::ANSWERED_WITHIN, text::json};
+use crate::{config::Service, gate::ANSWERED_WITHIN};
+use text::json;
 
 pub(super) const ROUTE: Route = Route {
     path: "/mcp",

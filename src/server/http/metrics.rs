@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{
     config::Service,
-    exposition::CONTENT_TYPE,
-    failure::Failure,
     gate::{Call, PAGE, Refusal},
-    scope::Scope,
 };
+use facts::exposition::CONTENT_TYPE;
+use kernel::failure::Failure;
+use rights::scope::Scope;
 
 pub(super) const ROUTE: Route = Route {
     path: "/metrics",

@@ -7,7 +7,8 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use crate::{docker::presence::Presence, gate::Gate};
+use crate::gate::Gate;
+use engine::presence::Presence;
 
 /// How long it is good after it was found out.
 const FRESH: Duration = Duration::from_millis(250);

@@ -8,7 +8,7 @@ use super::{
     Answer, Http, Sender, json_answer, plain,
     route::{Access, READING, Route},
 };
-use crate::scope::Scope;
+use rights::scope::Scope;
 
 pub(super) const ROUTE: Route = Route {
     path: "/readyz",

@@ -6,7 +6,9 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::{Answer, Http, Sender, plain};
-use crate::{auth::Caller, config::Service, scope::Scope, server::listen::Door};
+use crate::{config::Service, server::listen::Door};
+use auth::Caller;
+use rights::scope::Scope;
 
 /// One thing that is served.
 pub(super) struct Route {

@@ -6,20 +6,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{LONGEST, ports, told, too_long};
-use crate::{
-    docker::{
-        detail::{Detail, HostConfig, Image},
-        model::{self, COMPOSE, Summary, instant, known_time, short},
-        stats::{self, Flow},
-    },
-    failure::Failure,
-    host::ago,
-    lane::Lane,
-    scope::Scope,
-    table::Table,
-    text,
-    tool::{Tool, Turn},
+use crate::tool::{Tool, Turn};
+use engine::{
+    detail::{Detail, HostConfig, Image},
+    model::{self, COMPOSE, Summary, instant, known_time, short},
+    stats::{self, Flow},
 };
+use facts::host::ago;
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::table::Table;
 
 /// The most of each list that others can make as long as they like.
 const LISTED: usize = 40;
@@ -281,7 +278,7 @@ impl LeftOut {
 /// A command line: each argument by itself can be a secret because of the one before it.
 fn words(arguments: &[&String]) -> String {
     let length: usize = arguments.iter().map(|argument| argument.len()).sum();
-    if length > LONGEST { too_long(length) } else { told(&text::redact_arguments(arguments), 500) }
+    if length > LONGEST { too_long(length) } else { told(&redact::redact_arguments(arguments), 500) }
 }
 
 fn known(text: &str) -> Option<String> {

@@ -7,17 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::state::Condition;
-use crate::{
-    docker::{
-        Docker, Health, Hold, PATIENCE, late,
-        model::{self, Inspect, Summary, short},
-        update,
-    },
-    failure::Failure,
-    lane::Lane,
-    scope::{self, Scope},
-    tool::{Acting, Aim, Turn},
+use crate::tool::{Acting, Aim, Turn};
+use engine::{
+    Docker, Health, Hold, PATIENCE, late,
+    model::{self, Inspect, Summary, short},
+    update,
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::{self, Scope};
 
 /// How long a container has to end by itself before it is killed, unless the caller says otherwise: Docker's own default.
 const GRACE: u32 = 10;

@@ -16,19 +16,18 @@ use self::{
     sieve::{Grep, Kept, Sieve, Wanted},
 };
 use crate::{
-    docker::{
-        Docker, PATIENCE,
-        log::{Decoder, Source},
-        model::{Summary, or_default},
-    },
-    failure::Failure,
-    lane::Lane,
-    scope::Scope,
-    table::Table,
-    text,
     tool::{Tool, Turn},
-    tools::window::{told, window},
+    window::{told, window},
 };
+use engine::{
+    Docker, PATIENCE,
+    log::{Decoder, Source},
+    model::{Summary, or_default},
+};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::table::Table;
 
 /// Lines unless the caller says otherwise.
 const TAIL: usize = 100;

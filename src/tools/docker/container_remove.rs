@@ -6,18 +6,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::state::Condition;
-use crate::{
-    docker::{
-        Hold,
-        model::{Summary, short},
-        update,
-        volume::Volume,
-    },
-    failure::Failure,
-    lane::Lane,
-    scope::{Action, Scope},
-    tool::{Acting, Aim, Turn},
+use crate::tool::{Acting, Aim, Turn};
+use engine::{
+    Hold,
+    model::{Summary, short},
+    update,
+    volume::Volume,
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::{Action, Scope};
 
 /// How long the Engine has for it: it may have to kill it, and to take a large filesystem apart.
 const REMOVED_WITHIN: Duration = Duration::from_secs(120);

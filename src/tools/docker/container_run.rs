@@ -7,20 +7,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{pull::pull, state::Condition};
-use crate::{
-    docker::{
-        Docker, Health, Hold, PATIENCE,
-        allow::Allow,
-        create::{self, Check, Container, Mounted, Published, Source},
-        image::{Found, Reference},
-        model::{Summary, or_default, short},
-        policy,
-    },
-    failure::Failure,
-    lane::Lane,
-    scope::{Action, Scope},
-    tool::{Acting, Aim, Turn},
+use crate::tool::{Acting, Aim, Turn};
+use engine::{
+    Docker, Health, Hold, PATIENCE,
+    allow::Allow,
+    create::{self, Check, Container, Mounted, Published, Source},
+    image::{Found, Reference},
+    model::{Summary, or_default, short},
+    policy,
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::{Action, Scope};
 
 /// How long the Engine has to make a container, or to start one.
 const MADE_WITHIN: Duration = Duration::from_secs(60);

@@ -8,20 +8,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::state::Condition;
-use crate::{
-    docker::{
-        Docker, Hold, Pulled,
-        image::{Image, Reference},
-        journal::{Entry, Journal, Stage},
-        model::{Summary, short},
-        replace::{self, may_run, recreate},
-        update::{self, End},
-    },
-    failure::Failure,
-    lane::Lane,
-    scope::{Action, Scope},
-    tool::{Acting, Aim, Step, Turn},
+use crate::tool::{Acting, Aim, Step, Turn};
+use engine::{
+    Docker, Hold, Pulled,
+    image::{Image, Reference},
+    journal::{Entry, Journal, Stage},
+    model::{Summary, short},
+    replace::{self, may_run, recreate},
+    update::{self, End},
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::{Action, Scope};
 
 /// How long a new container has to become healthy unless the caller or its check says more.
 const WAIT: u64 = 60;

@@ -6,19 +6,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{listed, ports, told};
-use crate::{
-    docker::{
-        Docker,
-        model::{Inspect, Summary, instant, short},
-        stats::Usage,
-    },
-    failure::Failure,
-    host::{Meter, SHORTEST_WINDOW, ago},
-    lane::Lane,
+use crate::tool::{Tool, Turn};
+use engine::{
+    Docker,
+    model::{Inspect, Summary, instant, short},
+    stats::Usage,
+};
+use facts::host::{Meter, SHORTEST_WINDOW, ago};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{
     page::{Limit, Page},
-    scope::Scope,
     table::Table,
-    tool::{Tool, Turn},
 };
 
 /// Port ranges that a row shows.

@@ -11,20 +11,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    docker::{
-        Docker, PATIENCE,
-        allow::Allow,
-        model::{Image, Network, Summary, Volumes, digits, or_default, short},
-    },
-    failure::Failure,
-    grant::matches,
-    lane::Lane,
-    page::Limit,
-    scope::Scope,
-    table::Table,
     tool::{Tool, Turn},
-    tools::window::{told, window},
+    window::{told, window},
 };
+use engine::{
+    Docker, PATIENCE,
+    allow::Allow,
+    model::{Image, Network, Summary, Volumes, digits, or_default, short},
+};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::{grant::matches, scope::Scope};
+use text::{page::Limit, table::Table};
 
 /// How far back, unless the caller says otherwise.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -379,7 +377,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::docker::allow::{Rule, Rules};
+    use engine::allow::{Rule, Rules};
 
     fn told_of(request: serde_json::Value, rule: Option<&str>, events: &[serde_json::Value]) -> (usize, Vec<String>) {
         let request: DockerEvents = serde_json::from_value(request).unwrap();

@@ -4,18 +4,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{listed, told};
-use crate::{
-    docker::{
-        Docker,
-        allow::Allow,
-        model::{Network, PROJECT, Summary, short},
-    },
-    failure::Failure,
-    lane::Lane,
+use crate::tool::{Tool, Turn};
+use engine::{
+    Docker,
+    allow::Allow,
+    model::{Network, PROJECT, Summary, short},
+};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{
     page::{Limit, Page},
-    scope::Scope,
     table::Table,
-    tool::{Tool, Turn},
 };
 
 /// Containers named in a row.
@@ -152,7 +152,7 @@ fn row(network: Network, containers: &[&Summary]) -> Row {
     let members = members(&network, containers).into_iter().map(|member| {
         [Some(member.name), member.ipv4, member.ipv6].into_iter().flatten().collect::<Vec<_>>().join(" ")
     });
-    let of = |part: fn(&crate::docker::model::Subnet) -> &str| {
+    let of = |part: fn(&engine::model::Subnet) -> &str| {
         listed::joined(network.ipam.config.iter().map(part).filter(|part| !part.is_empty()), MEMBERS)
     };
     Row {
@@ -173,7 +173,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::docker::allow::{Rule, Rules};
+    use engine::allow::{Rule, Rules};
 
     fn report(request: serde_json::Value) -> Result<Report, Failure> {
         report_for(request, &Allow::default())

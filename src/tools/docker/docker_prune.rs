@@ -8,22 +8,19 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    docker::{
-        Docker,
-        image::Image,
-        model::{self, Summary, digits, instant, short},
-        update,
-        usage::{self, Cached, Usage, Used},
-        volume::{self, Network, Volume},
-    },
-    failure::Failure,
-    lane::Lane,
-    page::Limit,
-    scope::{Action, Scope},
-    table::Table,
-    tool::{Acting, Aim, Step, Turn},
+use crate::tool::{Acting, Aim, Step, Turn};
+use engine::{
+    Docker,
+    image::Image,
+    model::{self, Summary, digits, instant, short},
+    update,
+    usage::{self, Cached, Usage, Used},
+    volume::{self, Network, Volume},
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::{Action, Scope};
+use text::{page::Limit, table::Table};
 
 /// How long it has to remove one thing.
 const REMOVED_WITHIN: Duration = Duration::from_secs(120);

@@ -6,20 +6,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::listed;
-use crate::{
-    docker::{
-        Docker,
-        allow::Allow,
-        model::{Image, Summary, Volume, short},
-        usage::{self, Cached, Of, Usage, Used},
-    },
-    failure::Failure,
-    lane::Lane,
-    page::Limit,
-    scope::Scope,
-    table::Table,
-    tool::{Tool, Turn},
+use crate::tool::{Tool, Turn};
+use engine::{
+    Docker,
+    allow::Allow,
+    model::{Image, Summary, Volume, short},
+    usage::{self, Cached, Of, Usage, Used},
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{page::Limit, table::Table};
 
 /// How long a line of the largest may say what it is, in characters.
 const LONGEST_NAME: usize = 100;
@@ -183,7 +180,7 @@ fn build_cache(cache: Of<Cached>) -> (Kind, Vec<Row>) {
         let name = format!("{} {} {}", short(&one.id), one.kind, one.description);
         Row {
             kind: What::BuildCache,
-            name: crate::text::clean(name.trim(), LONGEST_NAME).into_owned(),
+            name: redact::clean(name.trim(), LONGEST_NAME).into_owned(),
             size_bytes: known(one.size).unwrap_or(0),
             active: one.in_use,
         }
@@ -203,7 +200,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::docker::allow::{Rule, Rules};
+    use engine::allow::{Rule, Rules};
 
     fn items() -> [Value; 4] {
         [

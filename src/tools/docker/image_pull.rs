@@ -4,17 +4,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pull::{image, pull};
-use crate::{
-    docker::{
-        Hold,
-        image::{Image, Reference},
-        model::short,
-    },
-    failure::Failure,
-    lane::Lane,
-    scope::{Action, Scope},
-    tool::{Acting, Aim, Turn},
+use crate::tool::{Acting, Aim, Turn};
+use engine::{
+    Hold,
+    image::{Image, Reference},
+    model::short,
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::{Action, Scope};
 
 /// How many containers of the old image are named.
 const NAMED: usize = 20;

@@ -5,17 +5,15 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    docker::{
-        Docker, Hold,
-        image::{Found, Image},
-        model::{or_default, short},
-    },
-    failure::Failure,
-    lane::Lane,
-    scope::{Action, Scope},
-    tool::{Acting, Aim, Turn},
+use crate::tool::{Acting, Aim, Turn};
+use engine::{
+    Docker, Hold,
+    image::{Found, Image},
+    model::{or_default, short},
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::{Action, Scope};
 
 /// How long the Engine has for it.
 const REMOVED_WITHIN: Duration = Duration::from_secs(120);

@@ -6,18 +6,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::listed;
-use crate::{
-    docker::{
-        Docker,
-        allow::Allow,
-        model::{Image, Summary, short},
-    },
-    failure::Failure,
-    lane::Lane,
+use crate::tool::{Tool, Turn};
+use engine::{
+    Docker,
+    allow::Allow,
+    model::{Image, Summary, short},
+};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{
     page::{Limit, Page},
-    scope::Scope,
     table::Table,
-    tool::{Tool, Turn},
 };
 
 /// Names of an image in a row.
@@ -126,7 +126,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::docker::allow::{Rule, Rules};
+    use engine::allow::{Rule, Rules};
 
     fn images(request: serde_json::Value) -> Report {
         images_for(request, &Allow::default())

@@ -1,6 +1,6 @@
 //! How the lists of Docker's things are told.
 
-use crate::grant::matches;
+use rights::grant::matches;
 
 /// Containers named as users of one thing.
 pub(super) const USERS: usize = 5;

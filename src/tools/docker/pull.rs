@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    docker::{
-        Docker, Pulled,
-        image::{Image, Reference},
-    },
-    failure::Failure,
-    scope::Scope,
-    tool::{Step, Turn},
+use crate::tool::{Step, Turn};
+use engine::{
+    Docker, Pulled,
+    image::{Image, Reference},
 };
+use kernel::failure::Failure;
+use rights::scope::Scope;
 
 /// How often a client is told how far it has come.
 const TOLD_EVERY: Duration = Duration::from_millis(500);

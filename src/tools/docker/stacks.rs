@@ -6,14 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::told;
-use crate::{
-    docker::model::{COMPOSE, Summary},
-    failure::Failure,
-    lane::Lane,
+use crate::tool::{Tool, Turn};
+use engine::model::{COMPOSE, Summary};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{
     page::{Limit, Page},
-    scope::Scope,
     table::Table,
-    tool::{Tool, Turn},
 };
 
 /// Compose projects, as the labels of containers tell: services with how many of their containers run, health, images and files.
@@ -164,7 +164,7 @@ fn is_oneoff(one: &Summary) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::model::{PROJECT, SERVICE};
+    use engine::model::{PROJECT, SERVICE};
 
     fn member(project: &str, service: &str, state: &str, status: &str) -> Summary {
         let labels = [(PROJECT.to_owned(), project.to_owned()), (SERVICE.to_owned(), service.to_owned())];

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::docker::model::{Inspect, known_time};
+use engine::model::{Inspect, known_time};
 
 /// A container's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

@@ -4,19 +4,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{listed, told};
-use crate::{
-    docker::{
-        Docker, PATIENCE,
-        allow::Allow,
-        model::{PROJECT, Summary, Volume, Volumes as Listed, known_time},
-        usage::{self, Usage},
-    },
-    failure::Failure,
-    lane::Lane,
+use crate::tool::{Tool, Turn};
+use engine::{
+    Docker, PATIENCE,
+    allow::Allow,
+    model::{PROJECT, Summary, Volume, Volumes as Listed, known_time},
+    usage::{self, Usage},
+};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{
     page::{Limit, Page},
-    scope::Scope,
     table::Table,
-    tool::{Tool, Turn},
 };
 
 /// Volumes with the containers that mount them.

@@ -4,11 +4,8 @@ use std::path::Path;
 
 use rustix::fs::Stat;
 
-use crate::{
-    failure::Failure,
-    jail::write::{Spot, Version},
-    text,
-};
+use jail::write::{Spot, Version};
+use kernel::failure::Failure;
 
 /// As the audit log has it: the hashes before and after, and what they are of.
 pub(super) fn record(before: Option<&str>, after: Option<&str>, what: &str) -> String {

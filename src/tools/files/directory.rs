@@ -15,18 +15,18 @@ use self::{
     tree::Branch,
 };
 use super::{
-    patience::{self, Patience},
+    patience,
     stat::{Kind, Owners},
 };
-use crate::{
-    failure::Failure,
-    jail::Jail,
-    lane::Lane,
+use crate::tool::{Tool, Turn};
+use jail::Jail;
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use search::patience::Patience;
+use text::{
     page::{Limit, Page},
-    scope::Scope,
     table::Table,
-    text,
-    tool::{Tool, Turn},
 };
 
 /// How long a directory is looked at.
@@ -225,7 +225,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::tools::files::scratch::{Scratch, impatience, patience};
+    use search::scratch::{Scratch, impatience, patience};
 
     fn ask(scratch: &Scratch, question: Value, patience: &Patience) -> Result<Value, Failure> {
         let mut question = question;

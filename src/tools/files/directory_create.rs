@@ -11,14 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::change::{permissions, quoted};
-use crate::{
-    failure::Failure,
-    jail::Jail,
-    lane::Lane,
-    scope::{Action, Scope},
-    text,
-    tool::{Acting, Aim, Turn},
-};
+use crate::tool::{Acting, Aim, Turn};
+use jail::Jail;
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::{Action, Scope};
 
 /// Permissions of a new directory.
 const MODE: u32 = 0o755;

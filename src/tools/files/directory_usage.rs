@@ -13,22 +13,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     left_out::LeftOut,
-    patience::Patience,
     stat::{allocated, time},
 };
-use crate::{
-    failure::Failure,
-    jail::{
-        Found, Jail,
-        walk::{Entry, Go, Walk},
-    },
-    lane::Lane,
-    page::Limit,
-    scope::Scope,
-    table::Table,
-    text,
-    tool::{Tool, Turn},
+use crate::tool::{Tool, Turn};
+use jail::{
+    Found, Jail,
+    walk::{Entry, Go, Walk},
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use search::patience::Patience;
+use text::{page::Limit, table::Table};
 
 /// How long it looks, and no longer.
 const LOOKED_FOR: Duration = Duration::from_secs(20);
@@ -348,7 +344,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::tools::files::scratch::{Scratch, impatience, patience};
+    use search::scratch::{Scratch, impatience, patience};
 
     fn ask(scratch: &Scratch, question: Value, patience: &Patience) -> Result<Value, Failure> {
         let mut question = question;

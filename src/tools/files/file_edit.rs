@@ -11,18 +11,16 @@ use super::{
     change::{check_links, check_unchanged, note, quoted, record},
     seen::{Seen, TAB, lines},
 };
-use crate::{
-    failure::Failure,
-    jail::{
-        Jail,
-        write::{Hold, Spot, Version, expect, sha256},
-    },
-    lane::Lane,
-    scope::{Action, Scope},
-    text,
-    text::{MARK, clean, tokens_at_most},
-    tool::{Acting, Aim, Turn},
+use crate::tool::{Acting, Aim, Turn};
+use jail::{
+    Jail,
+    write::{Hold, Spot, Version, expect, sha256},
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use redact::{MARK, clean};
+use rights::scope::{Action, Scope};
+use text::tokens_at_most;
 
 /// What a file that is edited may have, before and after, in bytes.
 const MOST: u64 = 1 << 20;

@@ -11,24 +11,27 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     left_out::LeftOut,
-    patience::Patience,
-    pattern::{Globs, NameRegex},
-    resume::Resume,
     stat::{Kind, Owners, time},
 };
 use crate::{
-    failure::Failure,
-    jail::{
-        Jail,
-        walk::{Entry, Go, Walk},
-    },
-    lane::Lane,
-    page::{Limit, Page},
-    scope::Scope,
-    table::Table,
-    text,
     tool::{Tool, Turn},
-    tools::window::moment,
+    window::moment,
+};
+use jail::{
+    Jail,
+    walk::{Entry, Go, Walk},
+};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use search::{
+    patience::Patience,
+    pattern::{Globs, NameRegex},
+    resume::Resume,
+};
+use text::{
+    page::{Limit, Page},
+    table::Table,
 };
 
 /// How long it looks, and no longer.
@@ -289,7 +292,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::tools::files::scratch::{Scratch, impatience, patience};
+    use search::scratch::{Scratch, impatience, patience};
 
     fn ask(scratch: &Scratch, question: &Value, patience: &Patience) -> Result<Value, Failure> {
         let mut question = question.clone();

@@ -1,40 +1,24 @@
 //! Which lines of which files say this?
 
-mod file;
-mod ignored;
-mod needle;
-mod page;
-mod secrets;
-mod stream;
-mod team;
-
 use std::time::Duration;
 
-use rustix::fs::FileType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
-use self::{
-    file::Looker,
-    ignored::Ignored,
-    needle::Needle,
-    page::{Assembly, Row, Stop, Tally},
-    team::Team,
+use super::left_out::LeftOut;
+use crate::tool::{Tool, Turn};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use search::{
+    grep::{Needle, Row, Searched as Came, Stop, Tally, Wanted},
+    patience::Patience,
+    pattern::Globs,
+    resume::Resume,
 };
-use super::{left_out::LeftOut, patience::Patience, pattern::Globs, resume::Resume};
-use crate::{
-    failure::Failure,
-    jail::{
-        Found, Jail,
-        walk::{Entry, Go, Passed, Walk},
-    },
-    lane::Lane,
+use text::{
     page::{Limit, Page},
-    scope::Scope,
     table::Table,
-    text,
-    tool::{Tool, Turn},
 };
 
 /// How long it looks, and no longer.
@@ -44,9 +28,6 @@ const LOOKED_FOR: Duration = Duration::from_secs(20);
 const USUAL_TOKENS: usize = 1_600;
 /// And when it does: both forms of the answer stay below what any answer may have.
 const MOST_TOKENS: usize = 18_000;
-
-/// Lines of each file below a directory, when the caller does not say how many.
-const USUAL_PER_FILE: usize = 10;
 
 /// Lines beside one that is found, at most.
 const MOST_CONTEXT: usize = 10;
@@ -179,35 +160,15 @@ impl Tool for FileGrep {
     type Output = Report;
 
     async fn run(self, turn: &Turn) -> Result<Report, Failure> {
-        let (wanted, jail) = (self.check()?, turn.jail(Self::SCOPE, None));
+        let ((wanted, page), jail) = (self.check()?, turn.jail(Self::SCOPE, None));
         let enough = turn.stop().child_token();
         let patience = Patience::of(turn.time(LOOKED_FOR), &enough);
-        turn.read(move |_| read(&jail, wanted, &patience, &enough)).await
+        turn.read(move |_| Ok(report(&wanted, &page, wanted.search(&jail, &patience, &enough)?))).await
     }
 }
 
-/// What is asked for, checked.
-#[derive(Debug)]
-struct Wanted {
-    path: String,
-    needle: Needle,
-    include: Globs,
-    exclude: Globs,
-    context: usize,
-    counts: bool,
-    /// Lines of a file, as asked for and as it is.
-    per_file: Option<usize>,
-    most: usize,
-    skip_hidden: bool,
-    ignore: bool,
-    gz: bool,
-    binary: bool,
-    tokens: usize,
-    page: Page<Resume>,
-}
-
 impl FileGrep {
-    fn check(self) -> Result<Wanted, Failure> {
+    fn check(self) -> Result<(Wanted, Page<Resume>), Failure> {
         let question = (&self.path, &self.pattern, self.plain, self.case_sensitive, &self.include, &self.exclude);
         let how = (self.context, self.count, self.per_file, self.skip_hidden, self.ignore, self.gz, self.binary);
         let limit = self.limit.unwrap_or_default().rows();
@@ -222,7 +183,7 @@ impl FileGrep {
         if self.count && (context > 0 || self.per_file.is_some()) {
             return Err(Failure::Invalid("count shows no lines: context and per_file are for those".into()));
         }
-        Ok(Wanted {
+        let wanted = Wanted {
             needle: Needle::new(&self.pattern, self.plain, self.case_sensitive)?,
             include: Globs::new("include", &self.include)?,
             exclude: Globs::new("exclude", &self.exclude)?,
@@ -230,92 +191,23 @@ impl FileGrep {
             context,
             counts: self.count,
             per_file: self.per_file,
-            most: self.per_file.unwrap_or(USUAL_PER_FILE),
             skip_hidden: self.skip_hidden,
             ignore: self.ignore,
             gz: self.gz,
             binary: self.binary,
             tokens: if self.limit.is_some() { MOST_TOKENS } else { USUAL_TOKENS },
-            page,
-        })
+            rows: page.limit(),
+            after: page.told().cloned(),
+        };
+        Ok((wanted, page))
     }
 }
 
-impl Wanted {
-    /// The longest line that is searched to its end: there is room for one and those before it.
-    fn longest(&self) -> usize {
-        stream::LONGEST / (self.context + 1)
-    }
-
-    /// Whether an entry is not searched, by its name.
-    fn leaves_out(&self, entry: &Entry<'_>) -> bool {
-        self.skip_hidden && entry.name().as_encoded_bytes().starts_with(b".")
-            || !self.exclude.is_empty() && self.exclude.fit(entry.name(), entry.path)
-            || entry.kind == FileType::RegularFile
-                && !self.include.is_empty()
-                && !self.include.fit(entry.name(), entry.path)
-    }
-}
-
-fn read(jail: &Jail, mut wanted: Wanted, patience: &Patience, enough: &CancellationToken) -> Result<Report, Failure> {
-    let found = jail.find(&wanted.path)?;
-    if found.kind() == FileType::RegularFile {
-        wanted.most = wanted.per_file.unwrap_or(usize::MAX);
-        return one(&found, &wanted, patience);
-    }
-    let wanted = &wanted;
-    let is_over = || patience.is_over();
-    let mut walk = Walk::new(&found, usize::MAX)?.until(&is_over);
-    let mut ignored = wanted.ignore.then(Ignored::default);
-    let told = wanted.page.told();
-    if let Some(ignored) = &mut ignored {
-        ignored.begin(&walk, told.map(|told| &*told.path));
-    }
-    if let Some(Resume { path, line }) = told {
-        walk = if line.is_some() { walk.from(path) } else { walk.after(path) };
-    }
-    let (page, passed) = Team::new(wanted, patience, enough).search(|handing| {
-        let mut directories = 0;
-        walk.each(|entry| {
-            if wanted.leaves_out(entry) || ignored.as_mut().is_some_and(|ignored| ignored.leaves_out(entry)) {
-                return Go::Past;
-            }
-            match entry.kind {
-                FileType::Directory => directories += 1,
-                FileType::RegularFile => {
-                    let after = told.filter(|told| told.path == entry.path).and_then(|told| told.line);
-                    handing.file(entry.path, entry.ticket(), after, (directories, entry.depth));
-                }
-                _ => (),
-            }
-            Go::On
-        })
-    })?;
-    let mut left_out = LeftOut::of(&passed);
-    left_out.count(ignored.map_or(0, |ignored| ignored.cut), "ignore files that are too long, beyond their beginning");
-    Ok(report(&found, wanted, page, Some(&passed), left_out))
-}
-
-/// Searches the one file.
-fn one(found: &Found, wanted: &Wanted, patience: &Patience) -> Result<Report, Failure> {
-    let after = wanted.page.told().and_then(|told| told.line);
-    let mut outcome = Looker::new(wanted, patience).look(found.open()?, found.stat(), after);
-    outcome.path = found.path().file_name().unwrap_or_default().into();
-    let mut page = Assembly::new(wanted);
-    page.take(outcome);
-    Ok(report(found, wanted, page, None, LeftOut::default()))
-}
-
-fn report(found: &Found, wanted: &Wanted, page: Assembly<'_>, passed: Option<&Passed>, left_out: LeftOut) -> Report {
-    let Assembly { rows, tally, stop, place, .. } = page;
-    let place = match (&stop, passed) {
-        // one goes on in the one file, or not at all
-        (Some(_), None) => place.filter(|place| place.line.is_some()),
-        (Some(_), Some(_)) => place,
-        (None, passed) => passed.and_then(|passed| passed.stopped.clone()).map(|path| Resume { path, line: None }),
-    };
-    let next_cursor = place.as_ref().filter(|place| place.is_short()).map(|place| wanted.page.cursor(place));
-    let mut left_out = tally.told(wanted, left_out);
+fn report(wanted: &Wanted, page: &Page<Resume>, came: Came) -> Report {
+    let Came { found, rows, tally, stop, place, passed, long_ignore_files, per_file } = came;
+    let mut left_out = passed.as_ref().map(LeftOut::of).unwrap_or_default();
+    left_out.count(long_ignore_files, "ignore files that are too long, beyond their beginning");
+    say(&tally, per_file, &mut left_out);
     if stop.is_some() || place.is_some() {
         left_out.say_first(stopped(wanted, stop, place.as_ref()));
     }
@@ -324,7 +216,7 @@ fn report(found: &Found, wanted: &Wanted, page: Assembly<'_>, passed: Option<&Pa
         searched: Searched { files: tally.files, bytes: tally.bytes, matching: tally.lines },
         left_out: left_out.told(),
         lines: Lines::of(wanted, rows),
-        next_cursor,
+        next_cursor: place.as_ref().filter(|place| place.is_short()).map(|place| page.cursor(place)),
     }
 }
 
@@ -351,22 +243,17 @@ fn stopped(wanted: &Wanted, stop: Option<Stop>, place: Option<&Resume>) -> Strin
     }
 }
 
-impl Tally {
-    /// What was not searched, for those who could have it searched.
-    fn told(&self, wanted: &Wanted, mut left_out: LeftOut) -> LeftOut {
-        if self.full > 0 && wanted.most < usize::MAX {
-            left_out.say(format!(
-                "what comes after the first {} lines of a file (per_file): in {}",
-                wanted.most, self.full
-            ));
-        }
-        left_out.count(self.binary, "files that are no text (binary)");
-        left_out.count(self.compressed, "compressed files (gz)");
-        left_out.count(self.damaged, "compressed files that are damaged or cut off, from there on");
-        left_out.count(self.unreadable, "files that this server may not read");
-        left_out.count(self.cut, "lines longer than 1 MiB (less with context), beyond that");
-        left_out
+/// What was not searched, for those who could have it searched. So many lines of a file were wanted.
+fn say(tally: &Tally, per_file: usize, left_out: &mut LeftOut) {
+    if tally.full > 0 && per_file < usize::MAX {
+        let full = tally.full;
+        left_out.say(format!("what comes after the first {per_file} lines of a file (per_file): in {full}"));
     }
+    left_out.count(tally.binary, "files that are no text (binary)");
+    left_out.count(tally.compressed, "compressed files (gz)");
+    left_out.count(tally.damaged, "compressed files that are damaged or cut off, from there on");
+    left_out.count(tally.unreadable, "files that this server may not read");
+    left_out.count(tally.cut, "lines longer than 1 MiB (less with context), beyond that");
 }
 
 impl Lines {
@@ -390,9 +277,10 @@ mod tests {
 
     use flate2::{Compression, write::GzEncoder};
     use serde_json::{Value, json};
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::tools::files::{
+    use search::{
         resume::Line,
         scratch::{Scratch, impatience},
     };
@@ -402,10 +290,11 @@ mod tests {
         if question.get("path").is_none() {
             question["path"] = scratch.path("").into();
         }
-        let wanted = serde_json::from_value::<FileGrep>(question).unwrap().check()?;
+        let (wanted, page) = serde_json::from_value::<FileGrep>(question).unwrap().check()?;
         let enough = CancellationToken::new();
         let usual = Patience::of(Duration::from_secs(60), &enough);
-        Ok(serde_json::to_value(read(&scratch.jail, wanted, patience.unwrap_or(&usual), &enough)?).unwrap())
+        let came = wanted.search(&scratch.jail, patience.unwrap_or(&usual), &enough)?;
+        Ok(serde_json::to_value(report(&wanted, &page, came)).unwrap())
     }
 
     fn ask(scratch: &Scratch, question: Value) -> Value {
@@ -531,10 +420,10 @@ mod tests {
         assert_eq!(lines(&second), ["long:5004:end of it"], "{second}");
         // a place within a line, which nobody was told, is none
         let question = json!({ "path": scratch.path(""), "pattern": "b3B|AAA|end of", "limit": 1 });
-        let wanted = serde_json::from_value::<FileGrep>(question.clone()).unwrap().check().unwrap();
+        let (_, page) = serde_json::from_value::<FileGrep>(question.clone()).unwrap().check().unwrap();
         let end = (filler.len() + BEGIN.len() + 1 + 10) as u64;
         let place = Resume { path: "long".into(), line: Some(Line { number: 5_001, end }) };
-        let report = ask(&scratch, with(question, &json!({ "cursor": wanted.page.cursor(&place) })));
+        let report = ask(&scratch, with(question, &json!({ "cursor": page.cursor(&place) })));
         assert_eq!(lines(&report), ["long:5004:end of it"], "{report}");
     }
 
@@ -667,7 +556,7 @@ mod tests {
             json!({ "pattern": "what stands|ready", "context": 10 }),
         ];
         // each spelling meets every question, with other keys: the forms of one key in base64 are 12
-        for (n, spelled) in text::spelled::all().into_iter().enumerate() {
+        for (n, spelled) in redact::spelled::all().into_iter().enumerate() {
             let question = &questions[(n + n / 12) % questions.len()];
             let scratch = Scratch::new();
             scratch.write("key", &spelled.text);
@@ -679,7 +568,7 @@ mod tests {
     #[test]
     fn a_key_longer_than_what_is_read_again_for_a_page_is_hidden_on_every_page() {
         let scratch = Scratch::new();
-        let spelled = text::spelled::long(5_000);
+        let spelled = redact::spelled::long(5_000);
         for text in [spelled.text.clone(), spelled.text.replace('\n', "\r\n"), spelled.text.replace('\n', " \n")] {
             scratch.write("key", &text);
             for pattern in [".", "[A-Za-z0-9+/]{16}", "behind"] {

@@ -24,25 +24,27 @@ use serde::{Deserialize, Serialize};
 
 use self::{holders::Holders, package::Package};
 use super::{
-    content::{Compression, Content, Encoding, Nature},
-    patience::{self, Patience},
+    patience,
     stat::{Kind, Owners, permissions, time},
 };
-use crate::{
+use crate::tool::{Tool, Turn};
+use facts::host::Machine;
+use jail::{Found, Jail};
+use kernel::{
     failure::Failure,
-    host::Machine,
-    jail::{Found, Jail},
-    lane::Lane,
     proc::{
         capability,
         mountinfo::{Lines, Mount},
     },
     root::Root,
-    scope::Scope,
-    text,
-    text::hex,
-    tool::{Tool, Turn},
 };
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use search::{
+    content::{Compression, Content, Encoding, Nature},
+    patience::Patience,
+};
+use text::hex;
 
 /// How long all that is asked for may take together.
 const LOOKED_FOR: Duration = Duration::from_secs(8);
@@ -385,10 +387,8 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::{
-        host::{First, Host},
-        tools::files::scratch::{Scratch, impatience, patience},
-    };
+    use facts::host::{First, Host};
+    use search::scratch::{Scratch, impatience, patience};
 
     fn ask(scratch: &Scratch, path: &str, patience: &Patience) -> Result<Report, Failure> {
         let host = Host::open(Path::new("/"), First::Comes).unwrap();
@@ -451,7 +451,7 @@ mod tests {
     #[test]
     fn a_file_lies_on_the_last_mount_of_the_deepest_place() {
         let table = b"1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /srv rw - xfs /dev/b rw\n3 2 8:3 / /srv rw - xfs /dev/c ro\n4 1 0:9 / /b rw - btrfs /dev/d rw\n";
-        let mounts = crate::proc::mountinfo::parse(table).0;
+        let mounts = kernel::proc::mountinfo::parse(table).0;
         for (path, device, id, mount) in [
             ("/srv/x", (8, 3), Some(3), Some(3)),
             // a number of another table

@@ -8,17 +8,14 @@ use super::{
     change::{quoted, record},
     stat::Kind,
 };
-use crate::{
-    failure::Failure,
-    jail::{
-        Found, Jail,
-        write::{Hold, Spot, Version, expect, survey},
-    },
-    lane::Lane,
-    scope::{Action, Scope},
-    text,
-    tool::{Acting, Aim, Turn},
+use crate::tool::{Acting, Aim, Turn};
+use jail::{
+    Found, Jail,
+    write::{Hold, Spot, Version, expect, survey},
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::{Action, Scope};
 
 /// Rename or move a file, a link or a directory, in one step, within one filesystem. Replaces nothing unless told to.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -19,20 +19,17 @@ use self::{
     reel::Reel,
     shown::{Changes, Part, Shown},
 };
-use super::{
+use super::{patience, stat::time};
+use crate::tool::{Tool, Turn};
+use jail::{Found, Jail};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use search::{
     content::{Compression, Content, Encoding, HEAD, Nature, Utf16},
-    patience::{self, Patience},
-    stat::time,
+    patience::Patience,
 };
-use crate::{
-    failure::Failure,
-    jail::{Found, Jail},
-    lane::Lane,
-    scope::Scope,
-    table::Table,
-    text,
-    tool::{Tool, Turn},
-};
+use text::table::Table;
 
 /// Lines unless the caller says otherwise, around one, and at most.
 const LINES: u64 = 200;
@@ -546,7 +543,7 @@ struct End {
     encoding: Encoding,
     /// Lines of the whole, if they were counted.
     lines: Option<u64>,
-    cut: Option<super::content::Cut>,
+    cut: Option<search::content::Cut>,
 }
 
 impl End {
@@ -717,7 +714,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::tools::files::scratch::{Scratch, impatience, patience};
+    use search::scratch::{Scratch, impatience, patience};
 
     fn ask(scratch: &Scratch, path: &str, question: Value) -> Result<Value, Failure> {
         let mut question = question;
@@ -985,7 +982,7 @@ mod tests {
     #[test]
     fn a_private_key_is_hidden_in_every_spelling_whatever_part_is_read() {
         let scratch = Scratch::new();
-        for spelled in text::spelled::all() {
+        for spelled in redact::spelled::all() {
             let path = scratch.write("key", &spelled.text);
             let lines = spelled.text.lines().count();
             let from = (1..=lines).step_by(lines.div_ceil(2)).map(|line| json!({ "line": line, "lines": 2_000 }));
@@ -1003,7 +1000,7 @@ mod tests {
     #[test]
     fn a_file_full_of_hashes_and_public_keys_is_shown_wherever_it_is_read() {
         let scratch = Scratch::new();
-        for (name, text) in text::spelled::everyday().into_iter().chain(text::spelled::unnamed()) {
+        for (name, text) in redact::spelled::everyday().into_iter().chain(redact::spelled::unnamed()) {
             let path = scratch.write("file", &text);
             let (size, lines) = (text.len() as u64, text.lines().count());
             assert!(size > RUN_UP + 3_000, "{name} is too short for this test");
@@ -1014,7 +1011,7 @@ mod tests {
             ] {
                 let report = ask(&scratch, &path, question.clone()).unwrap();
                 let shown = texts(&report).join("\n");
-                assert!(shown.len() > 500 && !shown.contains(text::MARK), "{name}, {question}:\n{shown}");
+                assert!(shown.len() > 500 && !shown.contains(redact::MARK), "{name}, {question}:\n{shown}");
             }
         }
     }
@@ -1022,7 +1019,7 @@ mod tests {
     #[test]
     fn a_key_longer_than_what_is_read_before_the_answer_is_hidden() {
         let scratch = Scratch::new();
-        let spelled = text::spelled::long(5_000);
+        let spelled = redact::spelled::long(5_000);
         for (name, text) in [("lf", spelled.text.clone()), ("crlf", spelled.text.replace('\n', "\r\n"))] {
             let path = scratch.write(name, &text);
             let packed = scratch.write(format!("{name}.gz"), gzip(text.as_bytes()));
@@ -1038,7 +1035,7 @@ mod tests {
                     let report = ask(&scratch, path, question.clone()).unwrap();
                     let shown = texts(&report).join("\n");
                     assert!(
-                        shown.contains(text::MARK) && spelled.leak(&shown).is_none(),
+                        shown.contains(redact::MARK) && spelled.leak(&shown).is_none(),
                         "{path}, {question}:\n{shown}"
                     );
                 }

@@ -8,17 +8,14 @@ use super::{
     change::{quoted, record},
     stat::Kind,
 };
-use crate::{
-    failure::Failure,
-    jail::{
-        Found, Jail,
-        write::{Below, Hold, Spot, Version, survey},
-    },
-    lane::Lane,
-    scope::{Action, Scope},
-    text,
-    tool::{Acting, Aim, Turn},
+use crate::tool::{Acting, Aim, Turn};
+use jail::{
+    Found, Jail,
+    write::{Below, Hold, Spot, Version, survey},
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::{Action, Scope};
 
 /// Remove a file, a link (not what it leads to) or an empty directory; one with content only if you say how many entries it holds.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

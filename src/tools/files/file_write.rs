@@ -5,18 +5,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::change::{check_links, check_unchanged, note, permissions, quoted, record};
-use crate::{
-    failure::Failure,
-    jail::{
-        Jail,
-        write::{Hold, Spot, Version, expect, sha256},
-    },
-    lane::Lane,
-    scope::{Action, Scope},
-    text,
-    text::MARK,
-    tool::{Acting, Aim, Turn},
+use crate::tool::{Acting, Aim, Turn};
+use jail::{
+    Jail,
+    write::{Hold, Spot, Version, expect, sha256},
 };
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use redact::MARK;
+use rights::scope::{Action, Scope};
 
 /// What a file that is looked at for its marks may have, in bytes.
 const MOST_COMPARED: u64 = 16 << 20;

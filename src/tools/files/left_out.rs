@@ -1,6 +1,6 @@
 //! What a search has not looked at, in words.
 
-use crate::{jail::walk::Passed, text};
+use jail::walk::Passed;
 
 /// Clauses that say it.
 #[derive(Debug, Default)]

@@ -1,35 +1,15 @@
-//! When a search or a long reading gives up, and where a long one goes on.
+//! Where a long reading goes on.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio_util::sync::CancellationToken;
-
-use crate::{failure::Failure, host::Machine, lane::Lane, tool::Turn};
+use crate::tool::Turn;
+use facts::host::Machine;
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use search::patience::Patience;
 
 /// How long a reading may keep a place among those that take a moment.
 const MOMENT: Duration = Duration::from_millis(100);
-
-/// Ends at a time, or when nobody waits for the answer any more.
-#[derive(Clone, Debug)]
-pub(crate) struct Patience {
-    until: Instant,
-    stop: CancellationToken,
-}
-
-impl Patience {
-    /// For so long, and no longer than `stop` lets it.
-    pub(crate) fn of(time: Duration, stop: &CancellationToken) -> Self {
-        Self { until: Instant::now() + time, stop: stop.clone() }
-    }
-
-    /// Whether it is time to end.
-    pub(crate) fn is_over(&self) -> bool {
-        self.stop.is_cancelled() || Instant::now() >= self.until
-    }
-}
 
 /// Reads for a moment, in the call's own lane. What takes longer begins again among the long readings, for `most` then: however many of
 /// those there are, short ones find places.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, ops::Range};
 
 use serde_json::Value;
 
-use crate::text::{MARK, clean, redact_value};
+use redact::{MARK, clean, redact_value};
 
 /// In the place of a tab, which no cell of an answer can have.
 pub(super) const TAB: &str = "→";

@@ -4,9 +4,9 @@ use rustix::fs::{FileType, Stat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use facts::host::Machine;
+use kernel::{
     failure::Failure,
-    host::Machine,
     proc::{group::Groups, passwd::Passwd},
 };
 

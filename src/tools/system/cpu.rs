@@ -3,18 +3,20 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    facts::{frequency, temperature, topology},
-    failure::Failure,
+use crate::tool::{Tool, Turn};
+use facts::{
+    frequency,
     gap::{Gaps, Reader},
     host::{Limits, Machine, Place, Whose, Window},
-    lane::Lane,
-    page,
-    proc::{cpuinfo::Cpuinfo, stat::Times},
-    scope::Scope,
-    table::Table,
-    tool::{Tool, Turn},
+    temperature, topology,
 };
+use kernel::{
+    failure::Failure,
+    proc::{cpuinfo::Cpuinfo, stat::Times},
+};
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{page, table::Table};
 
 /// CPU use by kind over the last seconds, load, pressure, limits, frequency and temperature, and how busy each CPU is.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -313,8 +315,8 @@ fn frequency(reader: &Reader<'_>, numbers: &[u32], cpuinfo: &Cpuinfo) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Limits;
-    use crate::proc::cgroup::CpuStat;
+    use facts::host::Limits;
+    use kernel::proc::cgroup::CpuStat;
 
     fn row(cpu: u32, busy_ratio: Option<f64>) -> One {
         One { cpu, busy_ratio, user_ratio: None, system_ratio: None, iowait_ratio: None, steal_ratio: None }

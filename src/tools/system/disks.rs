@@ -8,24 +8,23 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    facts::{
-        blocks::{Block, Blocks, Rates},
-        filesystems::{self, Aside, Rank},
-        problem::Problems,
-        raid,
-        storage::Storage,
-        zfs,
-    },
-    failure::Failure,
+use crate::tool::{Tool, Turn};
+use facts::{
+    blocks::{Block, Blocks, Rates},
+    filesystems::{self, Aside, Rank},
     gap::{Gaps, Reader},
     host::{Machine, Place, Whose, Window},
-    lane::Lane,
+    problem::Problems,
+    raid,
+    storage::Storage,
+    zfs,
+};
+use kernel::{failure::Failure, proc::mdstat};
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{
     page::{Limit, Page},
-    proc::mdstat,
-    scope::Scope,
     table::Table,
-    tool::{Tool, Turn},
 };
 
 /// How long filesystems are asked for their space: those whose server does not answer cost a second each.

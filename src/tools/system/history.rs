@@ -8,15 +8,17 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    failure::Failure,
+use crate::tool::{Tool, Turn};
+use facts::{
     gap::{Gaps, Reader},
     host::{self, Covered, Machine, Place, Summary, Whose},
-    lane::Lane,
+};
+use kernel::failure::Failure;
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{
     page::{Limit, Page},
-    scope::Scope,
     table::Table,
-    tool::{Tool, Turn},
 };
 
 const SHORTEST: Duration = Duration::from_secs(60);
@@ -395,7 +397,7 @@ mod tests {
     #[test]
     fn units_and_owners_come_from_the_name() {
         let place = Place {
-            container: Some(crate::host::Container("lxc".into())),
+            container: Some(facts::host::Container("lxc".into())),
             lxcfs: vec!["stat".into()],
             ..Place::default()
         };

@@ -3,21 +3,25 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    facts::os::{self, rfc3339},
-    failure::Failure,
+use crate::tool::{Tool, Turn};
+use facts::{
     gap::{Gaps, Reader},
     host::{self, Container, Machine, Place, Whose},
-    lane::Lane,
-    page::{Limit, Page},
+    os::{self, rfc3339},
+};
+use kernel::{
+    failure::Failure,
     proc::{
         capability, cpuinfo::Cpuinfo, login_session::LoginSession, mountinfo::Mount, pid_cgroup::PidCgroup,
         pid_status::PidStatus, utmp,
     },
     root::Root,
-    scope::Scope,
+};
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{
+    page::{Limit, Page},
     table::Table,
-    tool::{Tool, Turn},
 };
 
 /// Which machine this is: OS, kernel, virtualization or container, hardware, start, who is logged in, what this server may see, and
@@ -583,7 +587,7 @@ mod tests {
 
     #[test]
     fn control_groups_may_be_mixed() {
-        let of = |lines: &str| cgroups(&crate::proc::mountinfo::parse(lines.as_bytes()).0);
+        let of = |lines: &str| cgroups(&kernel::proc::mountinfo::parse(lines.as_bytes()).0);
         let (v1, v2) = ("3 1 0:3 / /c/m rw - cgroup cgroup rw,memory\n", "4 1 0:4 / /c/u rw - cgroup2 cgroup2 rw\n");
         let systemd = "5 1 0:5 / /c/s rw - cgroup cgroup rw,xattr,name=systemd\n";
         assert_eq!((of(v1), of(v2), of("")), (Some("v1"), Some("v2"), None));

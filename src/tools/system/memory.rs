@@ -3,17 +3,19 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    facts::memory::{self, HugePages},
-    failure::Failure,
+use crate::tool::{Tool, Turn};
+use facts::{
     gap::{Gaps, Reader},
     host::{Machine, Place, Whose, Window},
-    lane::Lane,
-    proc::{pressure::Pressure, swaps},
-    scope::Scope,
-    table::Table,
-    tool::{Tool, Turn},
+    memory::{self, HugePages},
 };
+use kernel::{
+    failure::Failure,
+    proc::{pressure::Pressure, swaps},
+};
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::table::Table;
 
 /// Memory and swap: what is used, what a new program could have, paging and memory pressure. Counts ZFS's cache as available.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -8,17 +8,19 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    facts::{addresses, routes as all_routes},
-    failure::Failure,
+use crate::tool::{Tool, Turn};
+use facts::{
+    addresses,
     gap::{Gaps, Reader},
     host::{Machine, Place, Whose, Window},
-    lane::Lane,
+    routes as all_routes,
+};
+use kernel::{failure::Failure, proc::snmp};
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{
     page::{Limit, Page},
-    proc::snmp,
-    scope::Scope,
     table::Table,
-    tool::{Tool, Turn},
 };
 
 /// Network interfaces with addresses, traffic, errors and drops; routes, DNS servers and TCP. Give `name` for everything about one

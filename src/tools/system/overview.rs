@@ -10,27 +10,24 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    docker::{Docker, model::Summary},
-    facts::{
-        self,
-        blocks::Blocks,
-        filesystems::Space,
-        memory, os,
-        problem::{Problem, Problems},
-        storage::Storage,
-        throttling,
-        traffic::Traffic,
-    },
-    failure::Failure,
+use crate::tool::{Tool, Turn};
+use engine::{Docker, model::Summary};
+use facts::{
+    self,
+    blocks::Blocks,
+    filesystems::Space,
     gap::{Gaps, Reader},
     host::{Machine, Place, Scan, Whose, Window},
-    lane::Lane,
-    proc::pid_stat::ProcessState,
-    scope::Scope,
-    table::Table,
-    tool::{Tool, Turn},
+    memory, os,
+    problem::{Problem, Problems},
+    storage::Storage,
+    throttling,
+    traffic::Traffic,
 };
+use kernel::{failure::Failure, proc::pid_stat::ProcessState};
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::table::Table;
 
 /// How long filesystems are asked for their space.
 const ASKED_FOR: Duration = Duration::from_secs(10);

@@ -5,15 +5,15 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    facts::{
-        accounts::{user, users},
-        command_line::{self, command, cut},
-    },
-    failure::Failure,
+use crate::tool::{Tool, Turn};
+use facts::{
+    accounts::{user, users},
+    command_line::{self, command, cut},
     gap::{Gaps, Reader},
     host::{Limits, Machine, Place, Process as Scanned, Scan, Whose},
-    lane::Lane,
+};
+use kernel::{
+    failure::Failure,
     proc::{
         Malformed, capability,
         pid_cgroup::{self, PidCgroup},
@@ -23,10 +23,10 @@ use crate::{
         pid_status::{self, PidStatus},
     },
     root::Directory,
-    scope::Scope,
-    table::Table,
-    tool::{Tool, Turn},
 };
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::table::Table;
 
 /// Children shown at most.
 const CHILDREN: usize = 20;
@@ -495,11 +495,9 @@ impl Seccomp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        auth::Caller,
-        grant::Grants,
-        host::{First, Host},
-    };
+    use auth::Caller;
+    use facts::host::{First, Host};
+    use rights::grant::Grants;
 
     async fn ask(pid: u32) -> Result<Report, Failure> {
         let host = Host::open(std::path::Path::new("/"), First::Comes).unwrap();

@@ -8,25 +8,27 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    facts::{
-        accounts::{user, users},
-        command_line::{self, command, cut},
-    },
-    failure::Failure,
+use crate::tool::{Tool, Turn};
+use facts::{
+    accounts::{user, users},
+    command_line::{self, command, cut},
     gap::{Gaps, Reader},
     host::{Machine, Place, Process, Scan, Whose},
-    lane::Lane,
-    page::{Limit, Page},
+};
+use kernel::{
+    failure::Failure,
     proc::{
         passwd::Passwd,
         pid_stat::{PidStat, ProcessState},
         pid_status::PidStatus,
     },
     root::Directory,
-    scope::Scope,
+};
+use lanes::lane::Lane;
+use rights::scope::Scope;
+use text::{
+    page::{Limit, Page},
     table::Table,
-    tool::{Tool, Turn},
 };
 
 /// How much of it a row shows, in characters.

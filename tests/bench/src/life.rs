@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::json;
-use systemmanager_mcp::host::{History, TICK};
+use facts::host::{History, TICK};
 
 use crate::{
     Options,

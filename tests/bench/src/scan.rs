@@ -12,13 +12,10 @@ use std::{
 
 use procfs::process::all_processes;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
-use systemmanager_mcp::{
-    auth::Caller,
-    host::{First, Host, Scan},
-    grant::Grants,
-    tool::Turn,
-    tools::TOOLS,
-};
+use facts::host::{First, Host, Scan};
+use rights::grant::Grants;
+use auth::Caller;
+use tools::{tool::Turn, TOOLS};
 
 use crate::{
     Options,
@@ -167,7 +164,7 @@ fn command(command: &mut Command) -> usize {
     0
 }
 
-/// The fields of our own [`Process`](systemmanager_mcp::host::Process).
+/// The fields of our own [`Process`](facts::host::Process).
 fn with_procfs() -> usize {
     let mut sum = 0;
     let processes: Vec<_> = all_processes()

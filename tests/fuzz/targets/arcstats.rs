@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::arcstats::{Arcstats, figures};
+use kernel::proc::arcstats::{Arcstats, figures};
 
 pub fn run(text: &str) {
     let _ = Arcstats::parse(text);

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::btrfs_error_stats::BtrfsErrorStats;
+use kernel::proc::btrfs_error_stats::BtrfsErrorStats;
 
 pub fn run(text: &str) {
     if let Ok(Some(_)) = BtrfsErrorStats::parse(text) {

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::capability;
+use kernel::proc::capability;
 
 pub fn run(bytes: &[u8]) {
     let Some((mask, rest)) = bytes.split_first_chunk() else { return };

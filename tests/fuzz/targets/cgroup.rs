@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::cgroup::{CpuMax, CpuStat, MemoryEvents, MemoryStat, limit};
+use kernel::proc::cgroup::{CpuMax, CpuStat, MemoryEvents, MemoryStat, limit};
 
 pub fn run(text: &str) {
     let _ = (limit(text), CpuStat::parse(text), MemoryEvents::parse(text), MemoryStat::parse(text));

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::cpuinfo::Cpuinfo;
+use kernel::proc::cpuinfo::Cpuinfo;
 
 pub fn run(text: &str) {
     let (cpuinfo, _) = Cpuinfo::parse(text);

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::cpulist;
+use kernel::proc::cpulist;
 
 pub fn run(text: &str) {
     if let Ok(cpus) = cpulist::parse(text) {

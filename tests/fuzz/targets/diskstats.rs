@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::diskstats;
+use kernel::proc::diskstats;
 
 pub fn run(text: &str) {
     let (disks, odd) = diskstats::parse(text);

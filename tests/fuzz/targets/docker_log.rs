@@ -1,4 +1,4 @@
-use systemmanager_mcp::docker::log::{Decoder, LONGEST, Line, Source};
+use engine::log::{Decoder, LONGEST, Line, Source};
 
 /// As much as is made of the longest input, in bytes, or one piece more.
 const MOST: usize = 1 << 20;

@@ -1,5 +1,5 @@
 use serde_json::Value;
-use systemmanager_mcp::docker::policy;
+use engine::policy;
 
 /// What passes has nothing of what leads out of a container, in whatever spelling of a name, and nothing without an end.
 pub fn run(bytes: &[u8]) {

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::group::Groups;
+use kernel::proc::group::Groups;
 
 pub fn run(bytes: &[u8]) {
     let groups = Groups::parse(bytes);

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::loadavg::Loadavg;
+use kernel::proc::loadavg::Loadavg;
 
 pub fn run(text: &str) {
     if let Ok(load) = Loadavg::parse(text) {

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::login_session::LoginSession;
+use kernel::proc::login_session::LoginSession;
 
 pub fn run(text: &str) {
     let _ = LoginSession::parse(text);

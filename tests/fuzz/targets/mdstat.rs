@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::mdstat::{self, Progress};
+use kernel::proc::mdstat::{self, Progress};
 
 pub fn run(text: &str) {
     let (arrays, _) = mdstat::parse(text);

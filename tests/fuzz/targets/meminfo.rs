@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::meminfo::Meminfo;
+use kernel::proc::meminfo::Meminfo;
 
 pub fn run(text: &str) {
     let (meminfo, odd) = Meminfo::parse(text);

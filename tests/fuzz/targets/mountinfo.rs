@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::mountinfo;
+use kernel::proc::mountinfo;
 
 pub fn run(bytes: &[u8]) {
     assert!(mountinfo::unescape(bytes).len() <= bytes.len());

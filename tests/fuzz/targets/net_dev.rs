@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::net_dev;
+use kernel::proc::net_dev;
 
 pub fn run(text: &str) {
     let (interfaces, odd) = net_dev::parse(text);

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::netstat;
+use kernel::proc::netstat;
 
 pub fn run(text: &str) {
     let wanted = |_: &str, name: &str| !name.ends_with('s');

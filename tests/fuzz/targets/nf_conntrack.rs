@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::nf_conntrack;
+use kernel::proc::nf_conntrack;
 
 pub fn run(text: &str) {
     let (counters, _) = nf_conntrack::parse(text);

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::os_release::OsRelease;
+use kernel::proc::os_release::OsRelease;
 
 pub fn run(text: &str) {
     let os = OsRelease::parse(text);

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::passwd::Passwd;
+use kernel::proc::passwd::Passwd;
 
 pub fn run(bytes: &[u8]) {
     let passwd = Passwd::parse(bytes);

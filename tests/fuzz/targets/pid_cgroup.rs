@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::pid_cgroup::PidCgroup;
+use kernel::proc::pid_cgroup::PidCgroup;
 
 pub fn run(bytes: &[u8]) {
     if let Ok(cgroup) = PidCgroup::parse(bytes) {

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::pid_cmdline;
+use kernel::proc::pid_cmdline;
 
 pub fn run(bytes: &[u8]) {
     assert!(pid_cmdline::parse(bytes).all(|argument| !argument.contains(&0)));

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::pid_io::PidIo;
+use kernel::proc::pid_io::PidIo;
 
 pub fn run(text: &str) {
     let _ = PidIo::parse(text);

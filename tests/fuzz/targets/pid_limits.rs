@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::pid_limits;
+use kernel::proc::pid_limits;
 
 pub fn run(text: &str) {
     if let Ok(limits) = pid_limits::parse(text) {

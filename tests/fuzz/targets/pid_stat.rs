@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::pid_stat::PidStat;
+use kernel::proc::pid_stat::PidStat;
 
 pub fn run(bytes: &[u8]) {
     if let Ok(stat) = PidStat::parse(bytes) {

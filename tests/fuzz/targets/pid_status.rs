@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::pid_status::PidStatus;
+use kernel::proc::pid_status::PidStatus;
 
 pub fn run(bytes: &[u8]) {
     let (status, odd) = PidStatus::parse(bytes);

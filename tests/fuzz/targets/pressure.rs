@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::pressure::{Pressure, Stall};
+use kernel::proc::pressure::{Pressure, Stall};
 
 pub fn run(text: &str) {
     let _ = Stall::of_interrupts(text);

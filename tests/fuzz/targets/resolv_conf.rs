@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::resolv_conf::ResolvConf;
+use kernel::proc::resolv_conf::ResolvConf;
 
 pub fn run(text: &str) {
     let conf = ResolvConf::parse(text);

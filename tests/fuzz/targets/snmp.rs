@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::snmp::Snmp;
+use kernel::proc::snmp::Snmp;
 
 pub fn run(text: &str) {
     let _ = Snmp::parse(text);

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::stat::Stat;
+use kernel::proc::stat::Stat;
 
 pub fn run(text: &str) {
     let (stat, odd) = Stat::parse(text);

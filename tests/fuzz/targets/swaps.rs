@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::swaps;
+use kernel::proc::swaps;
 
 pub fn run(bytes: &[u8]) {
     let (swaps, _) = swaps::parse(bytes);

@@ -1,23 +1,22 @@
-use systemmanager_mcp::text;
 
 /// Whatever other programs write, nothing that moves a cursor or forges a line is left of it. Redacting a second time finds nothing, or
 /// else what a caller may search were not what it is shown.
 pub fn run(line: &str) {
-    let clean = text::clean(line, 200);
+    let clean = redact::clean(line, 200);
     assert!(!clean.chars().any(char::is_control));
-    let redacted = text::redact_line(line);
-    assert!(!text::clean(&redacted, usize::MAX).chars().any(char::is_control));
-    assert_eq!(text::redact_line(&redacted), redacted);
+    let redacted = redact::redact_line(line);
+    assert!(!redact::clean(&redacted, usize::MAX).chars().any(char::is_control));
+    assert_eq!(redact::redact_line(&redacted), redacted);
     // each line of a text comes out as one, whatever those before it said of it
-    let mut redactor = text::Redactor::default();
+    let mut redactor = redact::Redactor::default();
     for line in line.split('\n') {
         let redacted = redactor.line(line);
         assert!(!redacted.contains('\n'));
-        assert_eq!(text::redact_line(&redacted), redacted);
+        assert_eq!(redact::redact_line(&redacted), redacted);
     }
     let arguments: Vec<&str> = line.split('\0').collect();
-    let redacted = text::redact_arguments(&arguments);
-    assert_eq!(text::redact_line(&redacted), redacted);
+    let redacted = redact::redact_arguments(&arguments);
+    assert_eq!(redact::redact_line(&redacted), redacted);
     let (before, behind) = line.split_once('\t').unwrap_or((line, ""));
     hides_key(before, behind);
 }
@@ -35,14 +34,14 @@ fn hides_key(before: &str, behind: &str) {
     if [before, behind].iter().any(|text| ["\n", "END", "BEGIN", "Private-"].iter().any(|sign| text.contains(sign))) {
         return;
     }
-    let heading = text::clean(&format!("{before}-----BEGIN RSA PRIVATE KEY-----{behind}"), usize::MAX).into_owned();
+    let heading = redact::clean(&format!("{before}-----BEGIN RSA PRIVATE KEY-----{behind}"), usize::MAX).into_owned();
     if !heading.contains("-----BEGIN RSA PRIVATE KEY-----") {
         return;
     }
-    let mut redactor = text::Redactor::default();
+    let mut redactor = redact::Redactor::default();
     redactor.line(&heading);
     for line in KEY {
-        let cleaned = text::clean(&format!("{before}{line}{behind}"), usize::MAX).into_owned();
+        let cleaned = redact::clean(&format!("{before}{line}{behind}"), usize::MAX).into_owned();
         let shown = redactor.line(&cleaned);
         let parts = (0..=line.len() - 16).map(|at| &line[at..at + 16]);
         assert_eq!(parts.into_iter().find(|part| shown.contains(part)), None, "{shown:?}");

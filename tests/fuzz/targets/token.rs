@@ -1,4 +1,4 @@
-use systemmanager_mcp::auth::token::Token;
+use auth::token::Token;
 
 pub fn run(text: &str) {
     if let Ok(token) = Token::parse(text) {

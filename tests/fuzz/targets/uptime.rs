@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::uptime::Uptime;
+use kernel::proc::uptime::Uptime;
 
 pub fn run(text: &str) {
     if let Ok(uptime) = Uptime::parse(text) {

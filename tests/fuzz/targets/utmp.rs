@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::utmp;
+use kernel::proc::utmp;
 
 pub fn run(bytes: &[u8]) {
     for login in utmp::parse(bytes).into_iter().flatten() {

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::vmstat::Vmstat;
+use kernel::proc::vmstat::Vmstat;
 
 pub fn run(text: &str) {
     let _ = Vmstat::parse(text);

@@ -1,4 +1,4 @@
-use systemmanager_mcp::proc::zpool_state::ZpoolState;
+use kernel::proc::zpool_state::ZpoolState;
 
 pub fn run(text: &str) {
     if let Ok(ZpoolState::Unknown(word)) = ZpoolState::parse(text) {

@@ -8,13 +8,11 @@ use std::{
 use regex::Regex;
 
 use super::level::{self, Level};
-use crate::{
-    docker::{
-        log::{Line, Source},
-        model::instant,
-    },
-    text::{self, Redactor},
+use engine::{
+    log::{Line, Source},
+    model::instant,
 };
+use redact::Redactor;
 
 /// The longest line that is shown, in characters.
 const LONGEST: usize = 1_000;
@@ -121,9 +119,9 @@ impl<'a> Sieve<'a> {
     pub(super) fn line(&mut self, line: Line<'_>) {
         self.lines += 1;
         let text = String::from_utf8_lossy(line.text);
-        let text = text::clean(text.strip_suffix('\r').unwrap_or(&text), usize::MAX);
+        let text = redact::clean(text.strip_suffix('\r').unwrap_or(&text), usize::MAX);
         if line.source == Source::Engine {
-            self.said = Some(text::clean(&text, LONGEST).into_owned());
+            self.said = Some(redact::clean(&text, LONGEST).into_owned());
             return;
         }
         let time = instant(line.time);
@@ -303,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_private_key_is_hidden_in_every_spelling_whatever_part_of_a_log_is_asked_for() {
-        for spelled in text::spelled::all() {
+        for spelled in redact::spelled::all() {
             let lines: Vec<&str> = spelled.text.lines().collect();
             let at =
                 |second: usize| Some(instant("2026-11-25T23:00:00Z").unwrap() + Duration::from_secs(second as u64));
@@ -350,7 +348,7 @@ mod tests {
     #[test]
     fn a_key_that_began_before_what_the_engine_was_asked_for_is_hidden() {
         let run_up = usize::try_from(super::super::RUN_UP).unwrap();
-        let spelled = text::spelled::long(150);
+        let spelled = redact::spelled::long(150);
         for prefix in ["", "2026-11-30T12:00:00Z app[7]: ", "web-1  | "] {
             let lines: Vec<String> = spelled.text.lines().map(|line| format!("{prefix}{line}")).collect();
             for tail in 1..lines.len() - run_up {

@@ -7,18 +7,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Entries, Report, Sort, Total, Wanted, fitting};
-use crate::{
-    failure::Failure,
-    jail::{self, Found},
-    page::Page,
-    table::Table,
-    text,
-    text::{hex, unhex},
-    tools::files::{
-        patience::Patience,
-        stat::{Kind, Owners, allocated, permissions, time},
-    },
-};
+use crate::files::stat::{Kind, Owners, allocated, permissions, time};
+use jail::{self, Found};
+use kernel::failure::Failure;
+use search::patience::Patience;
+use text::{hex, page::Page, table::Table, unhex};
 
 /// Names between two looks at the time.
 const STRETCH: u64 = 256;

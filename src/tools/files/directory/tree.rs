@@ -6,16 +6,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Entries, Report, Total, Wanted, fitting};
-use crate::{
-    failure::Failure,
-    jail::{
-        Found, Jail,
-        walk::{Go, Passed, Walk},
-    },
-    page::Page,
-    text,
-    tools::files::{patience::Patience, stat::Kind},
+use crate::files::stat::Kind;
+use jail::{
+    Found, Jail,
+    walk::{Go, Passed, Walk},
 };
+use kernel::failure::Failure;
+use search::patience::Patience;
+use text::page::Page;
 
 /// Entries between two looks at the time.
 const STRETCH: u64 = 256;

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{failure::Failure, root::Root, table::Table, tools::files::patience::Patience};
+use kernel::{failure::Failure, root::Root};
+use search::patience::Patience;
+use text::table::Table;
 
 /// Those that are named.
 const NAMED: usize = 20;
@@ -67,7 +69,7 @@ pub(super) fn read(root: &Root, inode: ((u32, u32), u64), patience: &Patience) -
     Ok(Some(holders))
 }
 
-fn held(root: &Root, proc: &crate::root::Directory<'_>, pid: u32, inode: ((u32, u32), u64)) -> Held {
+fn held(root: &Root, proc: &kernel::root::Directory<'_>, pid: u32, inode: ((u32, u32), u64)) -> Held {
     let is = |path: String| proc.held_inode(&path).is_ok_and(|other| other == inode);
     let files = match root.directory(&format!("proc/{pid}/fd")) {
         Ok(files) => files,

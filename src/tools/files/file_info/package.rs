@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{failure::Failure, root::Root, tools::files::patience::Patience};
+use kernel::{failure::Failure, root::Root};
+use search::patience::Patience;
 
 /// Where dpkg keeps its lists, one file a package.
 const LISTS: &str = "var/lib/dpkg/info";

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::seen::TAB;
-use crate::text::{self, Redactor};
+use redact::Redactor;
 
 /// The longest line that is shown whole, in characters.
 const LONGEST: usize = 1_000;
@@ -63,7 +63,7 @@ impl Shown {
 
     /// A line that is not shown, but says something of those that are.
     pub(super) fn pass(&mut self, line: &str) {
-        self.redactor.pass(&text::clean(line, usize::MAX));
+        self.redactor.pass(&redact::clean(line, usize::MAX));
     }
 
     /// A line of so many bytes, of which this is all or the beginning.
@@ -88,7 +88,7 @@ impl Shown {
             None => (line, to),
         };
         let from = from.min(to);
-        let plain = text::clean(line, usize::MAX);
+        let plain = redact::clean(line, usize::MAX);
         let redacted = self.redactor.line(&plain);
         let part = &line[from..to];
         if redacted != plain {
@@ -96,12 +96,12 @@ impl Shown {
             let begin = if from == 0 {
                 0
             } else {
-                common(&text::redact_line(&text::clean(&line[..from], usize::MAX)), &redacted)
+                common(&redact::redact_line(&redact::clean(&line[..from], usize::MAX)), &redacted)
             };
             let end = if to == line.len() {
                 redacted.len()
             } else {
-                common(&text::redact_line(&text::clean(&line[..to], usize::MAX)), &redacted)
+                common(&redact::redact_line(&redact::clean(&line[..to], usize::MAX)), &redacted)
             };
             let mut text = redacted.get(begin..end).unwrap_or_default().to_owned();
             if begin == 0 {
@@ -112,7 +112,7 @@ impl Shown {
         let tabs = part.matches('\t').count();
         self.changes.tabs += tabs as u64;
         let arrows = if tabs > 0 { part.replace('\t', TAB).into() } else { Cow::Borrowed(part) };
-        let text = text::clean(&arrows, usize::MAX);
+        let text = redact::clean(&arrows, usize::MAX);
         let is_exact = text == arrows;
         self.changes.cleaned += u64::from(!is_exact);
         Part { text: text.into_owned(), is_exact }

@@ -3,17 +3,17 @@
 use std::{fmt, str::FromStr};
 
 use super::{Address, Bond, Details, Interface, Network};
-use crate::{
-    facts::{
-        addresses::{self, Addresses},
-        interfaces::Interfaces,
-    },
-    failure::Failure,
+use facts::{
+    addresses::{self, Addresses},
     gap::Reader,
     host::Window,
-    page::Page,
+    interfaces::Interfaces,
+};
+use kernel::{
+    failure::Failure,
     proc::{net_dev, rtnetlink},
 };
+use text::page::Page;
 
 /// How many addresses a row shows.
 const ADDRESSES: usize = 4;

@@ -1,7 +1,8 @@
 //! Routes as rows, and where questions for names go.
 
 use super::{Dns, Route};
-use crate::{facts::routes, gap::Reader, proc::resolv_conf::ResolvConf};
+use facts::{gap::Reader, routes};
+use kernel::proc::resolv_conf::ResolvConf;
 
 /// How many servers and domains are told; the resolver itself takes 3 and 6, or 256 characters.
 const MOST: usize = 20;

@@ -1,10 +1,10 @@
 //! What counts as wrong, and how it is said.
 
 use super::{Report, is_restarting, is_unhealthy};
-use crate::{
-    docker::model::Summary,
-    facts::problem::{Problems, Severity, count, first_of, percent},
+use engine::model::Summary;
+use facts::{
     host::{Place, Window},
+    problem::{Problems, Severity, count, first_of, percent},
 };
 
 use Severity::{Critical, Notice, Warning};
