@@ -54,8 +54,17 @@ pub struct Sender {
     pub caller: Arc<Caller>,
     /// The address it came from.
     pub peer: IpAddr,
-    /// Where to leave the list of tools, in JSON, for who writes the answer; the answer itself then has an empty one.
-    pub tools: Option<Arc<OnceLock<Bytes>>>,
+    /// Where to leave what was written before, for who writes the answer; the answer itself then has an empty list in its place.
+    pub written: Option<Arc<OnceLock<Written>>>,
+}
+
+/// A part of a result that was written once, for many answers.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The key behind which it stands.
+    pub key: &'static str,
+    /// It, in JSON.
+    pub json: Bytes,
 }
 
 impl Server {
@@ -131,13 +140,8 @@ impl ServerHandler for Server {
             .list(&call, context.ct.cancelled())
             .await
             .map_err(|failure| ErrorData::new(NOT_NOW, format!("{}: {failure}", failure.kind()), None))?;
-        let tools = match sent(&context).and_then(|sender| sender.tools.as_ref()) {
-            Some(place) => {
-                let _ = place.set(listed.json.clone());
-                vec![]
-            }
-            None => listed.tools.clone(),
-        };
+        let is_written = leave(&context, "tools", &listed.json);
+        let tools = if is_written { vec![] } else { listed.tools.clone() };
         Ok(ListToolsResult::with_all_items(tools).with_ttl_ms(60_000).with_cache_scope(CacheScope::Private))
     }
 
@@ -155,6 +159,7 @@ impl ServerHandler for Server {
             }
             None => (None, None),
         };
+        let has_steps = steps.is_some();
         let call = Call {
             tool: &request.name,
             arguments: request.arguments.unwrap_or_default(),
@@ -171,6 +176,10 @@ impl ServerHandler for Server {
             () = &mut telling => calling.await,
         };
         match result {
+            // an answer that steps came before is one of several messages
+            Ok(answer) if !has_steps && leave(&context, "content", &answer.written) => {
+                Ok(CallToolResult::success(vec![]).into())
+            }
             Ok(answer) => {
                 let mut result = CallToolResult::success(vec![ContentBlock::text(answer.text.clone())]);
                 result.structured_content = Some(answer.structured.clone());
@@ -266,6 +275,12 @@ fn id(context: &RequestContext<RoleServer>) -> RequestId {
         NumberOrString::Number(number) => RequestId::Number(*number),
         NumberOrString::String(text) => RequestId::Text(text.to_string()),
     }
+}
+
+/// Leaves what was written before for who writes the answer. `false`: nobody takes it.
+fn leave(context: &RequestContext<RoleServer>, key: &'static str, json: &Bytes) -> bool {
+    let place = sent(context).and_then(|sender| sender.written.as_ref());
+    place.is_some_and(|place| place.set(Written { key, json: json.clone() }).is_ok())
 }
 
 /// Who a request over HTTP comes from.

@@ -583,3 +583,11 @@ fn a_thousand_kinds_of_noise_leave_it_standing() {
     server.answers();
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }
+
+/// A client on the same machine acknowledges late what is shorter than a segment, and a long answer would wait for that: 40 ms for each.
+#[test]
+fn segments_are_as_short_on_loopback_as_on_ethernet() {
+    let server = Server::new();
+    let stream = std::net::TcpStream::connect(server.address).unwrap();
+    assert!(socket2::SockRef::from(&stream).tcp_mss().unwrap() <= 1448);
+}

@@ -1,5 +1,6 @@
 //! From a report to an answer: host, time and marks added, untrusted text made safe, both forms held under the limit.
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use facts::host::Host;
@@ -19,6 +20,8 @@ pub struct Answer {
     pub text: String,
     /// For programs; valid against the tool's output schema.
     pub structured: Value,
+    /// Both in JSON, as they stand in a result behind `"content":`. Made once, for however many get this answer.
+    pub written: Bytes,
 }
 
 impl Answer {
@@ -94,9 +97,12 @@ fn four_digits(figure: f64) -> f64 {
 fn bound(mut structured: Value) -> Option<Answer> {
     loop {
         let text = text::render(&structured);
-        let cost = text::tokens_at_most(&text).max(text::tokens_at_most(&structured.to_string()));
+        let json = structured.to_string();
+        let cost = text::tokens_at_most(&text).max(text::tokens_at_most(&json));
         if cost <= MOST_TOKENS {
-            return Some(Answer { text, structured });
+            let quoted = Value::from(text.as_str());
+            let written = format!(r#"[{{"type":"text","text":{quoted}}}],"structuredContent":{json}"#);
+            return Some(Answer { text, structured, written: written.into() });
         }
         let rows = longest_table(&mut structured)?;
         let all = rows.len();
@@ -128,8 +134,10 @@ fn longest_table(value: &mut Value) -> Option<&mut Vec<Value>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rmcp::model::{CallToolResult, ContentBlock};
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn long_reports_are_told_from_short_ones() {
@@ -137,6 +145,18 @@ mod tests {
         for long in [json!({ "text": "x".repeat(LONG + 1) }), json!({ "rows": vec![[1, 2, 3]; 1000] })] {
             assert!(is_long(&long));
         }
+    }
+
+    #[test]
+    fn what_is_written_once_is_what_every_result_would_have_had() {
+        let answer = bound(json!({ "host": "h\"\n\u{2603}\\", "content": [], "figures": [1, 2.5, null] })).unwrap();
+        let mut whole = CallToolResult::success(vec![ContentBlock::text(answer.text.clone())]);
+        whole.structured_content = Some(answer.structured.clone());
+        let hollow = serde_json::to_string(&CallToolResult::success(vec![])).unwrap();
+        assert_eq!(hollow.matches("\"content\":[]").count(), 1, "{hollow}");
+        let written = std::str::from_utf8(&answer.written).unwrap();
+        let spliced = hollow.replace("\"content\":[]", &format!("\"content\":{written}"));
+        assert_eq!(spliced, serde_json::to_string(&whole).unwrap());
     }
 
     #[test]

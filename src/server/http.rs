@@ -195,7 +195,7 @@ impl Http {
             Err(refusal) => Err(refusal),
         };
         let refusal = match result {
-            Ok(caller) => return Ok(Sender { caller: Arc::new(caller), peer, tools: None }),
+            Ok(caller) => return Ok(Sender { caller: Arc::new(caller), peer, written: None }),
             Err(refusal) => refusal,
         };
         let token = presented.ok().and_then(auth::id_shown);

@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode, header};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::{fs::Mode, io::Errno, net::sockopt};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -39,6 +40,10 @@ use auth::{
 use kernel::root::read_own;
 
 pub use super::connections::Most;
+
+/// The longest segment of TCP, in bytes, as on Ethernet. On loopback it would be 64 KiB: a client there, such as a proxy, acknowledges what is shorter 40 ms
+/// later, and until then the kernel has no room for the rest of an answer that is longer than it may keep.
+const SEGMENT: u32 = 1448;
 
 /// How long calls may still run when the server is told to end.
 const DRAIN: Duration = Duration::from_millis(700);
@@ -182,6 +187,7 @@ impl Listeners {
     }
 
     async fn accept(self, socket: TcpListener, door: Arc<Door>, stop: CancellationToken) {
+        let _ = SockRef::from(&socket).set_tcp_mss(SEGMENT);
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,

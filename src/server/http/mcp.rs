@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
+use memchr::memmem;
 
 use super::{
     Answer, Bounds, Http, Sender, busy,
@@ -68,8 +69,10 @@ async fn answer(http: &Http, request: Request<Incoming>, mut sender: Sender, arr
     for name in claims {
         parts.headers.remove(name);
     }
-    let tools = memchr::memmem::find(&body, b"tools/list").map(|_| Arc::new(OnceLock::new()));
-    sender.tools.clone_from(&tools);
+    let is_answered_once =
+        [&b"tools/call"[..], b"tools/list"].iter().any(|method| memmem::find(&body, method).is_some());
+    let written = is_answered_once.then(|| Arc::new(OnceLock::new()));
+    sender.written.clone_from(&written);
     parts.extensions.insert(sender);
     let answer = http.inner.mcp.handle(Request::from_parts(parts, Full::new(body)));
     // the gate ends a call before this; it is here for whatever is no call
@@ -82,10 +85,10 @@ async fn answer(http: &Http, request: Request<Incoming>, mut sender: Sender, arr
         Ok(answer) => answer,
         Err(_) => return rpc_error(StatusCode::GATEWAY_TIMEOUT, -32603, "Internal error: no answer in time"),
     };
-    match tools.as_ref().and_then(|tools| tools.get()) {
+    match written.as_ref().and_then(|written| written.get()) {
         None => answer,
-        Some(tools) => spliced::with_tools(answer, tools).await.unwrap_or_else(|| {
-            tracing::error!("the list of tools has no place in its answer");
+        Some(written) => spliced::with(answer, written).await.unwrap_or_else(|| {
+            tracing::error!(key = written.key, "what was written before has no place in its answer");
             rpc_error(StatusCode::INTERNAL_SERVER_ERROR, -32603, "Internal error")
         }),
     }

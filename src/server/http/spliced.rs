@@ -13,23 +13,19 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::Answer;
+use crate::server::Written;
 
-/// What stands in an answer in place of the list of tools.
-const HOLE: &[u8] = b"\"tools\":[]";
-
-/// Puts `tools`, a list in JSON, into the answer that was made with an empty one. `None`: there is no such place in it.
-pub(super) async fn with_tools(answer: Answer, tools: &Bytes) -> Option<Answer> {
+/// Puts what was `written` before into the answer, which was made with an empty list in its place. `None`: there is no such place in it.
+pub(super) async fn with(answer: Answer, written: &Written) -> Option<Answer> {
     let (mut parts, body) = answer.into_parts();
     let Ok(body) = body.collect().await;
     let body = body.to_bytes();
     // a text of the caller's cannot be taken for it: its quotes are escaped
-    let at = memchr::memmem::find(&body, HOLE)?;
-    let pieces = VecDeque::from([
-        body.slice(..at),
-        Bytes::from_static(b"\"tools\":"),
-        tools.clone(),
-        body.slice(at + HOLE.len()..),
-    ]);
+    let hole = format!("\"{}\":[]", written.key);
+    let at = memchr::memmem::find(&body, hole.as_bytes())?;
+    // the key stays, and with it the colon
+    let (from, to) = (at + hole.len() - 2, at + hole.len());
+    let pieces = VecDeque::from([body.slice(..from), written.json.clone(), body.slice(to..)]);
     parts.headers.remove(header::CONTENT_LENGTH);
     Some(Answer::from_parts(parts, Pieces(pieces).boxed()))
 }
@@ -65,18 +61,27 @@ mod tests {
         let written =
             serde_json::json!({ "jsonrpc": "2.0", "id": "\"tools\":[]", "result": { "tools": [], "ttlMs": 1 } });
         let answer = Answer::new(Full::new(Bytes::from(written.to_string())).boxed());
-        let answer = with_tools(answer, &Bytes::from_static(b"[{\"name\":\"a\"}]")).await.unwrap();
-        let length = answer.body().size_hint().exact();
-        let Ok(body) = answer.into_body().collect().await;
-        let body = body.to_bytes();
-        assert_eq!(length, Some(body.len() as u64));
-        let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((&read["id"], &read["result"]["tools"][0]["name"]), (&written["id"], &"a".into()));
-        assert_eq!(read["result"]["ttlMs"], 1);
+        let parts = answer.into_body().collect().await;
+        let Ok(parts) = parts.map(|body| body.to_bytes());
+        for long in [1, 100_000] {
+            let answer = Answer::new(Full::new(parts.clone()).boxed());
+            let list = Written { key: "tools", json: format!("[{{\"name\":\"{}\"}}]", "a".repeat(long)).into() };
+            let answer = with(answer, &list).await.unwrap();
+            let length = answer.body().size_hint().exact();
+            let Ok(body) = answer.into_body().collect().await;
+            let body = body.to_bytes();
+            assert_eq!(length, Some(body.len() as u64));
+            let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!((&read["id"], &read["result"]["ttlMs"]), (&written["id"], &1.into()));
+            assert_eq!(read["result"]["tools"][0]["name"].as_str().map(str::len), Some(long));
+        }
     }
 
     #[tokio::test]
     async fn an_answer_without_a_place_for_it_is_none() {
-        assert!(with_tools(Answer::new(Full::new(Bytes::from("{}")).boxed()), &Bytes::new()).await.is_none());
+        let list = Written { key: "tools", json: Bytes::new() };
+        for other in ["{}", "{\"content\":[]}", "{\"tools\":[1]}"] {
+            assert!(with(Answer::new(Full::new(Bytes::from(other)).boxed()), &list).await.is_none(), "{other}");
+        }
     }
 }
