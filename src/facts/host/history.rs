@@ -23,9 +23,9 @@ const EACH: usize = TICKS + 3 * MINUTES;
 #[derive(Debug)]
 pub struct History {
     series: BTreeMap<String, Series>,
-    /// The numbers of all series, one after the other, in rings that all turn together. Untouched memory is zero and holds nothing, so
-    /// that the system only gives what is written to.
-    kept: Vec<Short>,
+    /// The numbers of all series ([`Short`]), one after the other, in rings that all turn together. Zero is nothing, and asked for as zero
+    /// (calloc, which for a type of our own is up to the optimiser): so the system only gives what is written to.
+    kept: Vec<[u8; 3]>,
     /// How many ticks have passed since the first.
     ticks: u64,
     last: Option<Duration>,
@@ -108,7 +108,7 @@ pub struct Covered {
 
 impl Default for History {
     fn default() -> Self {
-        Self { series: BTreeMap::new(), kept: vec![Short::NOTHING; MOST * EACH], ticks: 0, last: None }
+        Self { series: BTreeMap::new(), kept: vec![[0; 3]; MOST * EACH], ticks: 0, last: None }
     }
 }
 
@@ -131,11 +131,11 @@ impl History {
         let tick = (self.ticks % TICKS as u64) as usize;
         self.ticks += 1;
         for series in self.series.values() {
-            self.kept[series.place * EACH + tick] = Short::NOTHING;
+            self.kept[series.place * EACH + tick] = Short::NOTHING.0;
         }
         for (name, value) in values {
             if let Some(place) = self.room(name) {
-                self.kept[place * EACH + tick] = Short::of(*value as f32);
+                self.kept[place * EACH + tick] = Short::of(*value as f32).0;
             }
         }
         if self.ticks.is_multiple_of(MINUTE as u64) {
@@ -143,7 +143,8 @@ impl History {
             for series in self.series.values() {
                 let point = Point::of(self.latest(series, MINUTE));
                 let at = series.place * EACH + TICKS + 3 * minute;
-                self.kept[at..at + 3].copy_from_slice(&[point.min, point.avg, point.max].map(Short::of));
+                self.kept[at..at + 3]
+                    .copy_from_slice(&[point.min, point.avg, point.max].map(|number| Short::of(number).0));
             }
         }
         // what was gone for all of a day has nothing left to tell
@@ -171,8 +172,8 @@ impl History {
         let place = taken.iter().position(|taken| !taken)?;
         // of another that is gone; what is nothing already is not touched
         for left in &mut self.kept[place * EACH..(place + 1) * EACH] {
-            if !left.value().is_nan() {
-                *left = Short::NOTHING;
+            if !Short(*left).value().is_nan() {
+                *left = Short::NOTHING.0;
             }
         }
         self.series.insert(name.to_owned(), Series { place, seen: self.ticks });
@@ -182,7 +183,7 @@ impl History {
     /// The last `count` ticks of a series, oldest first.
     fn latest(&self, series: &Series, count: usize) -> impl DoubleEndedIterator<Item = f32> + Clone {
         let ring = &self.kept[series.place * EACH..][..TICKS];
-        last(self.ticks, count).map(|tick| tick.map_or(f32::NAN, |tick| ring[tick % TICKS].value()))
+        last(self.ticks, count).map(|tick| tick.map_or(f32::NAN, |tick| Short(ring[tick % TICKS]).value()))
     }
 
     /// The last `count` full minutes of a series, oldest first.
@@ -190,7 +191,7 @@ impl History {
         let ring = &self.kept[series.place * EACH + TICKS..][..3 * MINUTES];
         last(self.ticks / MINUTE as u64, count).map(|minute| {
             let at = minute.map(|minute| minute % MINUTES * 3);
-            let number = |n: usize| at.map_or(f32::NAN, |at| ring[at + n].value());
+            let number = |n: usize| at.map_or(f32::NAN, |at| Short(ring[at + n]).value());
             Point { min: number(0), avg: number(1), max: number(2) }
         })
     }
