@@ -177,7 +177,7 @@ impl ServerHandler for Server {
         };
         match result {
             // an answer that steps came before is one of several messages
-            Ok(answer) if !has_steps && leave(&context, "content", &answer.written) => {
+            Ok(answer) if !has_steps && leave(&context, "content", answer.written()) => {
                 Ok(CallToolResult::success(vec![]).into())
             }
             Ok(answer) => {

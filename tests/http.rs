@@ -589,5 +589,5 @@ fn a_thousand_kinds_of_noise_leave_it_standing() {
 fn segments_are_as_short_on_loopback_as_on_ethernet() {
     let server = Server::new();
     let stream = std::net::TcpStream::connect(server.address).unwrap();
-    assert!(socket2::SockRef::from(&stream).tcp_mss().unwrap() <= 1448);
+    assert!(socket2::SockRef::from(&stream).tcp_mss().unwrap() <= 1460);
 }

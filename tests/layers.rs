@@ -13,8 +13,8 @@ use rights::scope::{Action, Scope, Targets};
 const LAYERS: &[&[&str]] =
     &[&["unix"], &["audit"], &["guard"], &["gate"], &["config"], &["server", "init"], &["args"], &["command"]];
 
-/// What each crate may not link, neither itself nor by another: what is below the server knows nothing of MCP, and what only takes apart bytes
-/// waits for nothing.
+/// What each crate may not link, neither itself nor by another of ours: what is below the tools knows nothing of MCP, and what only takes apart
+/// bytes waits for nothing. (`search` has the token by which a call is cancelled from tokio-util, and runs nothing by it.)
 const APART: &[(&str, &[&str])] = &[
     ("kernel", &["tokio", "hyper", "rmcp", "bollard"]),
     ("redact", &["tokio", "hyper", "rmcp", "bollard", "rustix"]),

@@ -1,5 +1,7 @@
 //! From a report to an answer: host, time and marks added, untrusted text made safe, both forms held under the limit.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -20,11 +22,18 @@ pub struct Answer {
     pub text: String,
     /// For programs; valid against the tool's output schema.
     pub structured: Value,
-    /// Both in JSON, as they stand in a result behind `"content":`. Made once, for however many get this answer.
-    pub written: Bytes,
+    written: OnceLock<Bytes>,
 }
 
 impl Answer {
+    /// Both in JSON, as they stand in a result behind `"content":`. Made once, for however many get this answer.
+    pub fn written(&self) -> &Bytes {
+        self.written.get_or_init(|| {
+            let quoted = Value::from(self.text.as_str());
+            format!(r#"[{{"type":"text","text":{quoted}}}],"structuredContent":{}"#, self.structured).into()
+        })
+    }
+
     /// How long the text form is, for the log.
     pub fn bytes(&self) -> usize {
         self.text.len()
@@ -97,12 +106,9 @@ fn four_digits(figure: f64) -> f64 {
 fn bound(mut structured: Value) -> Option<Answer> {
     loop {
         let text = text::render(&structured);
-        let json = structured.to_string();
-        let cost = text::tokens_at_most(&text).max(text::tokens_at_most(&json));
+        let cost = text::tokens_at_most(&text).max(text::tokens_at_most(&structured.to_string()));
         if cost <= MOST_TOKENS {
-            let quoted = Value::from(text.as_str());
-            let written = format!(r#"[{{"type":"text","text":{quoted}}}],"structuredContent":{json}"#);
-            return Some(Answer { text, structured, written: written.into() });
+            return Some(Answer { text, structured, written: OnceLock::new() });
         }
         let rows = longest_table(&mut structured)?;
         let all = rows.len();
@@ -154,7 +160,7 @@ mod tests {
         whole.structured_content = Some(answer.structured.clone());
         let hollow = serde_json::to_string(&CallToolResult::success(vec![])).unwrap();
         assert_eq!(hollow.matches("\"content\":[]").count(), 1, "{hollow}");
-        let written = std::str::from_utf8(&answer.written).unwrap();
+        let written = std::str::from_utf8(answer.written()).unwrap();
         let spliced = hollow.replace("\"content\":[]", &format!("\"content\":{written}"));
         assert_eq!(spliced, serde_json::to_string(&whole).unwrap());
     }

@@ -23,6 +23,27 @@ use kernel::proc::mountinfo::{self, Mount};
 /// The longest table that is read, in bytes: some 300,000 mounts.
 const LONGEST: u64 = 64 << 20;
 
+/// The most paths of one file that are looked at. One that has more is kept from callers.
+const MOST_OTHERS: usize = 1_000;
+
+/// Another path of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Other {
+    /// The path.
+    pub(super) path: PathBuf,
+    /// Of one that is not seen here, only in the filesystem: where that begins to count. What stands above is how others keep it.
+    pub(super) from: Option<PathBuf>,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Others {
+    /// Those that are known.
+    pub(super) paths: Vec<Other>,
+    /// A mount that may give it others: an overlay of what is not seen, or one among too many.
+    pub(super) unknown: Option<PathBuf>,
+}
+
 /// The mounts of this process.
 #[derive(Debug, Default)]
 pub(super) struct Mounts {
@@ -30,7 +51,7 @@ pub(super) struct Mounts {
 }
 
 /// What is mounted where, as far as it shows what has another path.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
     /// By where it is mounted; of several the last, which is the one that is seen.
     at: HashMap<PathBuf, Mounted>,
@@ -38,7 +59,11 @@ pub(super) struct Table {
     shown: HashMap<(u32, u32), HashMap<PathBuf, Vec<PathBuf>>>,
     /// How the places are called where something is mounted.
     names: HashSet<OsString>,
+    /// Where the path of a layer leads. `None`: nowhere that is seen.
+    resolve: Resolve,
 }
+
+type Resolve = fn(&Path) -> Option<PathBuf>;
 
 #[derive(Debug)]
 struct Mounted {
@@ -61,7 +86,8 @@ impl Mounts {
                 open("/proc/self/mountinfo", flags, Mode::empty()).ok().and_then(|fd| Table::read(File::from(fd)))
             }
         };
-        let table = known.as_ref().map(|(_, table)| Arc::clone(table)).unwrap_or_default();
+        let table =
+            known.as_ref().map(|(_, table)| Arc::clone(table)).unwrap_or_else(|| Arc::new(Table::of(vec![], resolved)));
         *read = known;
         table
     }
@@ -79,11 +105,12 @@ impl Table {
         let mut bytes = vec![];
         file.rewind().ok()?;
         (&mut file).take(LONGEST).read_to_end(&mut bytes).ok()?;
-        Some((file, Arc::new(Self::of(mountinfo::parse(&bytes).0))))
+        Some((file, Arc::new(Self::of(mountinfo::parse(&bytes).0, resolved))))
     }
 
-    fn of(mounts: Vec<Mount>) -> Self {
-        let mut table = Self::default();
+    fn of(mounts: Vec<Mount>, resolve: Resolve) -> Self {
+        let (at, shown, names) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let mut table = Self { at, shown, names, resolve };
         for mount in mounts {
             let layers = if mount.fs_type == b"overlay" { layers(&mount.super_options) } else { vec![] };
             let path = |bytes: Vec<u8>| PathBuf::from(OsString::from_vec(bytes));
@@ -101,36 +128,45 @@ impl Table {
     }
 
     /// The other paths of what has this `path`, which has no link in it.
-    pub(super) fn others(&self, path: &Path) -> Vec<PathBuf> {
-        let mut all = vec![path.to_owned()];
-        let mut next = 0;
+    pub(super) fn others(&self, path: &Path) -> Others {
+        let (mut seen, mut left, mut others) =
+            (HashSet::from([path.to_owned()]), vec![path.to_owned()], Others::default());
         // what has another path may lie in another mount there
-        while let Some(here) = all.get(next) {
-            next += 1;
-            let Some((_, mounted, inside)) = self.mount(here) else { continue };
+        while let Some(here) = left.pop() {
+            let Some((at, mounted, inside)) = self.mount(&here) else { continue };
             let rest = inside.strip_prefix("/").unwrap_or(&inside);
-            let mut found: Vec<PathBuf> = mounted.layers.iter().filter_map(|layer| self.below(layer, rest)).collect();
+            let mut found = vec![];
+            for layer in &mounted.layers {
+                // in a container the layers of its own root are not seen, and their paths lead back into it
+                match (self.resolve)(layer).filter(|layer| self.mount(layer).is_none_or(|(place, ..)| place != at)) {
+                    Some(layer) => found.extend(self.below(&layer, rest)),
+                    None => others.unknown = Some(at.to_owned()),
+                }
+            }
+            let mut is_whole = false;
             for (root, place) in self.places(mounted.device, &inside) {
                 let is_seen = self.at.get(place).is_some_and(|on_top| on_top.root == root);
+                is_whole |= is_seen && root == Path::new("/");
                 found.extend(
                     inside.strip_prefix(root).ok().filter(|_| is_seen).and_then(|rest| self.below(place, rest)),
                 );
             }
-            for other in found {
-                if !all.contains(&other) {
-                    all.push(other);
+            for path in found {
+                if seen.insert(path.clone()) {
+                    others.paths.push(Other { path: path.clone(), from: None });
+                    left.push(path);
                 }
             }
+            // the rest of the filesystem is not seen: in a container it is perhaps the machine's
+            if !is_whole && seen.insert(inside.clone()) {
+                others.paths.push(Other { from: mounted.root.parent().map(Path::to_owned), path: inside });
+            }
+            if others.paths.len() > MOST_OTHERS {
+                others.unknown = Some(path.to_owned());
+                break;
+            }
         }
-        // in a container the rest of the filesystem is not seen: it is perhaps the machine's
-        if all.len() == 1
-            && let Some((_, mounted, inside)) = self.mount(path)
-            && mounted.root != Path::new("/")
-            && inside != path
-        {
-            all.push(inside);
-        }
-        all.split_off(1)
+        others
     }
 
     /// The mount that `path` lies in, and the path in its filesystem.
@@ -156,6 +192,11 @@ impl Table {
     }
 }
 
+/// A path without links and dots.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().filter(|_| path.is_absolute())
+}
+
 /// The directories of an overlay, by the options of the filesystem.
 fn layers(options: &[u8]) -> Vec<PathBuf> {
     let mut layers = vec![];
@@ -163,8 +204,12 @@ fn layers(options: &[u8]) -> Vec<PathBuf> {
         let Some(at) = option.iter().position(|byte| *byte == b'=') else { continue };
         let (name, value) = (&option[..at], &option[at + 1..]);
         if matches!(name, b"lowerdir" | b"lowerdir+" | b"datadir+" | b"upperdir") {
-            let parts = split(value, b':').into_iter().filter(|part| part.starts_with(b"/"));
-            layers.extend(parts.map(|part| PathBuf::from(OsStr::from_bytes(&plain(&part)))));
+            layers.extend(
+                split(value, b':')
+                    .iter()
+                    .filter(|part| !part.is_empty())
+                    .map(|part| PathBuf::from(OsStr::from_bytes(&plain(part)))),
+            );
         }
     }
     layers
@@ -202,10 +247,14 @@ fn plain(text: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    /// With layers that are what they are called.
+    fn of(table: &str) -> Table {
+        Table::of(mountinfo::parse(table.as_bytes()).0, |path| path.is_absolute().then(|| path.to_owned()))
+    }
+
     fn others(table: &str, path: &str) -> Vec<String> {
-        let table = Table::of(mountinfo::parse(table.as_bytes()).0);
         let mut all: Vec<String> =
-            table.others(Path::new(path)).iter().map(|other| other.display().to_string()).collect();
+            of(table).others(Path::new(path)).paths.iter().map(|other| other.path.display().to_string()).collect();
         all.sort();
         all
     }
@@ -231,13 +280,31 @@ mod tests {
         // nobody knows what it would be elsewhere
         assert_eq!(others(table, "/home/eve/x"), ["/@home/eve/x"]);
         let table = format!("{table}23 22 0:30 /@/etc /data/etc rw - btrfs /dev/sda1 rw\n");
-        assert_eq!(others(&table, "/data/etc/x"), ["/etc/x"]);
+        assert_eq!(others(&table, "/data/etc/x"), ["/@/etc/x", "/etc/x"]);
     }
 
     #[test]
     fn in_a_container_the_path_in_the_filesystem_counts() {
         let table = "20 1 0:50 / / rw - overlay overlay rw,lowerdir=l\n21 20 8:1 /etc /host rw - ext4 /dev/sda1 rw\n";
         assert_eq!(others(table, "/host/ssl/private/x"), ["/etc/ssl/private/x"]);
+        let twice = format!("{table}22 20 8:1 /etc/ssl /other rw - ext4 /dev/sda1 rw\n");
+        assert_eq!(others(&twice, "/host/ssl/private/x"), ["/etc/ssl/private/x", "/other/private/x"]);
+        // what keeps a volume is no part of its name
+        let volume = "20 1 8:1 /var/lib/kubelet/pods/u/volumes/v /data rw - ext4 /dev/sda1 rw\n";
+        let from = of(volume).others(Path::new("/data/x")).paths[0].from.clone();
+        assert_eq!(from.as_deref(), Some(Path::new("/var/lib/kubelet/pods/u/volumes")));
+    }
+
+    #[test]
+    fn the_layers_of_the_own_root_are_not_looked_for_in_it() {
+        let table = "20 1 0:50 / / rw - overlay overlay rw,lowerdir=/var/lib/docker/l/AAA:/var/lib/docker/l/BBB,upperdir=/var/lib/docker/x/diff\n";
+        assert_eq!(others(table, "/etc/passwd"), [""; 0]);
+        let mutual = "20 1 0:50 / /a rw - overlay overlay rw,lowerdir=/b\n21 1 0:51 / /b rw - overlay overlay rw,lowerdir=/a/x\n";
+        assert!(of(mutual).others(Path::new("/a/y")).unknown.is_some());
+        for layers in ["lowerdir=private:okdir", "lowerdir=/a,upperdir=up"] {
+            let table = format!("{ROOT}21 20 0:40 / /srv/m rw - overlay overlay rw,{layers}\n");
+            assert_eq!(of(&table).others(Path::new("/srv/m/x")).unknown.as_deref(), Some(Path::new("/srv/m")));
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ use rustix::{
     io::Errno,
 };
 
+use alias::Others;
 pub use deny::{Deny, USUAL};
 pub use entries::{Entries, Name, Names};
 pub use found::{Found, Who};
@@ -432,7 +433,7 @@ impl Jail {
             let (truth, rest) = (directory.truth(&self.inner.settings.root)?, path.strip_prefix(allowed).ok()?);
             deny.of(&truth.join(rest), &truth)
         };
-        match deny.of(path, allowed).or_else(by_truth).or_else(|| self.named_elsewhere(path, allowed)) {
+        match deny.of(path, allowed).or_else(by_truth).or_else(|| self.named_elsewhere(directory, path)) {
             None => Ok(()),
             Some(pattern) => Err(Failure::Forbidden(format!(
                 "{} may hold secrets and is kept from callers (the pattern {pattern:?}; files.deny in the config)",
@@ -441,23 +442,29 @@ impl Jail {
         }
     }
 
-    /// The pattern that fits one of the other paths that what is at `path` has by a mount.
-    fn named_elsewhere(&self, path: &Path, allowed: &Path) -> Option<&str> {
-        let root = &self.inner.settings.root;
+    /// The pattern that fits one of the other paths that what is at `path` has by a mount; by its path with links or by that without.
+    fn named_elsewhere(&self, directory: &Directory, path: &Path) -> Option<&str> {
+        let (root, allowed) = (&self.inner.settings.root, &directory.allowed.path);
+        let rest = path.strip_prefix(allowed).ok()?;
+        let truth = directory.truth(root).unwrap_or_else(|| allowed.clone());
         let whole = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+        let below =
+            |path: &Path| path.strip_prefix(root).map_or_else(|_| path.to_owned(), |path| Path::new("/").join(path));
         let mounts = self.inner.mounts.now();
-        let others = mounts.others(&whole(path));
+        let Others { paths: others, unknown } = mounts.others(&whole(&truth.join(rest)));
+        let named_by_operator = whole(&truth);
+        if unknown.is_some_and(|at| at != named_by_operator && at.starts_with(&named_by_operator)) {
+            return Some("an overlay of what this server does not see by its path");
+        }
         if others.is_empty() {
             return None;
         }
-        let (tops, rest) = (mounts.others(&whole(allowed)), path.strip_prefix(allowed).ok()?);
+        let tops = mounts.others(&named_by_operator).paths;
         others.iter().find_map(|other| {
             // as far as the allowed directory is called so itself, the operator has named it
-            let top = tops.iter().find(|top| top.join(rest) == *other);
-            let below = |path: &Path| {
-                path.strip_prefix(root).map_or_else(|_| path.to_owned(), |path| Path::new("/").join(path))
-            };
-            self.deny().of(&below(other), &below(top.map_or("/".as_ref(), PathBuf::as_path)))
+            let named = tops.iter().map(|top| &top.path).find(|top| top.join(rest) == other.path);
+            let top = named.or(other.from.as_ref()).map_or(Path::new("/"), PathBuf::as_path);
+            self.deny().of(&below(&other.path), &below(top))
         })
     }
 
@@ -469,7 +476,7 @@ impl Jail {
         };
         let by_mount = || {
             let (directory, _) = self.allowing(path).ok()?;
-            self.named_elsewhere(path, &directory.allowed.path)
+            self.named_elsewhere(directory, path)
         };
         self.deny().of_last(path).or_else(by_truth).or_else(by_mount).is_some()
     }

@@ -66,6 +66,8 @@ pub(super) struct Inodes {
     all: HashSet<(u64, u64)>,
     /// The files among them, by what a filesystem that shows those of another tells of them as well: overlayfs, FUSE, NFS.
     shown: HashSet<Shown>,
+    /// The devices they are on.
+    devices: HashSet<u64>,
     /// Files that may be replaced: the directory they are in, and how their names begin.
     named: Vec<((u64, u64), OsString)>,
     /// Devices of own directories that could not be listed to the end.
@@ -78,10 +80,10 @@ impl Inodes {
         self.have_directory((stat.st_dev, stat.st_ino)) || self.may_have(stat) || self.have_shown(stat)
     }
 
-    /// Whether it is one of them that another filesystem shows: it has the owner, the mode and the inode number of one, or its times. A log
-    /// may have grown since it was looked at, and has other times then; inode numbers may differ.
+    /// Whether it is one of them that another filesystem shows: it has the owner, the mode and the inode number of one that is its owner's
+    /// alone, or its times. A log may have grown since it was looked at, and has other times then; inode numbers may differ.
     fn have_shown(&self, stat: &Stat) -> bool {
-        let is_elsewhere = !self.all.iter().any(|(device, _)| *device == stat.st_dev);
+        let is_elsewhere = !self.devices.contains(&stat.st_dev);
         is_elsewhere && Shown::of(stat).is_some_and(|both| both.iter().any(|one| self.shown.contains(one)))
     }
 
@@ -105,12 +107,14 @@ impl Inodes {
     pub(super) fn and(mut self, other: Self) -> Self {
         self.all.extend(other.all);
         self.shown.extend(other.shown);
+        self.devices.extend(other.devices);
         self.unlisted.extend(other.unlisted);
         self
     }
 
     fn keep(&mut self, stat: &Stat) {
         self.all.insert((stat.st_dev, stat.st_ino));
+        self.devices.insert(stat.st_dev);
         self.shown.extend(Shown::of(stat).into_iter().flatten());
     }
 
@@ -163,11 +167,14 @@ enum Shown {
 
 impl Shown {
     /// Of a file; directories hold other names on top of others.
-    fn of(stat: &Stat) -> Option<[Self; 2]> {
-        FileType::from_raw_mode(stat.st_mode).is_file().then_some([
-            Self::Number(stat.st_uid, stat.st_mode, stat.st_ino),
-            Self::Changed(stat.st_ctime, stat.st_ctime_nsec, stat.st_size),
-        ])
+    fn of(stat: &Stat) -> Option<Vec<Self>> {
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return None;
+        }
+        // others have inode numbers of their own, and the same now and then: what anybody may read is not worth a refusal
+        let number = Self::Number(stat.st_uid, stat.st_mode, stat.st_ino);
+        let number = (stat.st_mode & 0o077 == 0).then_some(number);
+        Some(number.into_iter().chain([Self::Changed(stat.st_ctime, stat.st_ctime_nsec, stat.st_size)]).collect())
     }
 }
 

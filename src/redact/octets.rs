@@ -4,32 +4,40 @@ use std::ops::Range;
 
 use super::MARK;
 
-/// How the names of private parts begin: of RSA, of DSA and the curves, and as GnuTLS has them.
-const PRIVATE: [&str; 6] = ["priv", "prime", "exponent", "exp1", "exp2", "coefficient"];
+/// How the names of private parts begin, at the beginning of a word: of RSA, of DSA and the curves, and as GnuTLS has them. Behind some stands a
+/// number: a `prime` without one is public.
+const PRIVATE: [(&str, bool); 5] =
+    [("priv", false), ("prime", true), ("exponent", true), ("exp", true), ("coefficient", false)];
 
-/// The longest name: `private exponent`.
-const NAME: usize = 24;
+/// The longest name: `private exponent`, and what a log puts before it.
+const NAME: usize = 48;
 
-/// The fewest octets of a line that tells by itself what it is, when the name was not seen.
-const WHOLE_LINE: usize = 10;
+/// The fewest octets of the first line below a name, or of one that tells by itself what it is when the name was not seen.
+const WHOLE_LINE: usize = 8;
+
+/// Lines of others that may stand between those of a key.
+const BETWEEN: u8 = 8;
 
 /// Where we are in such a text.
 #[derive(Debug, Default)]
 pub(super) struct Octets {
-    open: Option<Name>,
+    open: Option<Open>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Name {
-    Seen,
-    /// What is read begins in the middle of a text.
-    Doubtful,
+struct Open {
+    /// The fewest octets that the next line has, if it is one of the key.
+    least: usize,
+    /// How many lines of others have come since the last one.
+    missed: u8,
+    /// What is read begins in the middle of a text: nobody has seen a name.
+    is_doubtful: bool,
 }
 
 impl Octets {
     /// For a text of which the beginning was not read.
     pub(super) fn midway() -> Self {
-        Self { open: Some(Name::Doubtful) }
+        Self { open: Some(Open { least: WHOLE_LINE, missed: 0, is_doubtful: true }) }
     }
 
     /// Whether the octets of a private part have begun and not ended, or may have.
@@ -42,29 +50,45 @@ impl Octets {
         if line.trim_ascii().is_empty() {
             return None;
         }
-        if let Some(name) = self.open {
-            let least = if name == Name::Seen { 1 } else { WHOLE_LINE };
-            if let Some(octets) = octets(line, least) {
+        if let Some(open) = &mut self.open {
+            if let Some(octets) = octets(line, open.least) {
+                (open.least, open.missed) = (if open.is_doubtful { WHOLE_LINE } else { 1 }, 0);
                 return Some(format!("{}{MARK}{}", &line[..octets.start], &line[octets.end..]));
             }
             if line.contains(MARK) {
                 return None;
             }
+            open.missed += 1;
+            open.least = WHOLE_LINE;
+            if open.is_doubtful || open.missed > BETWEEN {
+                self.open = None;
+            }
         }
-        self.open = is_private(line).then_some(Name::Seen);
+        match is_private(line) {
+            Some(true) => self.open = Some(Open { least: WHOLE_LINE, missed: 0, is_doubtful: false }),
+            // another part begins
+            Some(false) => self.open = None,
+            None => (),
+        }
         None
     }
 }
 
-/// Whether a line ends in the name of a private part.
-fn is_private(line: &str) -> bool {
-    let Some(line) = line.trim_end_matches(|c: char| !c.is_ascii_alphanumeric() && c != ':').strip_suffix(':') else {
-        return false;
-    };
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b' ';
+/// Whether the name that a line ends in is that of a private part. `None`: it ends in none.
+fn is_private(line: &str) -> Option<bool> {
+    let line = line.trim_end_matches(|c: char| !c.is_ascii_alphanumeric() && c != ':').strip_suffix(':')?;
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'-');
     let length = line.bytes().rev().take(NAME).take_while(is_name).count();
     let name = line[line.len() - length..].to_ascii_lowercase();
-    PRIVATE.iter().any(|private| name.trim_start().starts_with(private))
+    let mut words = name.split([' ', '-']);
+    let is_one = |word: &str| {
+        let is = |(private, is_numbered): &(&str, bool)| {
+            let rest = word.strip_prefix(private);
+            rest.is_some_and(|rest| !is_numbered || rest.bytes().any(|byte| byte.is_ascii_digit()))
+        };
+        PRIVATE.iter().any(is)
+    };
+    (length > 0).then(|| words.any(is_one))
 }
 
 /// The octets that a line ends in, `4c:a2:9d:` or `4c:a2`, if there are so many.
@@ -85,25 +109,29 @@ fn octets(line: &str, least: usize) -> Option<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    use super::WHOLE_LINE;
     use crate::{MARK, Redactor};
 
     const EC: &str = "Private-Key: (256 bit)\npriv:\n    9c:10:9a:67:e9:3d:80:4d:24:99:82:ec:8a:6a:43:\n    \
         e5:12:d3:2b:84:96:b8:13:2d:d4:eb:57:c3:fe:da:\n    31\npub:\n    04:8a:b2:e3:fc:7b:43:3f:c2:b9:15:c3:c4:e7:e2:\n    43:f2\n\
         ASN1 OID: prime256v1";
     const RSA: &str = "modulus:\n    00:d6:f9:5d:9c:3b:dd:c2:6f:dc:9e:28:ea:4a:65:\npublicExponent: 65537 (0x10001)\n\
-        privateExponent:\n    12:66:e2:36\nprime1:\n    00:f9:28:37\nprime2:\n    00:dc:e0:d0\nexponent1:\n    4e:0f:d8:a9\n\
-        exponent2:\n    45:e2:aa:19\ncoefficient:\n    45:e2:aa:19\nnext: 1";
-    const GNUTLS: &str = "modulus:\n\t00:d6\npublic exponent:\n\t01:00:01\nprivate exponent:\n\t12:66:e2\nprime1:\n\t00:f9:28\n\
-        exp1:\n\t0c:28\ncoefficient:\n\t7e:01\n\nPublic Key PIN:\n\tpin-sha256";
+        privateExponent:\n    12:66:e2:36:5b:d2:11:98:70\n    1c:aa\nprime1:\n    00:f9:28:37:5b:d2:11:98:70\nprime2:\n    00:dc:e0:d0:5b:d2:11:98:70\n\
+        exponent1:\n    4e:0f:d8:a9:5b:d2:11:98:70\nexponent2:\n    45:e2:aa:19:5b:d2:11:98:70\ncoefficient:\n    45:e2:aa:19:5b:d2:11:98:70\nnext: 1";
+    const GNUTLS: &str = "modulus:\n\t00:d6\npublic exponent:\n\t01:00:01\nprivate exponent:\n\t12:66:e2:5b:d2:11:98:70\nprime1:\n\t00:f9:28:5b:d2:11:98:70\n\
+        exp1:\n\t0c:28:5b:d2:11:98:70:33\ncoefficient:\n\t7e:01:5b:d2:11:98:70:33\n\nPublic Key PIN:\n\tpin-sha256";
 
     fn redacted(text: &str, spell: fn(&str) -> String, midway: bool) -> Vec<String> {
         let mut redactor = if midway { Redactor::midway() } else { Redactor::default() };
-        text.lines().map(|line| redactor.line(&spell(line)).into_owned()).collect()
+        let spelled = |line| spell(line).split('\n').map(str::to_owned).collect::<Vec<_>>();
+        text.lines()
+            .map(|line| spelled(line).iter().map(|line| redactor.line(line)).collect::<Vec<_>>().join("\n"))
+            .collect()
     }
 
     #[test]
     fn the_private_octets_go_however_the_lines_are_spelled_and_the_public_ones_stay() {
-        let spellings: [fn(&str) -> String; 8] = [
+        let spellings: [fn(&str) -> String; 10] = [
             str::to_owned,
             |line| format!("{line}\r"),
             |line| format!("> {line}"),
@@ -112,6 +140,8 @@ mod tests {
             |line| format!("2026-11-30T12:00:00Z app[7]: {line}"),
             |line| format!("key.txt:12:{line}"),
             |line| line.to_uppercase(),
+            |line| format!("12:00:00 INFO {line}"),
+            |line| format!("{line}\nGET /index.html 200"),
         ];
         for spell in spellings {
             for text in [EC, RSA, GNUTLS] {
@@ -130,6 +160,10 @@ mod tests {
                     if line.trim().len() == 2 && spell("").contains(|c: char| c.is_ascii_digit()) {
                         continue;
                     }
+                    // nor are a few behind a line of another
+                    if line.trim().len() < 3 * WHOLE_LINE - 1 && spell("").contains('\n') {
+                        continue;
+                    }
                     let is_octets = line.starts_with([' ', '\t']) && is_private;
                     assert_eq!(shown.contains(MARK), is_octets, "{line:?}: {shown:?}");
                     let octets = line.trim().trim_matches(':');
@@ -146,6 +180,20 @@ mod tests {
             redacted(&rest.join("\n"), str::to_owned, true).iter().map(|line| line.contains(MARK)).collect()
         };
         assert_eq!(from(EC, 2)[..4], [true, true, false, false]);
+        // what only begins like a name of theirs
+        for text in [
+            "privileged ports:\n  - 22\n  - 80",
+            "primes:\n  11\n  13",
+            "private sessions:\n  12:30",
+            "private interfaces:\n  02:42:ac:11:00:02",
+            "prime:\n    00:f9:28:37:5b:d2:11:98:70",
+            "public exponent:\n    00:f9:28:37:5b:d2:11:98:70",
+        ] {
+            assert_eq!(redacted(text, str::to_owned, false).join("\n"), text);
+        }
+        assert!(
+            redacted("    private-key:\n        00:f9:28:37:5b:d2:11:98:70", str::to_owned, false)[1].contains(MARK)
+        );
         // addresses of network cards are no key
         let link = "    link/ether 02:42:ac:11:00:02 brd ff:ff:ff:ff:ff:ff\n    02:42:ac:11:00:02";
         assert_eq!(from(link, 0), [false, false]);

@@ -57,7 +57,7 @@ impl Redactor {
         let pair = self.pair.line(line);
         let block = self.block.line(line, self.pair.is_secret);
         let octets = self.octets.line(line);
-        let hidden = octets.or(block).or(manifest).or(pair);
+        let hidden = block.or(manifest).or(pair).or(octets);
         let hidden = self.key.line(line, hidden.as_deref().unwrap_or(line)).or(hidden)?;
         Some(redact_line(&hidden).into_owned())
     }

@@ -43,7 +43,7 @@ pub use super::connections::Most;
 
 /// The longest segment of TCP, in bytes, as on Ethernet. On loopback it would be 64 KiB: a client there, such as a proxy, acknowledges what is shorter 40 ms
 /// later, and until then the kernel has no room for the rest of an answer that is longer than it may keep.
-const SEGMENT: u32 = 1448;
+const SEGMENT: u32 = 1460;
 
 /// How long calls may still run when the server is told to end.
 const DRAIN: Duration = Duration::from_millis(700);

@@ -88,14 +88,17 @@ fn of_what_is_mounted_only_files_are_shown_and_never_the_servers_own() {
 /// Beside [`MOUNTS`]: an overlay of the server's own files, and directories whose paths the patterns name, by another path each.
 const STACKED: &str = "
 cd $SCRATCH
-mkdir srv/over srv/both srv/keys srv/home
+mkdir srv/over srv/both srv/keys srv/home srv/rel srv/link
 mount --bind $SCRATCH/private srv/keys
 mkdir upper
 mount -t tmpfs none upper
 mkdir upper/a upper/b upper/c upper/d
-mount -t overlay -o lowerdir=$SCRATCH,upperdir=upper/a,workdir=upper/b none srv/over
-mount -t overlay -o lowerdir=$SCRATCH/private:$SCRATCH/home,upperdir=upper/c,workdir=upper/d none srv/both
+mount -t overlay -o lowerdir=$SCRATCH,upperdir=$SCRATCH/upper/a,workdir=$SCRATCH/upper/b none srv/over
+mount -t overlay -o lowerdir=$SCRATCH/private:$SCRATCH/home,upperdir=$SCRATCH/upper/c,workdir=$SCRATCH/upper/d none srv/both
 mount --bind $SCRATCH/home srv/home
+mount -t overlay -o lowerdir=private:home none srv/rel
+ln -s private led
+mount -t overlay -o lowerdir=$SCRATCH/led:$SCRATCH/home none srv/link
 cd /";
 
 #[test]
@@ -130,6 +133,8 @@ fn a_mount_shows_neither_the_servers_own_nor_what_is_denied_by_its_path() {
         ("srv/both/sub/two", "pattern"),
         ("srv/home/sub/two", "pattern"),
         ("srv/home/sub", "pattern"),
+        ("srv/rel/one", "overlay"),
+        ("srv/link/one", "pattern"),
     ] {
         let why = failure(&server, "file_read", json!({ "path": at(path) }));
         assert!(why.starts_with("forbidden: ") && why.contains(word), "{path}: {why}");

@@ -371,8 +371,9 @@ fn a_server_killed_at_any_step_leaves_the_old_or_the_new_and_no_half_of_it() {
                 }
                 let _traced = Traced::new(&server, &format!("?{step}:signal=KILL:when={time}"));
                 let mut wire = Wire::to(server.address);
-                wire.send(Request::call(tool, arguments).token(server.token()).bytes()).unwrap();
-                let answer = wire.answer();
+                // it may be killed before it has read all of this
+                let sent = wire.send(Request::call(tool, arguments).token(server.token()).bytes());
+                let answer = sent.ok().and_then(|()| wire.answer());
                 assert!(
                     left(&server, &new),
                     "{tool}, killed at {step} {time}: {:?}",

@@ -91,6 +91,10 @@ impl<'a> Assembly<'a> {
             self.stop = Some(Stop::Full);
             return;
         }
+        if outcome.count == 0 && matches!(outcome.ended, Ended::Late(_)) && self.is_full(0) {
+            self.stop = Some(Stop::Full);
+            return;
+        }
         self.count(&outcome);
         if let Ended::Late(line) = outcome.ended {
             self.stop = Some(Stop::Late(text::quote_path(&outcome.path)));
@@ -135,12 +139,19 @@ impl<'a> Assembly<'a> {
 
     fn push(&mut self, row: Row) -> bool {
         let cost = row.cost();
-        if self.rows.len() == self.search.wanted.rows || cost > self.left && !self.rows.is_empty() {
+        if self.is_full(cost) {
             return false;
         }
         self.left = self.left.saturating_sub(cost);
         self.rows.push(row);
         true
+    }
+
+    /// Whether there is no room for a row of this cost. A page has one line at least that was looked for, whatever stands before that: else the
+    /// next would begin where this one did.
+    fn is_full(&self, cost: usize) -> bool {
+        let is_full = self.rows.len() >= self.search.wanted.rows || cost > self.left;
+        is_full && self.rows.iter().any(|row| row.is_match)
     }
 
     fn count(&mut self, outcome: &Outcome) {

@@ -365,7 +365,9 @@ impl<'a> Sieve<'a> {
 
     /// Whether no line is wanted any more. What stands behind the last one is.
     fn is_over(&mut self, number: u64) -> bool {
-        if self.lines.len() > self.search.wanted.rows {
+        // a page has at least what stands before the first line that was looked for, and that
+        let first = || self.lines.iter().position(|line| line.is_match).map_or(usize::MAX, |at| at + 1);
+        if self.lines.len() > self.search.wanted.rows && self.lines.len() > first() {
             return true;
         }
         self.is_full = self.count >= self.search.per_file as u64 && !self.search.wanted.counts;

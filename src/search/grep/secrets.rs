@@ -10,7 +10,7 @@ use redact::Redactor;
 /// Without any of these no line says anything of the next: see [`Redactor`].
 static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let words = concat!(
-        r#"(?m-u)PRIVATE.{1,6}KEY|Static.{1,6}key|Private-Lines:|Secret|[dD]ata"?:|:[ !&\w.-]{0,32}[|>]|"#,
+        r#"(?m-u)PRIVATE.{1,6}KEY|Static.{1,6}key|Private-Lines:|(?i:priv|prime|exponent|exp|coefficient)[A-Za-z0-9 -]{0,20}:|Secret|[dD]ata"?:|:[ !&\w.-]{0,32}[|>]|"#,
         r#"^[^\w\n]*(?i:name|key|variable|parameterkey)["']?[ \t]{0,16}[:=>]|"#,
         r#"(?i:pass|secret|token|key|mnemonic|sess|cred|auth|pw|psk|bearer|cookie)[\w.-]{0,32}"?:[ \t\r]*[!&#"'\n]"#,
     );

@@ -566,6 +566,29 @@ mod tests {
     }
 
     #[test]
+    fn a_page_ends_after_a_line_that_was_looked_for_whatever_stands_before_it() {
+        let scratch = Scratch::new();
+        scratch.write("one", "a\nb\nc\nneedle\nd\ne\nf\nneedle\ng\n");
+        for limit in 1..6 {
+            let question = json!({ "pattern": "needle", "context": 3, "limit": limit });
+            let matching = |page: &String| page.contains("needle");
+            assert_eq!(pages(&scratch, &question).iter().filter(|page| matching(page)).count(), 2, "{limit}");
+        }
+    }
+
+    #[test]
+    fn the_octets_of_a_private_key_are_not_found() {
+        let scratch = Scratch::new();
+        let octets = "    9c:10:9a:67:e9:3d:80:4d:24:99:82:ec:8a:6a:43:\n    e5:12:d3:2b:84";
+        for name in ["priv", "privateExponent", "private exponent", "prime1", "exponent2", "exp1", "coefficient"] {
+            scratch.write("key", format!("Private-Key: (256 bit)\n{name}:\n{octets}\npub:\n{octets}\n"));
+            let found = found(&scratch, json!({ "pattern": "^ +[0-9a-f]{2}:" }));
+            assert_eq!(found.len(), 2, "{name}: {found:?}");
+            assert!(found.iter().all(|line| !line.starts_with("key:3:") && !line.starts_with("key:4:")), "{found:?}");
+        }
+    }
+
+    #[test]
     fn a_key_longer_than_what_is_read_again_for_a_page_is_hidden_on_every_page() {
         let scratch = Scratch::new();
         let spelled = redact::spelled::long(5_000);
