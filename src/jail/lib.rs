@@ -54,6 +54,9 @@ use text::quote_path;
 /// Links that one path may lead through, as the kernel has it.
 const MOST_LINKS: usize = 40;
 
+/// Stands for a pattern where none can be held against the paths of a file.
+const UNSEEN: &str = "a mount (an overlay) with other paths than this server sees";
+
 /// What may be done below an allowed directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
@@ -435,6 +438,10 @@ impl Jail {
         };
         match deny.of(path, allowed).or_else(by_truth).or_else(|| self.named_elsewhere(directory, path)) {
             None => Ok(()),
+            Some(UNSEEN) => Err(Failure::Forbidden(format!(
+                "{} is shown by {UNSEEN}, and may be denied by one of them; the config can name the mount itself in files.directories",
+                quote_path(path)
+            ))),
             Some(pattern) => Err(Failure::Forbidden(format!(
                 "{} may hold secrets and is kept from callers (the pattern {pattern:?}; files.deny in the config)",
                 quote_path(path)
@@ -454,7 +461,7 @@ impl Jail {
         let Others { paths: others, unknown } = mounts.others(&whole(&truth.join(rest)));
         let named_by_operator = whole(&truth);
         if unknown.is_some_and(|at| at != named_by_operator && at.starts_with(&named_by_operator)) {
-            return Some("an overlay of what this server does not see by its path");
+            return Some(UNSEEN);
         }
         if others.is_empty() {
             return None;
